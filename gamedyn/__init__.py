@@ -1,0 +1,69 @@
+"""Differentiable games, GAN training among them, solved as ODEs by integrators whose stability is known.
+
+Importing this package imports nothing else: every name below loads its part on first use, so the
+torch-free parts (`methods`, `stability`, `plot`) never wait for PyTorch.
+
+Sign convention, used everywhere: `v_i = -rate_i * grad_i loss_i`, `J = dv/dy`; stable means that
+every eigenvalue of `J` has negative real part.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_PACKAGES = ("core", "flows", "games", "integrators", "krylov", "losses", "methods", "plot", "spectrum", "stability")
+_NAMES = {
+    "Game": "gamedyn.core",
+    "State": "gamedyn.core",
+    "batches": "gamedyn.core",
+    "solve": "gamedyn.integrators",
+    "solve_ensemble": "gamedyn.integrators",
+    "Run": "gamedyn.integrators",
+    "GamedynError": "gamedyn._lib.errors",
+    "ArgumentError": "gamedyn._lib.errors",
+    "SolveError": "gamedyn._lib.errors",
+}
+
+__all__ = [
+    "ArgumentError",
+    "Game",
+    "GamedynError",
+    "Run",
+    "SolveError",
+    "State",
+    "__version__",
+    "batches",
+    "core",
+    "flows",
+    "games",
+    "integrators",
+    "krylov",
+    "losses",
+    "methods",
+    "plot",
+    "solve",
+    "solve_ensemble",
+    "spectrum",
+    "stability",
+]
+
+if TYPE_CHECKING:
+    from gamedyn import core, flows, games, integrators, krylov, losses, methods, plot, spectrum, stability
+    from gamedyn._lib.errors import ArgumentError, GamedynError, SolveError
+    from gamedyn.core import Game, State, batches
+    from gamedyn.integrators import Run, solve, solve_ensemble
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PACKAGES:
+        return importlib.import_module(f"gamedyn.{name}")
+    if name in _NAMES:
+        return getattr(importlib.import_module(_NAMES[name]), name)
+    raise AttributeError(f"module 'gamedyn' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

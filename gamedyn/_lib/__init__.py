@@ -1,0 +1,1 @@
+"""Discovery, argument checks and errors: no mathematics, no PyTorch."""

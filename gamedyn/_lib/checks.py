@@ -1,0 +1,67 @@
+"""Argument checks with one message form, in plain Python."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from gamedyn._lib.errors import ArgumentError, UnknownNameError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["choice", "known_options", "positive", "positive_int"]
+
+
+def positive(argument: str, value: object, remedy: str = "") -> float:
+    """Return `value` as a float if it is finite and above 0.
+
+    Raises:
+        ArgumentError: otherwise.
+
+    Example:
+        >>> positive("h", 0.5)
+        0.5
+    """
+    try:
+        number = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        raise ArgumentError(argument, "a positive, finite number", value, remedy) from None
+    if not (math.isfinite(number) and number > 0):
+        raise ArgumentError(argument, "a positive, finite number", value, remedy)
+    return number
+
+
+def positive_int(argument: str, value: object, *, least: int = 1) -> int:
+    """Return `value` as an int if it is a whole number of at least `least`.
+
+    Raises:
+        ArgumentError: otherwise.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ArgumentError(argument, f"a whole number of at least {least}", value)
+    return value
+
+
+def choice(argument: str, value: str, allowed: Iterable[str]) -> str:
+    """Return `value` if it is one of `allowed`.
+
+    Raises:
+        UnknownNameError: otherwise, with the nearest allowed value.
+    """
+    options = tuple(allowed)
+    if value not in options:
+        raise UnknownNameError(argument, value, options)
+    return value
+
+
+def known_options(owner: str, options: Iterable[str], allowed: Iterable[str]) -> None:
+    """Refuse an option that `owner` does not have.
+
+    Raises:
+        UnknownNameError: with the nearest option that exists.
+    """
+    known = tuple(allowed)
+    for option in options:
+        if option not in known:
+            raise UnknownNameError(f"option of {owner}", option, known or ("none",))

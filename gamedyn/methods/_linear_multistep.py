@@ -1,0 +1,118 @@
+"""What a linear multistep method is: two polynomials, and how it starts."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from functools import cached_property
+from math import factorial
+from typing import TYPE_CHECKING
+
+from gamedyn._lib.errors import ArgumentError
+from gamedyn.methods._coefficients import Coefficient, Declared, digits, rational, row
+from gamedyn.methods._trees import HIGHEST_ORDER
+from gamedyn.methods.explicit import RK4
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gamedyn.methods._runge_kutta import RungeKutta
+
+__all__ = ["LinearMultistep"]
+
+
+class LinearMultistep:
+    """A k-step method: `sum_j alpha_j y_{n+j} = h sum_j beta_j v_{n+j}`, j = 0 (oldest) ... k (newest).
+
+    Args:
+        alpha: k + 1 coefficients of the values, oldest first; scaled so that `alpha_k = 1`.
+        beta: k + 1 coefficients of the field values, oldest first; `beta_k = 0` for explicit methods.
+        start: one-step method that makes the first k - 1 values (default: classical Runge-Kutta).
+        time_scale: the clock s of the method, `sigma(1) = s rho'(1)`; it solves `y' = s v`.
+        name: canonical name; user-made methods need none.
+        aliases: other names.
+        declared: what the literature says, checked by the contract suite.
+        source: where the coefficients come from.
+
+    Immutable.
+
+    Raises:
+        ArgumentError: if lengths differ, `alpha_k = 0`, or the method is not consistent.
+
+    Example:
+        >>> LinearMultistep(alpha=[0, -1, 1], beta=["-1/2", "3/2", 0]).order
+        2
+    """
+
+    def __init__(
+        self,
+        alpha: Sequence[Coefficient],
+        beta: Sequence[Coefficient],
+        start: RungeKutta | None = None,
+        *,
+        time_scale: Coefficient = 1,
+        name: str = "",
+        aliases: tuple[str, ...] = (),
+        declared: Declared | None = None,
+        source: str = "user",
+    ) -> None:
+        a, b = row("alpha", alpha), row("beta", beta)
+        if len(a) != len(b) or len(a) < 2:
+            raise ArgumentError("beta", f"as many entries as alpha has ({len(a)}, at least 2)", f"{len(b)} entries")
+        if a[-1] == 0:
+            raise ArgumentError("alpha", "a last entry (of the newest value) other than 0", a[-1])
+        self.alpha = tuple(x / a[-1] for x in a)
+        self.beta = tuple(x / a[-1] for x in b)
+        self.start = RK4 if start is None else start
+        self.time_scale = rational("time_scale", time_scale)
+        self.digits = digits(alpha, beta, (time_scale,))
+        self.name, self.aliases, self.declared, self.source = name, aliases, declared, source
+        if self.order < 1:
+            slope = sum((j * x for j, x in enumerate(self.alpha)), Fraction(0))
+            expected = "rho(1) = 0 and sigma(1) = time_scale * rho'(1) (consistency)"
+            got = f"rho(1) = {sum(self.alpha)}, sigma(1) = {sum(self.beta)}, rho'(1) = {slope}"
+            raise ArgumentError("alpha, beta", expected, got, "check the coefficients, or give the time_scale")
+
+    def __setattr__(self, key: str, value: object) -> None:
+        if "source" in self.__dict__ and not isinstance(getattr(type(self), key, None), cached_property):
+            raise AttributeError(f"a method is data and cannot be changed: {key}")
+        object.__setattr__(self, key, value)
+
+    def __repr__(self) -> str:
+        return f"LinearMultistep({self.name or 'user-made'}, steps={self.steps}, order={self.order})"
+
+    @property
+    def steps(self) -> int:
+        """Number of steps k."""
+        return len(self.alpha) - 1
+
+    @property
+    def evaluations(self) -> int:
+        """Field evaluations a step, once started (explicit methods)."""
+        return 1
+
+    @property
+    def explicit(self) -> bool:
+        """Whether the newest field value does not enter."""
+        return self.beta[-1] == 0
+
+    @cached_property
+    def order(self) -> int:
+        """Largest p with `C_0 = ... = C_p = 0`."""
+        tolerance = Fraction(0) if self.digits is None else Fraction(10) ** (2 - self.digits)
+        for q in range(HIGHEST_ORDER + 2):
+            if abs(self.defect(q)) > tolerance:
+                return q - 1
+        return HIGHEST_ORDER + 1
+
+    def defect(self, q: int) -> Fraction:
+        """C_q: coefficient of `h^q y^(q)` left over when the exact solution is put into the formula.
+
+        `C_q = sum_j alpha_j (s j)^q / q! - sum_j beta_j (s j)^(q-1) / (q-1)! s`, s the time scale; the
+        derivative of the exact solution is s v. Source: Hairer, Norsett, Wanner I, III.2, eq. (2.6).
+        """
+        scale = self.time_scale
+        value = sum((a * (scale * j) ** q for j, a in enumerate(self.alpha)), Fraction(0)) / factorial(q)
+        if q == 0:
+            return value
+        slope = sum((b * (scale * j) ** (q - 1) for j, b in enumerate(self.beta)), Fraction(0))
+        return value - slope / factorial(q - 1)

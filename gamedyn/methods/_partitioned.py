@@ -1,0 +1,200 @@
+"""What a partitioned method is: players that move in turn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from gamedyn._lib.errors import ArgumentError, UnknownNameError
+from gamedyn.methods._coefficients import Coefficient, Declared, rational
+from gamedyn.methods._trees import Table, separable, verified_order
+from gamedyn.methods.explicit import EULER
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gamedyn.methods._runge_kutta import RungeKutta
+
+__all__ = ["Partitioned", "Stages", "Sweep"]
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Every player moves once.
+
+    Attributes:
+        lengths: how far, in steps: one number for all players, or one for each place in the order.
+        backward: whether the players move in reverse order.
+    """
+
+    lengths: Fraction | tuple[Fraction, ...] = Fraction(1)
+    backward: bool = False
+
+
+@dataclass(frozen=True)
+class Stages:
+    """A partitioned method written out for a number of players.
+
+    Stage s evaluates player `player[s]` alone, at `y + h sum_r A[s][r] k_r` and time `t + node[s] h`;
+    k_r moves only its own player. The step is `y + h sum_r b[r] k_r`.
+    """
+
+    player: tuple[int, ...]
+    node: tuple[Fraction, ...]
+    A: Table
+    b: tuple[Fraction, ...]
+
+
+class Partitioned:
+    """Players move in turn, each by one-step method `substep`, the others held where they are.
+
+    Args:
+        sweeps: the sweeps that make a step; the lengths of every player must add up to 1.
+        substep: explicit Runge-Kutta method of a single move.
+        players: order of play by name or place; None: the game's own order.
+        name: canonical name; user-made methods need none.
+        aliases: other names.
+        declared: what the literature says; `order` is that for a separable game.
+        source: where the method comes from.
+
+    Time is carried by the opponents: a player's field is taken at the time its predecessor in the
+    order (cyclically) has reached. Two orders belong to such a method: `order_separable`, on games
+    in which no player's gradient depends on its own parameters, and `order_general`. Immutable.
+
+    Raises:
+        ArgumentError: if lengths do not add up to 1, or the sub-step method is implicit.
+
+    Example:
+        >>> half = Fraction(1, 2)
+        >>> strang = Partitioned([Sweep(half), Sweep(half, backward=True)])
+        >>> strang.order_separable, strang.order_general
+        (2, 1)
+    """
+
+    def __init__(
+        self,
+        sweeps: Sequence[Sweep],
+        substep: RungeKutta = EULER,
+        *,
+        players: Sequence[str | int] | None = None,
+        name: str = "",
+        aliases: tuple[str, ...] = (),
+        declared: Declared | None = None,
+        source: str = "user",
+    ) -> None:
+        if not substep.explicit:
+            raise ArgumentError("substep", "an explicit Runge-Kutta method", substep)
+        if players is not None and (isinstance(players, str) or len(set(players)) != len(players)):
+            raise ArgumentError("players", "a sequence of different player names or places", players)
+        self.sweeps = tuple(Sweep(_lengths(s.lengths), s.backward) for s in sweeps)
+        self.substep = substep
+        self.players = None if players is None else tuple(players)
+        self.name, self.aliases, self.declared, self.source = name, aliases, declared, source
+        self.stages(self.fixed_players or 2)
+
+    def __setattr__(self, key: str, value: object) -> None:
+        if "source" in self.__dict__ and not isinstance(getattr(type(self), key, None), cached_property):
+            raise AttributeError(f"a method is data and cannot be changed: {key}")
+        object.__setattr__(self, key, value)
+
+    def __repr__(self) -> str:
+        orders = f"order_separable={self.order_separable}, order_general={self.order_general}"
+        return f"Partitioned({self.name or 'user-made'}, {orders})"
+
+    @property
+    def fixed_players(self) -> int | None:
+        """The number of players, where the lengths or the order of play fix it."""
+        counts = {len(s.lengths) for s in self.sweeps if isinstance(s.lengths, tuple)}
+        counts |= {len(self.players)} if self.players is not None else set()
+        if len(counts) > 1:
+            raise ArgumentError("sweeps", "lengths for one number of players", sorted(counts))
+        return counts.pop() if counts else None
+
+    @property
+    def steps(self) -> int:
+        """Steps whose values enter the formula: one."""
+        return 1
+
+    @property
+    def explicit(self) -> bool:
+        """Whether no equation has to be solved."""
+        return True
+
+    @property
+    def evaluations(self) -> int:
+        """Field evaluations a step: a move costs one player's share of an evaluation."""
+        return len(self.sweeps) * self.substep.stages
+
+    @cached_property
+    def order_general(self) -> int:
+        """Order on every two-player game (penalties and weight decay included)."""
+        return self._order(separable_only=False)
+
+    @cached_property
+    def order_separable(self) -> int:
+        """Order on two-player games in which no gradient depends on its own player."""
+        return self._order(separable_only=True)
+
+    @property
+    def order(self) -> int:
+        """The order that holds for every game."""
+        return self.order_general
+
+    def order_of_play(self, names: Sequence[str]) -> tuple[int, ...]:
+        """Places in the game, in the order in which they move.
+
+        Raises:
+            ArgumentError: if the method is for another number of players.
+            UnknownNameError: if it names a player that the game lacks.
+        """
+        if self.fixed_players not in (None, len(names)):
+            raise ArgumentError("method", f"a game of {self.fixed_players} players", f"{len(names)} players")
+        if self.players is None:
+            return tuple(range(len(names)))
+        places = {**{n: i for i, n in enumerate(names)}, **{i: i for i in range(len(names))}}
+        for player in self.players:
+            if player not in places:
+                raise UnknownNameError("player", player, names)
+        return tuple(places[p] for p in self.players)
+
+    def stages(self, n_players: int) -> Stages:
+        """The method written out for players numbered in their order of play."""
+        clock = [Fraction(0)] * n_players
+        player: list[int] = []
+        node: list[Fraction] = []
+        rows: list[list[Fraction]] = []
+        weights: list[Fraction] = []
+        for sweep in self.sweeps:
+            places = range(n_players)
+            for place in reversed(places) if sweep.backward else places:
+                length = sweep.lengths[place] if isinstance(sweep.lengths, tuple) else sweep.lengths
+                done = list(weights)
+                for inner in self.substep.A:
+                    rows.append([*done, *(length * a for a in inner)])
+                    node.append(clock[place - 1])
+                    player.append(place)
+                weights += [length * b for b in self.substep.b]
+                clock[place] += length
+        if any(reached != 1 for reached in clock):
+            raise ArgumentError("sweeps", "lengths that add up to 1 for every player", [str(c) for c in clock])
+        total = len(weights)
+        full = tuple(tuple(r) + (Fraction(0),) * (total - len(r)) for r in rows)
+        return Stages(tuple(player), tuple(node), full, tuple(weights))
+
+    def _order(self, *, separable_only: bool) -> int:
+        stages = self.stages(2)
+        A = [_columns(stages.A, stages.player, i) for i in range(2)]
+        b = [[w if p == i else Fraction(0) for w, p in zip(stages.b, stages.player, strict=True)] for i in range(2)]
+        return verified_order(A, b, self.substep.digits, separable if separable_only else lambda _: True)
+
+
+def _columns(A: Table, player: tuple[int, ...], i: int) -> Table:
+    return tuple(tuple(a if p == i else Fraction(0) for a, p in zip(r, player, strict=True)) for r in A)
+
+
+def _lengths(lengths: Coefficient | tuple[Coefficient, ...]) -> Fraction | tuple[Fraction, ...]:
+    if isinstance(lengths, tuple):
+        return tuple(rational("lengths", x) for x in lengths)
+    return rational("lengths", lengths)

@@ -1,0 +1,108 @@
+"""What a Runge-Kutta method is: a tableau."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from gamedyn.methods._coefficients import Coefficient, Declared, digits, row, table
+from gamedyn.methods._trees import verified_order
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+__all__ = ["RungeKutta"]
+
+
+class RungeKutta:
+    """A Runge-Kutta method: `k_i = v(t + c_i h, y + h sum_j A_ij k_j)`, `y+ = y + h sum_i b_i k_i`.
+
+    Args:
+        A: stage coefficients, s rows of at most s entries (ints, Fractions, strings, floats).
+        b: weights, s entries.
+        b_hat: weights of the embedded method, or None.
+        name: canonical name; user-made methods need none.
+        aliases: other names.
+        declared: what the literature says, checked by the contract suite.
+        source: where the coefficients come from.
+
+    The nodes `c = A 1` and the order are derived, never typed in. Immutable.
+
+    Raises:
+        ArgumentError: if the shapes do not match or a coefficient is not a number.
+
+    Example:
+        >>> ralston = RungeKutta(A=[[], ["2/3"]], b=["1/4", "3/4"])
+        >>> ralston.order, ralston.c
+        (2, (Fraction(0, 1), Fraction(2, 3)))
+    """
+
+    def __init__(
+        self,
+        A: Sequence[Iterable[Coefficient]],
+        b: Sequence[Coefficient],
+        b_hat: Sequence[Coefficient] | None = None,
+        *,
+        name: str = "",
+        aliases: tuple[str, ...] = (),
+        declared: Declared | None = None,
+        source: str = "user",
+    ) -> None:
+        rows = [tuple(r) if hasattr(r, "__iter__") else r for r in A]
+        self.b = row("b", b)
+        self.A = table("A", rows, len(self.b))
+        self.b_hat = None if b_hat is None else row("b_hat", b_hat)
+        if self.b_hat is not None:
+            table("b_hat", [self.b_hat] * len(self.b), len(self.b))
+            self.b_hat = self.b_hat + (Fraction(0),) * (len(self.b) - len(self.b_hat))
+        self.digits = digits(b, b_hat or (), *rows)
+        self.name, self.aliases, self.declared, self.source = name, aliases, declared, source
+
+    def __setattr__(self, key: str, value: object) -> None:
+        if "source" in self.__dict__ and not isinstance(getattr(type(self), key, None), cached_property):
+            raise AttributeError(f"a method is data and cannot be changed: {key}")
+        object.__setattr__(self, key, value)
+
+    def __repr__(self) -> str:
+        return f"RungeKutta({self.name or 'user-made'}, stages={self.stages}, order={self.order})"
+
+    @property
+    def stages(self) -> int:
+        """Number of stages s."""
+        return len(self.b)
+
+    @property
+    def evaluations(self) -> int:
+        """Field evaluations a step."""
+        return self.stages
+
+    @property
+    def steps(self) -> int:
+        """Steps whose values enter the formula: one."""
+        return 1
+
+    @cached_property
+    def c(self) -> tuple[Fraction, ...]:
+        """Nodes, `c_i = sum_j A_ij`."""
+        return tuple(sum(r, Fraction(0)) for r in self.A)
+
+    @cached_property
+    def explicit(self) -> bool:
+        """Whether every stage uses earlier stages only."""
+        return all(not a for i, r in enumerate(self.A) for a in r[i:])
+
+    @cached_property
+    def order(self) -> int:
+        """Classical order, proved by the rooted-tree conditions."""
+        return verified_order([self.A], [self.b], self.digits)
+
+    @cached_property
+    def embedded_order(self) -> int | None:
+        """Order of the embedded weights, or None where there are none."""
+        return None if self.b_hat is None else verified_order([self.A], [self.b_hat], self.digits)
+
+    @cached_property
+    def fsal(self) -> bool:
+        """Whether the last stage is the first of the next step."""
+        return self.stages > 1 and self.A[-1] == self.b and self.b[-1] == 0

@@ -1,0 +1,122 @@
+"""Rooted trees, plain and coloured, and the order conditions they carry.
+
+A tree is a pair (colour, children), children being a sorted tuple of trees. With one colour these
+are Butcher's rooted trees; with one colour per player, those of partitioned methods. A method with
+tableaus (A^c, b^c) has order p iff for every tree t of at most p vertices, whose root has colour r,
+
+    sum_s b^r_s Phi_s(t) = 1 / gamma(t),   Phi_s(t) = prod over children u of sum_q A^col(u)_sq Phi_q(u),
+
+gamma(t) = |t| prod gamma(children).
+
+Source: Hairer, Norsett, Wanner, Solving ODEs I, II.2 theorem 2.13 (plain) and II.15 theorem 15.9
+(partitioned).
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+__all__ = ["Tree", "density", "rooted_trees", "tree_order", "tree_residual", "verified_order"]
+
+Tree = tuple[int, tuple["Tree", ...]]
+Table = tuple[tuple[Fraction, ...], ...]
+
+HIGHEST_ORDER = 10
+"""Order at which the search stops: 719 plain conditions; every method here is far below it."""
+
+
+@lru_cache(maxsize=None)
+def rooted_trees(order: int, colours: int = 1) -> tuple[Tree, ...]:
+    """All rooted trees with `order` vertices, each vertex in one of `colours` colours.
+
+    Example:
+        >>> [len(rooted_trees(n)) for n in range(1, 8)]
+        [1, 1, 2, 4, 9, 20, 48]
+        >>> [len(rooted_trees(n, colours=2)) for n in range(1, 5)]
+        [2, 4, 14, 52]
+    """
+    forests = tuple(_forests(order - 1, order - 1, colours))
+    return tuple((colour, forest) for colour in range(colours) for forest in forests)
+
+
+def _forests(total: int, largest: int, colours: int) -> Iterator[tuple[Tree, ...]]:
+    """Multisets of trees with `total` vertices together, no tree larger than `largest`."""
+    if total == 0:
+        yield ()
+        return
+    for size in range(min(total, largest), 0, -1):
+        trees = rooted_trees(size, colours)
+        for count in range(total // size, 0, -1):
+            for rest in _forests(total - count * size, size - 1, colours):
+                for chosen in _multisets(trees, count):
+                    yield chosen + rest
+
+
+def _multisets(trees: Sequence[Tree], count: int) -> Iterator[tuple[Tree, ...]]:
+    if count == 0:
+        yield ()
+        return
+    for i, tree in enumerate(trees):
+        for rest in _multisets(trees[i:], count - 1):
+            yield (tree, *rest)
+
+
+def tree_order(tree: Tree) -> int:
+    """Number of vertices."""
+    return 1 + sum(tree_order(child) for child in tree[1])
+
+
+def density(tree: Tree) -> int:
+    """gamma(t): the product of the orders of all subtrees."""
+    out = tree_order(tree)
+    for child in tree[1]:
+        out *= density(child)
+    return out
+
+
+def separable(tree: Tree) -> bool:
+    """Whether no vertex has a child of its own colour: the trees of a game without own curvature."""
+    return all(child[0] != tree[0] and separable(child) for child in tree[1])
+
+
+def _weights(tree: Tree, A: Sequence[Table]) -> list[Fraction]:
+    """Phi_s(t) for every stage s."""
+    out = [Fraction(1)] * len(A[0])
+    for child in tree[1]:
+        inner = _weights(child, A)
+        for s, coefficients in enumerate(A[child[0]]):
+            out[s] *= sum((a * w for a, w in zip(coefficients, inner, strict=True) if a), Fraction(0))
+    return out
+
+
+def tree_residual(tree: Tree, A: Sequence[Table], b: Sequence[Sequence[Fraction]]) -> Fraction:
+    """sum_s b_s Phi_s(t) - 1/gamma(t), zero iff the condition of `tree` holds.
+
+    Args:
+        tree: the condition.
+        A: one table per colour.
+        b: one row of weights per colour.
+    """
+    phi = _weights(tree, A)
+    total = sum((w * x for w, x in zip(b[tree[0]], phi, strict=True)), Fraction(0))
+    return total - Fraction(1, density(tree))
+
+
+def verified_order(
+    A: Sequence[Table],
+    b: Sequence[Sequence[Fraction]],
+    digits: int | None = None,
+    keep: Callable[[Tree], bool] = lambda _: True,
+) -> int:
+    """Largest p up to which every condition holds: exactly, or to `digits` decimals for inexact data."""
+    tolerance = Fraction(0) if digits is None else Fraction(10) ** (2 - digits)
+    for order in range(1, HIGHEST_ORDER + 1):
+        for tree in rooted_trees(order, len(A)):
+            if keep(tree) and abs(tree_residual(tree, A, b)) > tolerance:
+                return order - 1
+    return HIGHEST_ORDER

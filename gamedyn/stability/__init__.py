@@ -1,0 +1,31 @@
+"""What the coefficients of a method imply. Reads methods' data, never a stepper, never torch.
+
+Sign convention: `J = dv/dy`, stable means eigenvalues in the left half-plane; `h * lambda` is laid over
+the region of absolute stability.
+"""
+
+from gamedyn.stability.limits import imaginary_limit, real_limit
+from gamedyn.stability.order import embedded_order, order, order_residuals, rooted_trees
+from gamedyn.stability.polynomial import RationalFunction, characteristic_polynomials, stability_function
+from gamedyn.stability.step_matrix import BlockJacobian, Eigenvalues, amplification, spectral_radius, step_matrix
+from gamedyn.stability.step_sets import StepSet, largest_stable_step, stable_steps
+
+__all__ = [
+    "BlockJacobian",
+    "Eigenvalues",
+    "RationalFunction",
+    "StepSet",
+    "amplification",
+    "characteristic_polynomials",
+    "embedded_order",
+    "imaginary_limit",
+    "largest_stable_step",
+    "order",
+    "order_residuals",
+    "real_limit",
+    "rooted_trees",
+    "spectral_radius",
+    "stability_function",
+    "stable_steps",
+    "step_matrix",
+]

@@ -1,0 +1,157 @@
+"""The steps at which a single mode decays: intervals along a ray, from its boundary crossings.
+
+Along `z = r u`, |u| = 1, a method's amplification crosses 1 (or 1 + tolerance) only at the roots of a
+polynomial. Between roots one sample decides. Nothing is bisected, so no interval is missed.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gamedyn._lib.errors import ArgumentError
+from gamedyn.methods import LinearMultistep, Method, RungeKutta
+from gamedyn.stability.polynomial import RationalFunction, evaluate, stability_function
+from gamedyn.stability.step_matrix import dominant_root
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+__all__ = ["Interval", "ray_intervals"]
+
+Interval = tuple[float, float]
+
+CANCELLED = 256 * np.finfo(float).eps
+"""Share of the sum of its terms below which a coefficient is rounding and taken as zero."""
+
+ROOT_NOISE = 2e-14
+"""A root modulus this close to the boundary says nothing."""
+
+
+@lru_cache(maxsize=256)
+def _stability_function(method: RungeKutta) -> RationalFunction:
+    return stability_function(method)
+
+
+def ray_intervals(method: Method, direction: complex, tolerance: float = 0.0) -> list[Interval]:
+    """Sorted, disjoint intervals of r in which the mode `z = r direction` does not grow.
+
+    A point at which the boundary is touched from inside does not split an interval.
+
+    Args:
+        method: a Runge-Kutta or multistep method.
+        direction: of modulus 1.
+        tolerance: growth up to `1 + tolerance` a step counts as none.
+
+    Raises:
+        ArgumentError: for a partitioned method: its modes do not decouple.
+
+    Example:
+        >>> from gamedyn.methods import get
+        >>> ray_intervals(get("euler"), -1.0)
+        [(0.0, 2.0)]
+    """
+    if isinstance(method, RungeKutta):
+        crossings, growth = _rational_boundary(_stability_function(method), direction, 1 + tolerance)
+    elif isinstance(method, LinearMultistep):
+        crossings, growth = _multistep_boundary(method, direction, 1 + tolerance)
+    else:
+        raise ArgumentError("method", "a Runge-Kutta or multistep method", method)
+    return _classified(np.unique(crossings), growth)
+
+
+def _classified(crossings: NDArray[np.float64], growth: Callable[[float], int]) -> list[Interval]:
+    """Join the gaps between crossings in which nothing grows; undecided gaps go with the next one on."""
+    ends = [0.0, *crossings.tolist(), np.inf]
+    signs = []
+    for low, high in zip(ends, ends[1:], strict=False):
+        inside = 0.5 * (low + high) if np.isfinite(high) else 2 * low + 1
+        signs.append(growth(inside))
+    last = len(signs) - 1
+    for i in range(last - 1, -1, -1):
+        if signs[i] == 0 and ends[i + 1] < 1e-2:  # near 0 rounding hides the sign: the next gap has it
+            signs[i] = signs[i + 1]
+    out: list[Interval] = []
+    for low, high, sign in zip(ends, ends[1:], signs, strict=False):
+        if sign <= 0 and out and out[-1][1] == low:
+            out[-1] = (out[-1][0], high)
+        elif sign <= 0:
+            out.append((low, high))
+    return out
+
+
+def _rational_boundary(
+    R: RationalFunction, direction: complex, level: float
+) -> tuple[NDArray[np.float64], Callable[[float], int]]:
+    """Roots and sign of `E(r) = |P(r u)|^2 - level^2 |Q(r u)|^2`."""
+    top, top_size = _squared_modulus(R.numerator, direction)
+    bottom, bottom_size = _squared_modulus(R.denominator, direction)
+    E, size = np.zeros(max(len(top), len(bottom))), np.zeros(max(len(top), len(bottom)))
+    E[: len(top)] += top
+    E[: len(bottom)] -= level**2 * bottom
+    size[: len(top)] += top_size
+    size[: len(bottom)] += level**2 * bottom_size
+    E[np.abs(E) <= CANCELLED * size] = 0.0
+    nonzero = np.flatnonzero(E)
+    if nonzero.size == 0:  # |R| = level along the whole ray
+        return np.array([]), lambda _: 0
+    inner = E[nonzero[0] : nonzero[-1] + 1]
+    roots = np.roots(inner[::-1])
+    near = (roots.real > 0) & (np.abs(roots.imag) <= 1e-6 * np.abs(roots))
+    terms = np.arange(len(inner))
+
+    def growth(r: float) -> int:
+        parts = inner * r**terms
+        value = parts.sum()
+        return 0 if abs(value) <= 1e-12 * np.abs(parts).sum() else int(np.sign(value))
+
+    return roots.real[near], growth
+
+
+def _squared_modulus(p: tuple[object, ...], u: complex) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Coefficients in r of |p(r u)|^2, and the sums of the moduli of their terms."""
+    c = [float(x) for x in p]  # type: ignore[arg-type]
+    cosines = [1.0, u.real]  # cos(m arg u), exact where u is +-1 or +-i
+    while len(cosines) < len(c):
+        cosines.append(2 * u.real * cosines[-1] - cosines[-2])
+    out, size = np.zeros(2 * len(c) - 1), np.zeros(2 * len(c) - 1)
+    for i, a in enumerate(c):
+        for j, b in enumerate(c):
+            out[i + j] += a * b * cosines[abs(i - j)]
+            size[i + j] += abs(a * b)
+    return out, size
+
+
+def _multistep_boundary(
+    method: LinearMultistep, u: complex, level: float
+) -> tuple[NDArray[np.float64], Callable[[float], int]]:
+    """r at which a root has modulus `level`: `Im(rho(zeta) / sigma(zeta) / u) = 0` on that circle.
+
+    With `conj(zeta) = level^2 / zeta` this is a polynomial of degree 2k in zeta.
+    """
+    k = method.steps
+    alpha, beta = (np.array([float(x) for x in c]) for c in (method.alpha, method.beta))
+    powers = level ** (2 * np.arange(k + 1))
+    mirrored_rho, mirrored_sigma = (alpha * powers)[::-1], (beta * powers)[::-1]
+    F = np.convolve(alpha, mirrored_sigma) * np.conj(u) - np.convolve(mirrored_rho, beta) * u
+    F = np.where(np.abs(F) <= CANCELLED * np.abs(F).max(), 0.0, F)
+    # where roots leave the circle in pairs, zeta is a critical point of rho / sigma (leapfrog, whose F vanishes)
+    steps = np.arange(k + 1)
+    critical = np.convolve((alpha * steps)[1:], beta) - np.convolve(alpha, (beta * steps)[1:])
+    roots = np.concatenate([np.roots(F[::-1]), np.roots(critical[::-1])])
+    zeta = roots[np.abs(np.abs(roots) - level) < 1e-5 * level]
+    zeta = level * zeta / np.abs(zeta)
+    sigma = evaluate(method.beta, zeta)
+    zeta, sigma = zeta[np.abs(sigma) > 1e-12], sigma[np.abs(sigma) > 1e-12]
+    z = evaluate(method.alpha, zeta) / sigma * np.conj(u)
+    on_ray = (z.real > 0) & (np.abs(z.imag) <= 1e-4 * np.abs(z))
+
+    def growth(r: float) -> int:
+        excess = abs(complex(dominant_root(method, np.asarray(r * u)))) - level
+        return 0 if abs(excess) <= ROOT_NOISE else int(np.sign(excess))
+
+    return z.real[on_ray], growth

@@ -1,0 +1,252 @@
+"""Which steps are stable on a spectrum: a set of intervals, and what binds it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.optimize import brentq
+
+from gamedyn._lib.errors import ArgumentError
+from gamedyn.methods import Delegated, LinearMultistep, Method, Partitioned, get
+from gamedyn.stability.polynomial import stability_function
+from gamedyn.stability.rays import Interval, ray_intervals
+from gamedyn.stability.step_matrix import (
+    BlockJacobian,
+    Eigenvalues,
+    Spectrum,
+    as_blocks,
+    dominant_root,
+    eigenvalue_array,
+    log_slope,
+    step_matrix,
+)
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["StepSet", "largest_stable_step", "stable_steps"]
+
+ZERO = 1e-10
+"""Share of the largest modulus below which an eigenvalue, or its real part, counts as zero."""
+
+UNIT = 1e-10
+"""Excess over 1 of a computed spectral radius that counts as none (partitioned methods)."""
+
+
+@dataclass(frozen=True)
+class StepSet:
+    """The stable steps of a method on a spectrum.
+
+    A step is stable when no mode grows under it; neutral modes may stay neutral.
+
+    Attributes:
+        intervals: sorted, disjoint (low, high) of h; high may be infinite.
+        first: the interval that starts at 0, or None.
+        binding: the eigenvalue of J that ends the first interval (where there is none, the first
+            interval of all); None for partitioned methods, and where nothing binds.
+        multiplier: the eigenvalue of the step that reaches the unit circle there; None where nothing binds.
+        sensitivity: `S = d ln rho / d ln h` there: how abruptly a step beyond it breaks; nan where nothing binds.
+        flow_stable: whether the flow damps every mode; None where some eigenvalue is imaginary.
+        growing: eigenvalues that the flow amplifies.
+        stabilised: those of `growing` that the method damps at some step.
+        damped_intervals: the set for the modes that the flow does not amplify, alone.
+        neutral: eigenvalues taken as zero.
+        complete: False if the spectrum is a part: the set is then an upper bound, to be confirmed by the
+            spectral radius of the step's tangent.
+        tolerance: share of the largest modulus below which an eigenvalue, or a real part, is zero.
+
+    Example:
+        >>> steps = stable_steps("rk4", [0.01 + 1j, 0.01 - 1j])
+        >>> steps.first, [tuple(round(x, 2) for x in i) for i in steps.intervals]
+        (None, [(1.1, 2.81)])
+    """
+
+    intervals: tuple[Interval, ...]
+    binding: complex | None
+    multiplier: complex | None
+    sensitivity: float
+    flow_stable: bool | None
+    growing: tuple[complex, ...] = ()
+    stabilised: tuple[complex, ...] = ()
+    damped_intervals: tuple[Interval, ...] = ()
+    neutral: tuple[complex, ...] = ()
+    complete: bool = True
+    tolerance: float = field(default=ZERO, repr=False)
+
+    @property
+    def first(self) -> Interval | None:
+        """The interval that starts at 0, or None."""
+        return self.intervals[0] if self.intervals and self.intervals[0][0] == 0 else None
+
+    def __contains__(self, h: float) -> bool:
+        return any(low <= h <= high for low, high in self.intervals)
+
+
+def stable_steps(
+    method: str | Method, spectrum: Spectrum, *, complete: bool | None = None, tolerance: float = ZERO
+) -> StepSet:
+    """The set of stable steps of `method` on a spectrum.
+
+    For Runge-Kutta and multistep methods the intervals of every mode, from its boundary crossings along
+    the ray of its eigenvalue, are intersected. For partitioned methods the spectral radius of the step's
+    block matrix is scanned and its crossings of 1 refined.
+
+    Args:
+        method: one of our methods, or its name.
+        spectrum: eigenvalues of `J = dv/dy` (array or Eigenvalues), or a BlockJacobian, which partitioned
+            methods need; these also take the bare pair +-i w.
+        complete: whether the eigenvalues are all there are; None: as the Eigenvalues say, else True.
+        tolerance: share of the largest modulus below which an eigenvalue, or its real part, is zero.
+
+    Raises:
+        ArgumentError: if the spectrum is empty, not finite, or lacks the blocks a method needs.
+
+    Example:
+        >>> stable_steps("euler", [-1 + 1j, -1 - 1j, -4]).intervals
+        ((0.0, 0.5),)
+    """
+    method = get(method)
+    if isinstance(method, Delegated):
+        raise ArgumentError("method", "a method whose coefficients gamedyn holds", method.name)
+    if complete is None:
+        complete = spectrum.complete if isinstance(spectrum, Eigenvalues) else True
+    if isinstance(method, Partitioned):
+        return _partitioned_steps(method, as_blocks(method, spectrum), tolerance)
+    values = eigenvalue_array(spectrum)
+    modes, facts = _sorted_modes(values, tolerance)
+    sets = {lam: _mode_intervals(method, lam) for lam in modes}
+    intervals = _intersection(list(sets.values()))
+    binding = _binding(sets, intervals)
+    multiplier, slope = None, float("nan")
+    if binding is not None and intervals:
+        z = _ending(intervals) * binding
+        slope, multiplier = log_slope(method, z), _multiplier(method, z)
+    growing = {lam: s for lam, s in sets.items() if lam.real > 0}
+    return StepSet(
+        intervals=intervals,
+        binding=binding,
+        multiplier=multiplier,
+        sensitivity=slope,
+        stabilised=tuple(lam for lam, s in growing.items() if s),
+        damped_intervals=_intersection([s for lam, s in sets.items() if lam.real <= 0]),
+        complete=complete,
+        tolerance=tolerance,
+        **facts,
+    )
+
+
+def largest_stable_step(method: str | Method, spectrum: Spectrum) -> float:
+    """End of the first interval of stable steps: 0.0 where none starts at 0, inf where it never ends.
+
+    Example:
+        >>> largest_stable_step("rk4", [1j, -1j]) ** 2
+        8.000000000000007
+    """
+    first = stable_steps(method, spectrum).first
+    return 0.0 if first is None else first[1]
+
+
+def _sorted_modes(values: NDArray[np.complex128], tolerance: float) -> tuple[list[complex], dict[str, object]]:
+    """One mode per conjugate pair with rounding in the real part removed; what the flow does to them."""
+    scale = float(np.abs(values).max())
+    neutral = values[np.abs(values) <= tolerance * scale]
+    rest = values[np.abs(values) > tolerance * scale]
+    imaginary = np.abs(rest.real) <= tolerance * scale
+    rest = np.where(imaginary, 1j * rest.imag, rest)
+    modes = list(dict.fromkeys(complex(x.real, abs(x.imag)) for x in rest))
+    growing = tuple(complex(x) for x in rest[rest.real > 0])
+    stable = False if growing else None if imaginary.any() else True
+    facts = {"neutral": tuple(map(complex, neutral)), "growing": growing, "flow_stable": stable}
+    return modes, facts
+
+
+def _mode_intervals(method: Method, lam: complex) -> list[Interval]:
+    size = abs(lam)
+    u = complex(lam.real / size, lam.imag / size)
+    return [(low / size, high / size) for low, high in ray_intervals(method, u)]
+
+
+def _intersection(sets: list[list[Interval]]) -> tuple[Interval, ...]:
+    out: list[Interval] = [(0.0, float("inf"))]
+    for intervals in sets:
+        out = [
+            (max(a, c), min(b, d)) for a, b in out for c, d in intervals if max(a, c) < min(b, d)
+        ]
+        if not out:
+            return ()
+    return tuple(out)
+
+
+def _ending(intervals: tuple[Interval, ...]) -> float:
+    return intervals[0][1]
+
+
+def _binding(sets: dict[complex, list[Interval]], intervals: tuple[Interval, ...]) -> complex | None:
+    """The mode whose own set ends where the intersection does; without one, a mode that no step damps."""
+    if not sets:
+        return None
+    if not intervals:
+        return next((lam for lam, s in sets.items() if not s), None)
+    end = _ending(intervals)
+    if np.isinf(end):
+        return None
+    return min(sets, key=lambda lam: min((abs(high - end) for _, high in sets[lam]), default=np.inf))
+
+
+def _multiplier(method: Method, z: complex) -> complex:
+    if isinstance(method, LinearMultistep):
+        return complex(dominant_root(method, np.asarray(z)))
+    return complex(stability_function(method)(z))
+
+
+def _partitioned_steps(method: Partitioned, J: BlockJacobian, tolerance: float) -> StepSet:
+    values = eigenvalue_array(J)
+    _, facts = _sorted_modes(values, tolerance)
+    if not np.abs(values).max() and not np.abs(J.matrix).max():
+        return StepSet(((0.0, float("inf")),), None, None, float("nan"), **facts)
+
+    def radius(h: float) -> float:
+        return float(np.abs(np.linalg.eigvals(step_matrix(method, J, h))).max())
+
+    grid = _scan_grid(J, values)
+    radii = [radius(h) for h in grid]
+    edges: list[float] = [0.0] if radii[0] <= 1 + UNIT else []
+    xtol = 1e-13 if len(values) <= 256 else 1e-8
+    for low, high, a, b in zip(grid, grid[1:], radii, radii[1:], strict=False):
+        if (a <= 1 + UNIT) != (b <= 1 + UNIT):
+            level = 1.0 if min(a, b) < 1 - UNIT else 1 + UNIT  # a neutral stretch hovers at 1
+            edges.append(float(brentq(lambda h, level=level: radius(h) - level, low, high, xtol=xtol * high)))
+    if radii[-1] <= 1 + UNIT:
+        edges.append(float("inf"))
+    intervals = tuple(zip(edges[::2], edges[1::2], strict=True))
+    multiplier, slope = None, float("nan")
+    if intervals and np.isfinite(end := _ending(intervals)):
+        roots = np.linalg.eigvals(step_matrix(method, J, end))
+        multiplier = complex(roots[np.abs(roots).argmax()])
+        slope = (np.log(radius(end * (1 + 1e-4))) - np.log(radius(end * (1 - 1e-4)))) / 2e-4
+    growing = facts["growing"]
+    return StepSet(
+        intervals,
+        None,
+        multiplier,
+        float(slope),
+        stabilised=growing if intervals else (),  # type: ignore[arg-type]
+        damped_intervals=intervals if not growing else (),
+        tolerance=tolerance,
+        **facts,
+    )
+
+
+def _scan_grid(J: BlockJacobian, values: NDArray[np.complex128]) -> NDArray[np.float64]:
+    """Steps to scan: geometric near 0, then even to where every explicit composition has broken down.
+
+    The number of points falls with the size of J, whose eigenvalues each point costs.
+    """
+    norm = float(np.linalg.norm(J.matrix, 2))
+    own = max(float(np.abs(np.linalg.eigvals(J.matrix[s, s])).max()) for s in J.slices)
+    scale = max(float(np.abs(values).max()), own, 1e-3 * norm)
+    points = int(np.clip(6e7 / len(values) ** 2.2, 24, 600))
+    small = np.geomspace(1e-4 / norm, 0.05 / scale, max(8, points // 6))
+    return np.unique(np.concatenate([small, np.linspace(0.05 / scale, 8 / scale, points)]))
