@@ -1,0 +1,183 @@
+"""Batches: the loader's item and noise, on the players' device, without end, resumable."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_leaves, tree_map
+
+from gamedyn._lib.checks import positive_int
+from gamedyn._lib.errors import ArgumentError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from gamedyn.core.game import Game
+
+__all__ = ["Batches", "batches", "moved", "moved_to", "stacked"]
+
+
+class Batches:
+    """See `batches`. Calling `next` gives a batch; `state_dict` and `load_state_dict` resume exactly."""
+
+    def __init__(
+        self,
+        source: Any,
+        latent: int | tuple[int, ...] | None,
+        seed: int,
+        batch_size: int | None,
+    ) -> None:
+        self.source, self.seed, self.batch_size = source, seed, batch_size
+        self.latent = (latent,) if isinstance(latent, int) else latent
+        self.device: torch.device | None = None
+        self.dtype: torch.dtype | None = None
+        self._noise = torch.Generator().manual_seed(seed)
+        self._order = torch.Generator().manual_seed(seed + 1)
+        self._epoch_start = self._order.get_state()
+        self._position = 0
+        self._items = self._epoch()
+
+    def __iter__(self) -> Batches:
+        return self
+
+    def __next__(self) -> Any:
+        item = self._next_item()
+        leaves = [x for x in tree_leaves(item) if isinstance(x, Tensor)]
+        count = len(leaves[0]) if leaves and leaves[0].dim() else 0
+        if not count:
+            raise ArgumentError("batches", "batches with at least one sample", "an empty batch", "check the loader")
+        item = moved(item, self.device, self.dtype)
+        if self.latent is None:
+            return item
+        noise = torch.randn(count, *self.latent, generator=self._noise, dtype=self.dtype or torch.get_default_dtype())
+        return item, noise.to(self.device or leaves[0].device)
+
+    def to(self, device: torch.device, dtype: torch.dtype) -> Batches:
+        """Yield batches on this device; floating tensors in this dtype."""
+        self.device, self.dtype = device, dtype
+        return self
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the stream stands."""
+        return {"noise": self._noise.get_state(), "epoch": self._epoch_start, "position": self._position}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from where a stream of the same source and seed stood; a loader's epoch is read up to there."""
+        self._order.set_state(state["epoch"])
+        self._items = self._epoch()
+        self._position = 0
+        for _ in range(state["position"]):
+            self._next_item()
+        self._noise.set_state(state["noise"])
+
+    def _next_item(self) -> Any:
+        for _ in range(2):
+            try:
+                item = next(self._items)
+            except StopIteration:
+                self._items, self._position = self._epoch(), 0
+                continue
+            self._position += 1
+            return item
+        raise ArgumentError("batches", "a loader that yields at least one item", "none", "is its data set empty?")
+
+    def _epoch(self) -> Iterator[Any]:
+        self._epoch_start = self._order.get_state()
+        if isinstance(self.source, Tensor):
+            return self._slices(self.source)
+        return self._loaded()
+
+    def _slices(self, data: Tensor) -> Iterator[Tensor]:
+        order = torch.randperm(len(data), generator=self._order)
+        size = self.batch_size or len(data)
+        for start in range(0, len(data) - size + 1, size):
+            yield data[order[start : start + size].to(data.device)]
+
+    def _loaded(self) -> Iterator[Any]:
+        """The loader's epoch, its shuffling drawn from this stream's own generator."""
+        seed = int(torch.randint(2**62, (1,), generator=self._order))
+        own = getattr(self.source, "generator", None)
+        if isinstance(own, torch.Generator):
+            own.manual_seed(seed)
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(seed)
+            items = iter(self.source)
+            first = next(items, None)
+        if first is not None:
+            yield first
+            yield from items
+
+
+def batches(
+    source: Any,
+    *,
+    latent: int | tuple[int, ...] | None = None,
+    seed: int = 0,
+    batch_size: int | None = None,
+) -> Batches:
+    """An endless stream of `(item, noise)`, or of items where `latent` is None.
+
+    Args:
+        source: a DataLoader (anything that can be iterated again and again), whose items are passed on as
+            they come, or a tensor of samples, drawn in shuffled batches of `batch_size`, the last incomplete
+            one of an epoch being dropped.
+        latent: size or shape of the standard normal noise for one sample.
+        seed: of the noise and of the order.
+        batch_size: for a tensor source; None: the whole tensor.
+
+    `solve` moves batches to the players' device, floating tensors to their dtype; noise is drawn on the CPU,
+    so it is the same on every device. Integers stay integers.
+
+    Raises:
+        ArgumentError: if the source cannot be iterated again, is empty, or sizes are wrong.
+
+    Example:
+        >>> stream = batches(torch.arange(6.0).reshape(6, 1), latent=2, batch_size=3)
+        >>> item, noise = next(stream)
+        >>> item.shape, noise.shape
+        (torch.Size([3, 1]), torch.Size([3, 2]))
+    """
+    if isinstance(source, Tensor):
+        if source.dim() == 0 or len(source) == 0:
+            raise ArgumentError("source", "a tensor of samples", f"shape {tuple(source.shape)}", "an empty batch")
+        if batch_size is not None and positive_int("batch_size", batch_size) > len(source):
+            raise ArgumentError("batch_size", f"at most the {len(source)} samples there are", batch_size)
+    elif batch_size is not None:
+        raise ArgumentError("batch_size", "none for a loader, which has its own", batch_size)
+    elif not hasattr(source, "__iter__") or hasattr(source, "__next__"):
+        raise ArgumentError("source", "a tensor, or a loader that can be iterated again", type(source).__name__)
+    for size in (latent,) if isinstance(latent, int) else latent or ():
+        positive_int("latent", size)
+    return Batches(source, latent, seed, batch_size)
+
+
+def moved(batch: Any, device: torch.device | None, dtype: torch.dtype | None) -> Any:
+    """A batch on a device; its floating tensors in a dtype."""
+
+    def move(x: Any) -> Any:
+        if not isinstance(x, Tensor):
+            return x
+        return x.to(device, dtype if x.is_floating_point() else None, non_blocking=True)
+
+    return tree_map(move, batch)
+
+
+def moved_to(game: Game, batch: Any) -> Any:
+    """A batch on the device of a game's players, floating tensors in their dtype."""
+    return None if batch is None else moved(batch, game.device, game.dtype)
+
+
+def stacked(streams: list[Any]) -> tuple[Callable[[], Any], int | None]:
+    """One batch for an ensemble from a stream per member, and its batch dimension; a shared stream is drawn once."""
+    unique = list({id(s): s for s in streams}.values())
+    if len(unique) == 1:
+        return lambda: next(unique[0]), None
+    index = torch.tensor([next(i for i, u in enumerate(unique) if u is s) for s in streams])
+
+    def draw() -> Any:
+        drawn = [next(s) for s in unique]
+        return tree_map(lambda *xs: torch.stack(xs)[index.to(xs[0].device)], drawn[0], *drawn[1:])
+
+    return draw, 0

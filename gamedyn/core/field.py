@@ -1,0 +1,294 @@
+"""The vector field as an integrator sees it: `field(t, y)`, one player's part, and what it cost."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from gamedyn._lib.checks import choice
+from gamedyn._lib.errors import ArgumentError
+from gamedyn.core.frozen import RandomState, SideEffects
+from gamedyn.core.game import describe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from gamedyn.core.game import Game
+    from gamedyn.core.state import Layout, State
+
+__all__ = ["Field", "FlowLike", "Members", "Velocity", "Work", "apply_factors"]
+
+SAMPLING = ("frozen", "fresh")
+
+
+class Velocity(NamedTuple):
+    """What a flow makes of the leaves: its parts, factors still to be applied, and the losses."""
+
+    leaves: Sequence[Tensor]
+    factors: Sequence[float | Tensor] | None
+    """One factor per player asked for, or None where the leaves are the velocity itself."""
+    losses: tuple[Tensor, ...]
+
+
+class FlowLike(Protocol):
+    """What a field needs of a flow."""
+
+    game: Game
+
+    @property
+    def double_backward(self) -> bool:
+        """Whether an evaluation differentiates a gradient."""
+
+    def velocity(
+        self,
+        t: float | Tensor,
+        leaves: Sequence[Tensor],
+        buffers: Sequence[Tensor],
+        batch: Any,
+        *,
+        players: Sequence[int] | None = None,
+        create_graph: bool = False,
+        members: Members | None = None,
+    ) -> Velocity:
+        """The field at `leaves`, for all players or some."""
+
+
+@dataclass(frozen=True)
+class Members:
+    """An ensemble: how many members, which dimension of a batch counts them, and what differs between them.
+
+    Attributes:
+        count: number of members M.
+        batch_dim: 0 if every member has its own batch, None if they share one.
+        rates: per player, a tensor (M, 1), where members differ.
+        weights: per term, a tensor (M,), where members differ.
+    """
+
+    count: int
+    batch_dim: int | None = None
+    rates: dict[str, Tensor] = field(default_factory=dict)
+    weights: dict[str, Tensor] = field(default_factory=dict)
+
+
+@dataclass
+class Work:
+    """What has been done.
+
+    Attributes:
+        player_gradients: gradients of one player's loss in its own parameters.
+        products: Jacobian-vector products, either way.
+        double_backward: evaluations that differentiated a gradient (penalties).
+        players: number of players.
+    """
+
+    players: int
+    player_gradients: int = 0
+    products: int = 0
+    double_backward: int = 0
+
+    @property
+    def evaluations(self) -> float:
+        """Field evaluations: player gradients over players."""
+        return self.player_gradients / self.players
+
+
+class Field:
+    """The field of a flow on one batch after another.
+
+    Args:
+        flow: what is solved.
+        buffers: modules' buffers; the field owns them and advances them once per step.
+        sampling: "frozen" holds one batch over a step; "fresh" draws one for every evaluation, which voids
+            the order of the method.
+        members: the ensemble, or None for a single game.
+
+    A call writes nothing but `out`. `point` is a buffer that stage points may be written to: evaluating there
+    saves a copy.
+    """
+
+    def __init__(
+        self,
+        flow: FlowLike,
+        buffers: Sequence[Tensor] = (),
+        *,
+        sampling: str = "frozen",
+        members: Members | None = None,
+    ) -> None:
+        self.flow, self.buffers, self.members = flow, tuple(buffers), members
+        self.sampling = choice("sampling", sampling, SAMPLING)
+        layout = flow.game.layout
+        self.layout: Layout = layout
+        self.players = tuple(layout.slices)
+        self.names = layout.players
+        lead = () if members is None else (members.count,)
+        self.shape = torch.Size((*lead, layout.n))
+        self.point: Tensor | None = torch.zeros(self.shape, dtype=flow.game.dtype, device=flow.game.device)
+        self.leaves = [v.requires_grad_() for v in layout.views(self.point.detach())]
+        self.work = Work(len(layout.players))
+        self.batch_id, self.batch, self.losses = -1, None, ()
+        self.draw: Callable[[], Any] | None = None
+        self.effects = SideEffects(flow.game.modules)
+        self.draws_randomness = False
+        self._random: RandomState | None = None
+        self._advance = False
+        self._views: dict[tuple[int, int], list[Tensor]] = {}
+        self._double = flow.double_backward
+
+    def begin_step(self, batch: Any) -> None:
+        """Start a step on a batch: the next evaluation advances the buffers, all replay its randomness."""
+        self.batch, self.batch_id = batch, self.batch_id + 1
+        self._advance = bool(self.effects) and self.members is None
+        self._random = RandomState(self.flow.game.device) if self.draws_randomness else None
+
+    def __call__(self, t: float | Tensor, y: Tensor, out: Tensor | None = None) -> Tensor:
+        """v(t, y), shape of y, written to `out` if given."""
+        out = torch.empty_like(self.point) if out is None else out
+        self._evaluate(t, y, None, out)
+        self.work.player_gradients += self.work.players
+        return out
+
+    def player(self, i: int, t: float | Tensor, y: Tensor, out: Tensor | None = None) -> Tensor:
+        """v_i(t, y), the entries of player i alone, at that player's cost."""
+        if out is None:
+            out = torch.empty_like(self.point[..., self.players[i]])  # type: ignore[index]
+        self._evaluate(t, y, i, out)
+        self.work.player_gradients += 1
+        return out
+
+    def stages(self, count: int, player: int | None = None) -> Tensor:
+        """Room for `count` field values (or one player's), shape (count, ..., n)."""
+        at = slice(0, self.layout.n) if player is None else self.players[player]
+        shape = (count, *self.shape[:-1], at.stop - at.start)
+        return torch.empty(shape, dtype=self.point.dtype, device=self.point.device)  # type: ignore[union-attr]
+
+    @torch.no_grad()
+    def _evaluate(self, t: float | Tensor, y: Tensor, player: int | None, out: Tensor) -> None:
+        if y is not self.point:
+            self.point.copy_(y)  # type: ignore[union-attr]
+        if self.sampling == "fresh" and self.draw is not None:
+            self.batch = self.draw()
+        players = None if player is None else (player,)
+        with torch.enable_grad(), self._frozen(self.leaves):
+            value = self.flow.velocity(
+                t, self.leaves, self.buffers, self.batch, players=players, members=self.members
+            )
+        self.work.double_backward += self._double
+        self.losses = value.losses
+        torch._foreach_copy_(self._row_views(out, player), list(value.leaves))
+        apply_factors(out, value.factors, self.players if player is None else None)
+
+    def _row_views(self, out: Tensor, player: int | None) -> list[Tensor]:
+        key = (out.data_ptr(), -1 if player is None else player)
+        found = self._views.get(key)
+        if found is None:
+            if len(self._views) > 256:
+                self._views.clear()
+            found = self._views[key] = self.layout.views(out, player)
+        return found
+
+    def _frozen(self, leaves: Sequence[Tensor]) -> contextlib.AbstractContextManager[None]:
+        if not self.effects and self._random is None:
+            return contextlib.nullcontext()
+        return self._held(leaves)
+
+    @contextlib.contextmanager
+    def _held(self, leaves: Sequence[Tensor]) -> Iterator[None]:
+        first, self._advance = self._advance, False
+        if self._random is not None:
+            self._random.restore()
+        if first and self.effects.spectral:
+            with self.flow.game.bound(leaves, self.buffers):
+                self.effects.iterate_spectral()
+        with self.effects.held(statistics=not first):
+            yield
+
+    def probe(self, y: Tensor, batch: Any) -> None:
+        """Evaluate twice at one point: find out whether losses draw, refuse those that still differ.
+
+        Raises:
+            ArgumentError: if two evaluations at one point and batch differ even with the default
+                generators replayed.
+        """
+        work, self.batch = self.work, batch
+        self.work = Work(work.players)
+        self._random = None
+        start = RandomState(self.flow.game.device)
+        draw, self.draw = self.draw, None
+        try:
+            first = self(0.0, y).clone()
+            self.draws_randomness = not start.same()
+            start.restore()
+            second = self(0.0, y)
+            start.restore()
+        finally:
+            self.work, self.draw = work, draw
+        if not torch.allclose(first, second, rtol=1e-3, atol=1e-6 * float(first.abs().nan_to_num().max()), equal_nan=True):
+            gap = float((first - second).norm() / first.norm().clamp_min(1e-30))
+            raise ArgumentError(
+                "losses",
+                "a deterministic function of players and batch",
+                f"two evaluations at one point that differ by {gap:.2g} of the field's norm",
+                f"draw noise outside the losses and pass it in the batch (here {describe(batch)})",
+            )
+
+    def functional(self, batch: Any, buffers: Sequence[Tensor]) -> TracedField:
+        """This field as a pure function, for tracing."""
+        return TracedField(self, batch, buffers)
+
+    def state(self, y: Tensor) -> State:
+        """A state at `y` with a copy of the buffers."""
+        from gamedyn.core.state import State
+
+        return State(self.layout, y, tuple(b.clone() for b in self.buffers))
+
+
+class TracedField:
+    """A field without memory: leaves are made inside, nothing is written in place; made to be traced."""
+
+    point = None
+
+    def __init__(self, parent: Field, batch: Any, buffers: Sequence[Tensor]) -> None:
+        self.flow, self.layout, self.members = parent.flow, parent.layout, parent.members
+        self.players, self.names, self.shape = parent.players, parent.names, parent.shape
+        self.batch, self.buffers, self._parent = batch, buffers, parent
+        self.first_losses: tuple[Tensor, ...] = ()
+
+    def __call__(self, t: float | Tensor, y: Tensor, out: Tensor | None = None) -> Tensor:
+        """v(t, y)."""
+        return self._evaluate(t, y, None, out)
+
+    def player(self, i: int, t: float | Tensor, y: Tensor, out: Tensor | None = None) -> Tensor:
+        """v_i(t, y)."""
+        return self._evaluate(t, y, i, out)
+
+    def stages(self, count: int, player: int | None = None) -> Tensor:
+        """Fresh room for field values."""
+        return self._parent.stages(count, player)
+
+    def _evaluate(self, t: float | Tensor, y: Tensor, player: int | None, out: Tensor | None) -> Tensor:
+        lead = len(self.shape) - 1
+        leaves = [v.clone().requires_grad_() for v in self.layout.views(y.detach())]
+        players = None if player is None else (player,)
+        value = self.flow.velocity(t, leaves, self.buffers, self.batch, players=players, members=self.members)
+        if not self.first_losses:
+            self.first_losses = value.losses
+        row = self.layout.flat([x.detach() for x in value.leaves], lead)
+        apply_factors(row, value.factors, self.players if player is None else None)
+        return row if out is None else out.copy_(row)
+
+
+def apply_factors(row: Tensor, factors: Sequence[float | Tensor] | None, players: Sequence[slice] | None) -> None:
+    """Scale a flat vector, or one player's part of it, by player."""
+    if factors is None:
+        return
+    if players is None:
+        row.mul_(factors[0])
+    elif isinstance(factors[0], float) and all(f == factors[0] for f in factors[1:]):
+        row.mul_(factors[0])
+    else:
+        for at, factor in zip(players, factors, strict=True):
+            row[..., at].mul_(factor)

@@ -1,0 +1,85 @@
+"""Products with the game's Jacobian at one point: `J u` and `J^T u` from one kept graph."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gamedyn.core.field import Field, FlowLike
+
+__all__ = ["Products"]
+
+
+class Products:
+    """`J u`, `J^T u` and the dense J of a flow at one point, batch and set of buffers.
+
+    The graph owns its tensors: clones, never a workspace, since writing a buffer under a kept graph gives
+    wrong products without an error. `J u` is the derivative of `J^T w` in w (double VJP), so any flow that
+    can be differentiated twice has it.
+
+    Args:
+        flow: the flow.
+        t: time.
+        y: flat point, (n,).
+        batch: batch the losses take, or None.
+        field: counts the work and holds the modules' side effects; its buffers are used.
+    """
+
+    def __init__(self, flow: FlowLike, t: float, y: Tensor, batch: Any, field: Field) -> None:
+        self.layout, self.work = flow.game.layout, field.work
+        self.leaves = [v.clone().requires_grad_() for v in self.layout.views(y.detach())]
+        buffers = tuple(b.clone() for b in field.buffers)
+        with torch.enable_grad(), field._frozen(self.leaves):
+            value = flow.velocity(t, self.leaves, buffers, batch, create_graph=True)
+            self._v = list(value.leaves)
+            if value.factors is not None:
+                for at, factor in zip(self.layout.leaf_slices, value.factors, strict=True):
+                    self._v[at] = [x * factor for x in self._v[at]]
+        self.work.player_gradients += self.work.players
+        self.value = self.layout.flat([x.detach() for x in self._v])
+        self.n = self.layout.n
+        self._double: tuple[list[Tensor], Sequence[Tensor]] | None = None
+
+    def jvp(self, u: Tensor) -> Tensor:
+        """`J u`, shape (n,) or, for rows of vectors, (k, n)."""
+        if self._double is None:
+            w = [torch.zeros_like(x, requires_grad=True) for x in self._v]
+            with torch.enable_grad():
+                graph = torch.autograd.grad(
+                    self._v, self.leaves, w, create_graph=True, materialize_grads=True, allow_unused=True
+                )
+            self._double = (w, graph)
+        w, graph = self._double
+        return self._pulled(graph, w, u)
+
+    def vjp(self, u: Tensor) -> Tensor:
+        """`J^T u`, shape (n,) or, for rows of vectors, (k, n)."""
+        return self._pulled(self._v, self.leaves, u)
+
+    def dense(self, block: int = 64) -> Tensor:
+        """J, (n, n), a block of rows at a time."""
+        eye = torch.eye(self.n, dtype=self.value.dtype, device=self.value.device)
+        return torch.cat([self.vjp(rows) for rows in eye.split(block)])
+
+    def _pulled(self, outputs: Sequence[Tensor], inputs: Sequence[Tensor], u: Tensor) -> Tensor:
+        self.work.products += 1 if u.dim() == 1 else len(u)
+        live = [i for i, x in enumerate(outputs) if x.requires_grad]
+        if not live:
+            return torch.zeros_like(u)
+        cotangents = self.layout.views(u)
+        out = torch.autograd.grad(
+            [outputs[i] for i in live],
+            inputs,
+            [cotangents[i] for i in live],
+            retain_graph=True,
+            allow_unused=True,
+            is_grads_batched=u.dim() == 2,
+        )
+        lead = u.shape[:-1]
+        filled = [torch.zeros(*lead, *x.shape, dtype=x.dtype, device=x.device) if g is None else g for g, x in zip(out, inputs, strict=True)]
+        return self.layout.flat(filled, len(lead))

@@ -1,0 +1,142 @@
+"""Named players <-> one flat vector. The only place that flattens."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from gamedyn._lib.errors import ArgumentError, UnknownNameError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+__all__ = ["Layout", "Leaf", "State"]
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """One trainable tensor: its player's place, its name there ("" for a tensor player), its shape."""
+
+    player: int
+    name: str
+    shape: torch.Size
+
+    @property
+    def size(self) -> int:
+        """Number of entries."""
+        return self.shape.numel()
+
+
+class Layout:
+    """Where each trainable tensor of each player lies in the flat vector (length n).
+
+    Attributes:
+        players: names, in the game's order.
+        leaves: every trainable tensor, in the order of the vector.
+        slices: entries of each player.
+        leaf_slices: leaves of each player.
+    """
+
+    def __init__(self, players: Sequence[str], leaves: Sequence[Leaf]) -> None:
+        self.players, self.leaves = tuple(players), tuple(leaves)
+        self.sizes = [leaf.size for leaf in self.leaves]
+        self.shapes = [leaf.shape for leaf in self.leaves]
+        self.n = sum(self.sizes)
+        self.slices: list[slice] = []
+        self.leaf_slices: list[slice] = []
+        at = first = 0
+        for i in range(len(self.players)):
+            mine = [leaf for leaf in self.leaves if leaf.player == i]
+            size = sum(leaf.size for leaf in mine)
+            self.slices.append(slice(at, at + size))
+            self.leaf_slices.append(slice(first, first + len(mine)))
+            at, first = at + size, first + len(mine)
+
+    def place(self, player: str) -> int:
+        """Place of a player in the game's order.
+
+        Raises:
+            UnknownNameError: if there is no such player.
+        """
+        if player not in self.players:
+            raise UnknownNameError("player", player, self.players)
+        return self.players.index(player)
+
+    def views(self, flat: Tensor, player: int | None = None) -> list[Tensor]:
+        """The leaves as views of `flat`, shape (..., n), or (..., n_i) of one player."""
+        which = slice(None) if player is None else self.leaf_slices[player]
+        lead = flat.shape[:-1]
+        pieces = flat.split(self.sizes[which], -1)
+        return [p.view(*lead, *s) for p, s in zip(pieces, self.shapes[which], strict=True)]
+
+    def flat(self, leaves: Sequence[Tensor], lead: int = 0) -> Tensor:
+        """The flat vector of leaves with `lead` leading batch dimensions."""
+        return torch.cat([x.reshape(*x.shape[:lead], -1) for x in leaves], -1)
+
+    def parts(self, flat: Tensor) -> dict[str, Tensor]:
+        """One tensor per player: of its own shape for a tensor player, 1-D for a module's parameters."""
+        out = {}
+        for i, (name, at) in enumerate(zip(self.players, self.slices, strict=True)):
+            mine = self.leaves[self.leaf_slices[i]]
+            piece = flat[..., at]
+            out[name] = piece.view(*flat.shape[:-1], *mine[0].shape) if mine[0].name == "" else piece
+        return out
+
+    def joined(self, parts: Mapping[str, Tensor], lead: int = 0) -> Tensor:
+        """The flat vector of one tensor per player.
+
+        Raises:
+            ArgumentError: if a player is missing or of another size.
+        """
+        if set(parts) != set(self.players):
+            raise ArgumentError("parts", f"one tensor for each of {list(self.players)}", f"{sorted(parts)}")
+        rows = [parts[name].reshape(*parts[name].shape[:lead], -1) for name in self.players]
+        for name, at, row in zip(self.players, self.slices, rows, strict=True):
+            if row.shape[-1] != at.stop - at.start:
+                raise ArgumentError(f"parts[{name!r}]", f"{at.stop - at.start} entries", f"{row.shape[-1]}")
+        return torch.cat(rows, -1)
+
+
+@dataclass(frozen=True, eq=False)
+class State:
+    """A point of the game: every player's parameters, and the buffers that go with them.
+
+    Attributes:
+        layout: how the players lie in the vector.
+        y: flat vector, shape (n,), or (members, n) of an ensemble.
+        buffers: buffers of the modules (batch-norm statistics, spectral-norm vectors), in the game's order.
+
+    `state["G"]` is a tensor for a tensor player and a dictionary of tensors for a module; `state.parts()`
+    has one tensor per player.
+    """
+
+    layout: Layout
+    y: Tensor
+    buffers: tuple[Tensor, ...] = field(default=())
+
+    def __getitem__(self, player: str) -> Any:
+        i = self.layout.place(player)
+        mine = self.layout.leaves[self.layout.leaf_slices[i]]
+        views = self.layout.views(self.y[..., self.layout.slices[i]], i)
+        if mine[0].name == "":
+            return views[0]
+        return {leaf.name: view for leaf, view in zip(mine, views, strict=True)}
+
+    def parts(self) -> dict[str, Tensor]:
+        """One tensor per player: of its own shape for a tensor player, 1-D for a module's parameters."""
+        return self.layout.parts(self.y)
+
+    def member(self, index: int) -> State:
+        """One member of an ensemble's state."""
+        return State(self.layout, self.y[index], self.buffers)
+
+    def with_y(self, y: Tensor) -> State:
+        """The same players and buffers at another point."""
+        return State(self.layout, y, self.buffers)
+
+    def __repr__(self) -> str:
+        sizes = ", ".join(f"{p}: {s.stop - s.start}" for p, s in zip(self.layout.players, self.layout.slices, strict=True))
+        return f"State({sizes}; {tuple(self.y.shape)}, {self.y.dtype}, {self.y.device})"

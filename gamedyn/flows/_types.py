@@ -1,0 +1,61 @@
+"""What every flow is."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any
+
+from gamedyn.core import Field, moved_to
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+    from gamedyn.core import Game, Members, State, Velocity
+
+__all__ = ["Flow"]
+
+
+class Flow(ABC):
+    """An ODE `dy/dt = v(t, y)` on the players of a game."""
+
+    def __init__(self, game: Game) -> None:
+        self.game = game
+
+    @property
+    def double_backward(self) -> bool:
+        """Whether an evaluation differentiates a gradient."""
+        return False
+
+    @abstractmethod
+    def velocity(
+        self,
+        t: float | Tensor,
+        leaves: Sequence[Tensor],
+        buffers: Sequence[Tensor],
+        batch: Any,
+        *,
+        players: Sequence[int] | None = None,
+        create_graph: bool = False,
+        members: Members | None = None,
+    ) -> Velocity:
+        """The field at `leaves`."""
+
+    def initial_state(self) -> State:
+        """The players' present parameters and buffers, copied."""
+        return self.game.state()
+
+    def field(self, batch: Any = None) -> Field:
+        """The field on one batch: `field(t, y)`, shape (n,).
+
+        Example:
+            >>> import torch
+            >>> from gamedyn import flows, games
+            >>> flow = flows.gradient(games.bilinear())
+            >>> flow.field()(0.0, torch.tensor([1.0, 2.0], dtype=torch.float64))
+            tensor([-2.,  1.], dtype=torch.float64)
+        """
+        field = Field(self, self.game.state().buffers)
+        field.batch = moved_to(self.game, batch)
+        return field

@@ -1,0 +1,144 @@
+"""Flows that a user writes: a map of another flow's field, or a field of one's own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from gamedyn._lib.errors import ArgumentError
+from gamedyn.core import Game, Velocity, apply_factors
+from gamedyn.flows._types import Flow
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from gamedyn.core import Members
+
+__all__ = ["CustomFlow", "MappedFlow", "custom", "mapped"]
+
+
+class MappedFlow(Flow):
+    """A flow whose velocity is a function of another's; see `mapped`."""
+
+    def __init__(self, flow: Flow, fn: Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]]) -> None:
+        super().__init__(flow.game)
+        self.inner, self.fn = flow, fn
+
+    @property
+    def double_backward(self) -> bool:
+        """Whether an evaluation differentiates a gradient."""
+        return self.inner.double_backward
+
+    def velocity(
+        self,
+        t: float | Tensor,
+        leaves: Sequence[Tensor],
+        buffers: Sequence[Tensor],
+        batch: Any,
+        *,
+        players: Sequence[int] | None = None,
+        create_graph: bool = False,
+        members: Members | None = None,
+    ) -> Velocity:
+        """The function of the inner velocity, for all players; then those asked for."""
+        layout, lead = self.game.layout, 0 if members is None else 1
+        inner = self.inner.velocity(t, leaves, buffers, batch, create_graph=create_graph, members=members)
+        flat = layout.flat(inner.leaves, lead)
+        if create_graph and inner.factors is not None:
+            pieces = [flat[..., at] * f for at, f in zip(layout.slices, inner.factors, strict=True)]
+            flat = torch.cat(pieces, -1)
+        else:
+            apply_factors(flat, inner.factors, layout.slices)
+
+        def mapped_flat(y: Tensor) -> Tensor:
+            return layout.joined(self.fn(layout.parts(y)))
+
+        flat = mapped_flat(flat) if members is None else torch.func.vmap(mapped_flat)(flat)
+        return Velocity(_selected(layout.views(flat), self.game, players), None, inner.losses)
+
+
+class CustomFlow(Flow):
+    """A flow given by a function; see `custom`."""
+
+    def __init__(self, fn: Callable[..., Mapping[str, Tensor]], like: Game) -> None:
+        super().__init__(like)
+        self.fn = fn
+
+    def velocity(
+        self,
+        t: float | Tensor,
+        leaves: Sequence[Tensor],
+        buffers: Sequence[Tensor],
+        batch: Any,
+        *,
+        players: Sequence[int] | None = None,
+        create_graph: bool = False,
+        members: Members | None = None,
+    ) -> Velocity:
+        """The function's value, for all players; then those asked for."""
+        layout = self.game.layout
+
+        def once(y: Tensor, inner: Any) -> Tensor:
+            return layout.joined(self.fn(t, layout.parts(y), inner))
+
+        flat = layout.flat(leaves, 0 if members is None else 1)
+        if members is None:
+            v = once(flat, batch)
+        elif members.batch_dim is None:
+            v = torch.func.vmap(lambda y: once(y, batch))(flat)
+        else:
+            v = torch.func.vmap(once)(flat, batch)
+        v = v if create_graph else v.detach()
+        return Velocity(_selected(layout.views(v), self.game, players), None, ())
+
+
+def mapped(flow: Flow, fn: Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]]) -> MappedFlow:
+    """The flow with velocity `fn(v)`, v by player name.
+
+    Args:
+        flow: the flow whose velocity is mapped.
+        fn: takes and returns one tensor per player: a tensor player's own shape, 1-D for a module. It must
+            be differentiable for spectra, and survive vmap for ensembles.
+
+    Raises:
+        ArgumentError: if `fn` cannot be called, or (when stepping) returns other players or sizes.
+
+    Example:
+        >>> from gamedyn import flows, games
+        >>> slow = flows.mapped(flows.gradient(games.bilinear()), lambda v: {k: 0.5 * x for k, x in v.items()})
+        >>> slow.field()(0.0, torch.tensor([1.0, 2.0], dtype=torch.float64))
+        tensor([-1.0000,  0.5000], dtype=torch.float64)
+    """
+    if not callable(fn):
+        raise ArgumentError("fn", "a function of the velocity by player", fn)
+    return MappedFlow(flow, fn)
+
+
+def custom(fn: Callable[..., Mapping[str, Tensor]], like: Game) -> CustomFlow:
+    """The flow with velocity `fn(t, state, batch)`, state and result by player name.
+
+    Args:
+        fn: takes the time, one tensor per player (a tensor player's own shape, 1-D for a module) and the
+            batch (None without one); returns one tensor per player.
+        like: the game whose players it moves; its losses are not used.
+
+    Raises:
+        ArgumentError: if `fn` cannot be called, or (when stepping) returns other players or sizes.
+
+    Example:
+        >>> from gamedyn import flows, games
+        >>> flow = flows.custom(lambda t, s, batch: {"x": -s["x"], "y": -2 * s["y"]}, like=games.bilinear())
+        >>> flow.field()(0.0, torch.tensor([1.0, 1.0], dtype=torch.float64))
+        tensor([-1., -2.], dtype=torch.float64)
+    """
+    if not callable(fn):
+        raise ArgumentError("fn", "a function of (t, state, batch)", fn)
+    return CustomFlow(fn, like)
+
+
+def _selected(leaves: list[Tensor], game: Game, players: Sequence[int] | None) -> list[Tensor]:
+    if players is None:
+        return leaves
+    return [x for i in players for x in leaves[game.layout.leaf_slices[i]]]

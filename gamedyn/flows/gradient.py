@@ -1,0 +1,166 @@
+"""The gradient flow of a game, with rates and penalty terms."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from gamedyn._lib.checks import positive
+from gamedyn._lib.errors import ArgumentError, UnknownNameError
+from gamedyn.core import Velocity
+from gamedyn.flows._types import Flow
+from gamedyn.losses import GradientTerm, LossTerm
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from gamedyn.core import Game, Members
+    from gamedyn.losses import Term
+
+__all__ = ["GradientFlow", "gradient"]
+
+
+class GradientFlow(Flow):
+    """`v_i = -rate_i grad_i (loss_i + terms of i)`. Immutable; see `gradient`.
+
+    Attributes:
+        rates: by player, in the game's order.
+        terms: by name, in the order in which they joined.
+    """
+
+    def __init__(self, game: Game, rates: Mapping[str, float], terms: Mapping[str, Term]) -> None:
+        super().__init__(game)
+        self.rates, self.terms = dict(rates), dict(terms)
+        place = game.layout.place
+        self._inside = [(t, place(t.into)) for t in terms.values() if isinstance(t, LossTerm)]
+        self._outside = [(t, place(t.of), place(t.into)) for t in terms.values() if isinstance(t, GradientTerm)]
+        self._factors = [-float(rates[p]) for p in game.players]
+
+    def __repr__(self) -> str:
+        terms = "".join(f" + {t.weight:g} {name} into {t.into}" for name, t in self.terms.items())
+        return f"GradientFlow({self.game!r}, rates={self.rates}{terms})"
+
+    @property
+    def double_backward(self) -> bool:
+        """Whether an evaluation differentiates a gradient."""
+        return any(t.double_backward for t in self.terms.values())
+
+    def with_term(self, term: Term) -> GradientFlow:
+        """This flow with one more penalty term.
+
+        Raises:
+            ArgumentError: if it is not a term, or its name is taken.
+            UnknownNameError: if it names a player that the game lacks.
+        """
+        if not isinstance(term, (LossTerm, GradientTerm)):
+            raise ArgumentError("term", "a term, such as gamedyn.losses.r1(1.0)", term)
+        if term.name in self.terms:
+            raise ArgumentError("term", f"a name other than {sorted(self.terms)}", term.name, "give it a name=")
+        return GradientFlow(self.game, self.rates, {**self.terms, term.name: term})
+
+    def with_weights(self, **weights: float) -> GradientFlow:
+        """This flow with other weights for terms it has.
+
+        Raises:
+            UnknownNameError: for a term that it lacks.
+        """
+        for name in weights:
+            if name not in self.terms:
+                raise UnknownNameError("term", name, self.terms or ("none",))
+        terms = {n: t.scaled(float(weights[n])) if n in weights else t for n, t in self.terms.items()}
+        return GradientFlow(self.game, self.rates, terms)
+
+    def velocity(
+        self,
+        t: float | Tensor,
+        leaves: Sequence[Tensor],
+        buffers: Sequence[Tensor],
+        batch: Any,
+        *,
+        players: Sequence[int] | None = None,
+        create_graph: bool = False,
+        members: Members | None = None,
+    ) -> Velocity:
+        """One shared forward, one pruned backward per player; a gradient that a term has made is used again."""
+        layout, names = self.game.layout, self.game.layout.players
+        wanted = range(len(names)) if players is None else players
+        losses, inside = self._values(leaves, buffers, batch, members)
+        totals = list(losses)
+        for (term, into), value in zip(self._inside, inside, strict=True):
+            totals[into] = totals[into] + self._weight(term, members) * value
+        made: dict[int, Sequence[Tensor]] = {}
+        for term, of, into in self._outside:
+            if into not in wanted:
+                continue
+            if of not in made:
+                mine = leaves[layout.leaf_slices[of]]
+                made[of] = torch.autograd.grad(losses[of].sum(), mine, create_graph=True, materialize_grads=True)
+            penalty = term.value(made[of], 0 if members is None else 1)
+            totals[into] = totals[into] + self._weight(term, members) * penalty
+        out: list[Tensor] = []
+        for i in wanted:
+            if i in made and totals[i] is losses[i]:
+                out += made[i] if create_graph else [g.detach() for g in made[i]]
+                continue
+            mine = leaves[layout.leaf_slices[i]]
+            total = totals[i] if members is None else totals[i].sum()
+            keep = create_graph or i != wanted[-1]
+            out += torch.autograd.grad(total, mine, retain_graph=keep, create_graph=create_graph, materialize_grads=True)
+        if members is not None and members.rates:
+            factors = [-members.rates[names[i]] if names[i] in members.rates else self._factors[i] for i in wanted]
+        else:
+            factors = self._factors if players is None else [self._factors[i] for i in players]
+        return Velocity(out, factors, losses)
+
+    def _weight(self, term: Term, members: Members | None) -> float | Tensor:
+        return term.weight if members is None else members.weights.get(term.name, term.weight)
+
+    def _values(
+        self, leaves: Sequence[Tensor], buffers: Sequence[Tensor], batch: Any, members: Members | None
+    ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+        """Losses and the terms evaluated with them; of shape (M,) each for an ensemble."""
+        if members is None:
+            return self._once(leaves, buffers, batch)
+        if members.batch_dim is None:
+            mapped = torch.func.vmap(lambda x: self._once(x, buffers, batch), randomness="different")
+            return mapped(tuple(leaves))
+        mapped = torch.func.vmap(lambda x, b: self._once(x, buffers, b), randomness="different")
+        return mapped(tuple(leaves), batch)
+
+    def _once(
+        self, leaves: Sequence[Tensor], buffers: Sequence[Tensor], batch: Any
+    ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+        if not self._inside:
+            return self.game.evaluate(leaves, buffers, batch), ()
+        names = self.game.layout.players
+        parameters = {n: leaves[at] for n, at in zip(names, self.game.layout.leaf_slices, strict=True)}
+        with self.game.bound(leaves, buffers) as players:
+            values = self.game.losses(*players) if batch is None else self.game.losses(*players, batch)
+            by_name = dict(zip(names, players, strict=True))
+            inside = tuple([term.value(by_name, parameters, batch) for term, _ in self._inside])
+        return tuple([values[n] for n in names]), inside
+
+
+def gradient(game: Game, rates: Mapping[str, float] | None = None) -> GradientFlow:
+    """The flow in which every player descends its own loss: `v_i = -rate_i grad_i loss_i`.
+
+    Args:
+        game: the game.
+        rates: by player; 1 where none is given. A player's learning rate is h * rate (two time scales).
+
+    Raises:
+        UnknownNameError: for a rate of a player that the game lacks.
+        ArgumentError: for a rate that is not positive and finite.
+
+    Example:
+        >>> from gamedyn import games
+        >>> flow = gradient(games.bilinear(), rates={"y": 4.0})
+        >>> flow.rates
+        {'x': 1.0, 'y': 4.0}
+    """
+    given = dict(rates or {})
+    for name in given:
+        game.layout.place(name)
+    return GradientFlow(game, {p: positive(f"rates[{p!r}]", given.get(p, 1.0)) for p in game.players}, {})

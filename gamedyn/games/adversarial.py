@@ -1,0 +1,78 @@
+"""The GAN game: two modules, an adversarial loss, batches of real samples and noise."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from gamedyn.core import Game
+from gamedyn.games._types import GameFamily
+from gamedyn.losses import AdversarialLoss, get, real_samples
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["GAN"]
+
+
+def _gan(
+    generator: nn.Module,
+    discriminator: nn.Module,
+    loss: str | AdversarialLoss = "nonsaturating",
+    *,
+    real: Callable[[Any], Tensor] | None = None,
+) -> Game:
+    """Players G and D; batches `(item, noise)`; losses of the discriminator's outputs `D(x)` and `D(G(z))`.
+
+    Args:
+        generator: takes noise.
+        discriminator: takes samples; any output shape, the losses average.
+        loss: an adversarial loss, or its name.
+        real: takes the real samples out of a batch; None: the item, or the first entry of a tuple.
+
+    Raises:
+        ArgumentError: if a player is not a module with something to train, or they share a parameter.
+
+    Example:
+        >>> from gamedyn import games
+        >>> games.gan(nn.Linear(2, 3), nn.Linear(3, 1), "wasserstein")
+        gan(G: 9, D: 4)
+    """
+    chosen = get(loss)
+    take = real_samples if real is None else real
+
+    def losses(G: Any, D: Any, batch: Any) -> dict[str, Tensor]:
+        loss_g, loss_d = chosen(D(take(batch)), D(G(batch[1])))
+        return {"G": loss_g, "D": loss_d}
+
+    return Game({"G": generator, "D": discriminator}, losses, name="gan", zero_sum=chosen.zero_sum)
+
+
+def mlp(widths: tuple[int, ...], *, generator: torch.Generator, dtype: torch.dtype = torch.float32) -> nn.Sequential:
+    """A tanh perceptron with weights N(0, 1/fan-in) and zero biases."""
+    layers: list[nn.Module] = []
+    for fan_in, fan_out in zip(widths, widths[1:], strict=False):
+        linear = nn.utils.skip_init(nn.Linear, fan_in, fan_out, dtype=dtype)
+        with torch.no_grad():
+            linear.weight.copy_(torch.randn(fan_out, fan_in, generator=generator, dtype=dtype) / fan_in**0.5)
+            linear.bias.zero_()
+        layers += [linear, nn.Tanh()]
+    return nn.Sequential(*layers[:-1])
+
+
+def _example(loss: str) -> tuple[Game, Any]:
+    g = torch.Generator().manual_seed(3)
+    double = torch.float64
+    game = _gan(mlp((2, 4, 3), generator=g, dtype=double), mlp((3, 4, 1), generator=g, dtype=double), loss)
+    samples = torch.randn(8, 3, generator=g, dtype=double)
+    return game, (samples, torch.randn(8, 2, generator=g, dtype=double))
+
+
+GAN = GameFamily(
+    name="gan",
+    make=_gan,
+    examples=tuple(lambda loss=loss: _example(loss) for loss in ("nonsaturating", "wasserstein", "minimax")),
+    source="Goodfellow et al. 2014",
+)

@@ -1,0 +1,110 @@
+"""What an adversarial loss and a penalty term are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Union
+
+from torch import Tensor
+
+from gamedyn._lib.errors import ArgumentError
+
+__all__ = ["AdversarialLoss", "GradientTerm", "LossTerm", "Term"]
+
+
+@dataclass(frozen=True)
+class AdversarialLoss:
+    """The losses of a generator and a discriminator as functions of the discriminator's outputs.
+
+    `L_D = mean real(D(x)) + mean fake(D(G(z)))`; `L_G = mean generator(D(G(z)))`, or `-L_D` if zero-sum.
+
+    Attributes:
+        name: canonical name.
+        real: the discriminator's loss on its output for a real sample.
+        fake: the discriminator's loss on its output for a generated sample.
+        generator: the generator's loss on that output; for a zero-sum loss this is `-fake`.
+        zero_sum: whether `L_G = -L_D`.
+        source: paper.
+        aliases: other names.
+    """
+
+    name: str
+    real: Callable[[Tensor], Tensor]
+    fake: Callable[[Tensor], Tensor]
+    generator: Callable[[Tensor], Tensor]
+    zero_sum: bool
+    source: str
+    aliases: tuple[str, ...] = ()
+
+    def __call__(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
+        """(L_G, L_D), scalars, from outputs of any shape."""
+        loss_d = self.real(real).mean() + self.fake(fake).mean()
+        return (-loss_d if self.zero_sum else self.generator(fake).mean()), loss_d
+
+
+@dataclass(frozen=True)
+class LossTerm:
+    """A penalty that is a function of players and batch: `weight * value(players, parameters, batch)`.
+
+    Attributes:
+        name: of the term, unique in a flow.
+        into: the player whose loss it joins; only that player's gradient sees it.
+        weight: of the term; scaled by the player's rate like its loss.
+        value: `value(players, parameters, batch) -> scalar`; `players` and `parameters` (lists of tensors) by
+            name. It must survive vmap: differentiate inside with torch.func.
+        double_backward: whether it differentiates inside.
+    """
+
+    name: str
+    into: str
+    weight: float
+    value: Callable[[Mapping[str, Any], Mapping[str, Sequence[Tensor]], Any], Tensor]
+    double_backward: bool = False
+
+    def scaled(self, weight: float) -> LossTerm:
+        """The same term with another weight."""
+        return replace(self, weight=weight)
+
+
+@dataclass(frozen=True)
+class GradientTerm:
+    """A penalty on a player's own gradient: `weight * value(grad_of loss_of)`.
+
+    Attributes:
+        name: of the term, unique in a flow.
+        of: the player whose gradient of its own loss (without terms) is penalised.
+        into: the player whose loss it joins; only that player's gradient sees it.
+        weight: of the term; scaled by the player's rate like its loss.
+        value: function of the gradient, a list of tensors with `lead` leading ensemble dimensions, to a
+            tensor of those dimensions alone.
+    """
+
+    name: str
+    of: str
+    into: str
+    weight: float
+    value: Callable[[Sequence[Tensor], int], Tensor]
+    double_backward: bool = True
+
+    def scaled(self, weight: float) -> GradientTerm:
+        """The same term with another weight."""
+        return replace(self, weight=weight)
+
+
+Term = Union[LossTerm, GradientTerm]
+
+
+def weight_of(argument: str, weight: float) -> float:
+    """A finite weight as a float.
+
+    Raises:
+        ArgumentError: otherwise.
+    """
+    try:
+        value = float(weight)
+    except (TypeError, ValueError):
+        value = float("nan")
+    if not abs(value) < float("inf"):
+        raise ArgumentError(argument, "a finite number", weight)
+    return value

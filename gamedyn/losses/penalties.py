@@ -1,0 +1,91 @@
+"""Penalty terms: each joins one player's loss, under a name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from gamedyn.losses._types import GradientTerm, LossTerm, weight_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+__all__ = ["r1", "squared_gradient", "weight_decay"]
+
+
+def r1(
+    weight: float, *, into: str = "D", real: Callable[[Any], Tensor] | None = None, name: str = "r1"
+) -> LossTerm:
+    """R1: `weight/2 * E |grad_x D(x)|^2` at real samples x.
+
+    Args:
+        weight: gamma in the paper, which has the 1/2; public codes that lack it halve their weight.
+        into: the discriminator.
+        real: takes the real samples out of a batch; None: `batch` is (item, noise) and the samples are the
+            item, or the first entry of a tuple.
+        name: of the term.
+
+    Source: Mescheder, Geiger, Nowozin 2018, eq. (9).
+
+    Example:
+        >>> r1(1.0).into
+        'D'
+    """
+    take = real_samples if real is None else real
+
+    def value(players: Mapping[str, Any], parameters: Mapping[str, Sequence[Tensor]], batch: Any) -> Tensor:
+        x = take(batch)
+        scores, pull = torch.func.vjp(lambda inner: players[into](inner), x)
+        (slope,) = pull(torch.ones_like(scores))
+        return 0.5 * slope.square().sum() / len(x)
+
+    return LossTerm(name, into, weight_of("weight", weight), value, double_backward=True)
+
+
+def weight_decay(weight: float, *, into: str, name: str = "") -> LossTerm:
+    """Weight decay: `weight/2 * |theta|^2` over all parameters of a player.
+
+    Args:
+        weight: of the term.
+        into: the player.
+        name: of the term (default "weight_decay_<player>").
+
+    Example:
+        >>> weight_decay(0.1, into="G").name
+        'weight_decay_G'
+    """
+
+    def value(players: Mapping[str, Any], parameters: Mapping[str, Sequence[Tensor]], batch: Any) -> Tensor:
+        return 0.5 * torch.stack([p.square().sum() for p in parameters[into]]).sum()
+
+    return LossTerm(name or f"weight_decay_{into}", into, weight_of("weight", weight), value)
+
+
+def squared_gradient(weight: float, *, of: str = "G", into: str = "D", name: str = "squared_gradient") -> GradientTerm:
+    """The ODE-GAN penalty: `weight * |grad_of L_of|^2`, a sum of squares without 1/2, seen by `into` alone.
+
+    Args:
+        weight: lambda in the paper.
+        of: the player whose gradient is penalised.
+        into: the player whose loss it joins; it is differentiated in that player only.
+        name: of the term.
+
+    Source: Qin et al. 2020 (ODE-GAN), section 3.3 and the published code.
+
+    Example:
+        >>> squared_gradient(0.02).of
+        'G'
+    """
+
+    def value(gradient: Sequence[Tensor], lead: int) -> Tensor:
+        return torch.stack([g.reshape(*g.shape[:lead], -1).square().sum(-1) for g in gradient]).sum(0)
+
+    return GradientTerm(name, of, into, weight_of("weight", weight), value)
+
+
+def real_samples(batch: Any) -> Tensor:
+    """The real samples of a batch `(item, noise)`: the item, or the first entry of a tuple."""
+    item = batch[0]
+    return item[0] if isinstance(item, (tuple, list)) else item
