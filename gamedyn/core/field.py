@@ -90,6 +90,12 @@ class Work:
     products: int = 0
     double_backward: int = 0
 
+    def add(self, other: Work) -> None:
+        """Count another piece of work in."""
+        self.player_gradients += other.player_gradients
+        self.products += other.products
+        self.double_backward += other.double_backward
+
     @property
     def evaluations(self) -> float:
         """Field evaluations: player gradients over players."""
@@ -129,7 +135,9 @@ class Field:
         self.point: Tensor | None = torch.zeros(self.shape, dtype=flow.game.dtype, device=flow.game.device)
         self.leaves = [v.requires_grad_() for v in layout.views(self.point.detach())]
         self.work = Work(len(layout.players))
-        self.batch_id, self.batch, self.losses = -1, None, ()
+        self.batch_id, self.batch = -1, None
+        self.losses: tuple[Tensor, ...] = ()
+        """Losses at the first evaluation of the step, in the players' order."""
         self.draw: Callable[[], Any] | None = None
         self.effects = SideEffects(flow.game.modules)
         self.draws_randomness = False
@@ -140,7 +148,7 @@ class Field:
 
     def begin_step(self, batch: Any) -> None:
         """Start a step on a batch: the next evaluation advances the buffers, all replay its randomness."""
-        self.batch, self.batch_id = batch, self.batch_id + 1
+        self.batch, self.batch_id, self.losses = batch, self.batch_id + 1, ()
         self._advance = bool(self.effects) and self.members is None
         self._random = RandomState(self.flow.game.device) if self.draws_randomness else None
 
@@ -161,9 +169,16 @@ class Field:
 
     def stages(self, count: int, player: int | None = None) -> Tensor:
         """Room for `count` field values (or one player's), shape (count, ..., n)."""
+        room = self.room(count, player)
+        for row in room:  # views of rows that are written again and again are made once
+            self._views[row.data_ptr(), -1 if player is None else player] = self.layout.views(row, player)
+        return room
+
+    def room(self, count: int, player: int | None = None) -> Tensor:
+        """As `stages`, for rows that are not kept."""
         at = slice(0, self.layout.n) if player is None else self.players[player]
         shape = (count, *self.shape[:-1], at.stop - at.start)
-        return torch.empty(shape, dtype=self.point.dtype, device=self.point.device)  # type: ignore[union-attr]
+        return torch.empty(shape, dtype=self.flow.game.dtype, device=self.flow.game.device)
 
     @torch.no_grad()
     def _evaluate(self, t: float | Tensor, y: Tensor, player: int | None, out: Tensor) -> None:
@@ -177,18 +192,14 @@ class Field:
                 t, self.leaves, self.buffers, self.batch, players=players, members=self.members
             )
         self.work.double_backward += self._double
-        self.losses = value.losses
+        if not self.losses:
+            self.losses = tuple([x.detach() for x in value.losses])
         torch._foreach_copy_(self._row_views(out, player), list(value.leaves))
         apply_factors(out, value.factors, self.players if player is None else None)
 
     def _row_views(self, out: Tensor, player: int | None) -> list[Tensor]:
-        key = (out.data_ptr(), -1 if player is None else player)
-        found = self._views.get(key)
-        if found is None:
-            if len(self._views) > 256:
-                self._views.clear()
-            found = self._views[key] = self.layout.views(out, player)
-        return found
+        found = self._views.get((out.data_ptr(), -1 if player is None else player))
+        return self.layout.views(out, player) if found is None else found
 
     def _frozen(self, leaves: Sequence[Tensor]) -> contextlib.AbstractContextManager[None]:
         if not self.effects and self._random is None:
@@ -205,6 +216,14 @@ class Field:
                 self.effects.iterate_spectral()
         with self.effects.held(statistics=not first):
             yield
+
+    @torch.no_grad()
+    def advance(self, y: Tensor) -> None:
+        """Advance buffers once at y by a forward pass of their own (steps that trace their evaluations)."""
+        if self._advance:
+            leaves = self.layout.views(y)
+            with self._held(leaves):
+                self.flow.game.evaluate(leaves, self.buffers, self.batch)
 
     def probe(self, y: Tensor, batch: Any) -> None:
         """Evaluate twice at one point: find out whether losses draw, refuse those that still differ.
@@ -255,27 +274,31 @@ class TracedField:
         self.flow, self.layout, self.members = parent.flow, parent.layout, parent.members
         self.players, self.names, self.shape = parent.players, parent.names, parent.shape
         self.batch, self.buffers, self._parent = batch, buffers, parent
-        self.first_losses: tuple[Tensor, ...] = ()
+        self.work = Work(parent.work.players)
+        self.losses: tuple[Tensor, ...] = ()
 
     def __call__(self, t: float | Tensor, y: Tensor, out: Tensor | None = None) -> Tensor:
         """v(t, y)."""
+        self.work.player_gradients += self.work.players
         return self._evaluate(t, y, None, out)
 
     def player(self, i: int, t: float | Tensor, y: Tensor, out: Tensor | None = None) -> Tensor:
         """v_i(t, y)."""
+        self.work.player_gradients += 1
         return self._evaluate(t, y, i, out)
 
     def stages(self, count: int, player: int | None = None) -> Tensor:
         """Fresh room for field values."""
-        return self._parent.stages(count, player)
+        return self._parent.room(count, player)
 
     def _evaluate(self, t: float | Tensor, y: Tensor, player: int | None, out: Tensor | None) -> Tensor:
         lead = len(self.shape) - 1
         leaves = [v.clone().requires_grad_() for v in self.layout.views(y.detach())]
         players = None if player is None else (player,)
-        value = self.flow.velocity(t, leaves, self.buffers, self.batch, players=players, members=self.members)
-        if not self.first_losses:
-            self.first_losses = value.losses
+        with torch.enable_grad():
+            value = self.flow.velocity(t, leaves, self.buffers, self.batch, players=players, members=self.members)
+        self.work.double_backward += self.flow.double_backward
+        self.losses = self.losses or value.losses
         row = self.layout.flat([x.detach() for x in value.leaves], lead)
         apply_factors(row, value.factors, self.players if player is None else None)
         return row if out is None else out.copy_(row)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from gamedyn.methods._runge_kutta import RungeKutta
 
-__all__ = ["Partitioned", "Stages", "Sweep"]
+__all__ = ["Move", "Partitioned", "Stages", "Sweep"]
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,15 @@ class Sweep:
 
     lengths: Fraction | tuple[Fraction, ...] = Fraction(1)
     backward: bool = False
+
+
+@dataclass(frozen=True)
+class Move:
+    """The player at `place` in the order of play goes `length` steps along its field at time `t + node h`."""
+
+    place: int
+    length: Fraction
+    node: Fraction
 
 
 @dataclass(frozen=True)
@@ -90,9 +99,10 @@ class Partitioned:
             raise ArgumentError("players", "a sequence of different player names or places", players)
         self.sweeps = tuple(Sweep(_lengths(s.lengths), s.backward) for s in sweeps)
         self.substep = substep
+        self._moves: dict[int, tuple[Move, ...]] = {}
         self.players = None if players is None else tuple(players)
         self.name, self.aliases, self.declared, self.source = name, aliases, declared, source
-        self.stages(self.fixed_players or 2)
+        self.moves(self.fixed_players or 2)
 
     def __setattr__(self, key: str, value: object) -> None:
         if "source" in self.__dict__ and not isinstance(getattr(type(self), key, None), cached_property):
@@ -159,26 +169,38 @@ class Partitioned:
                 raise UnknownNameError("player", player, names)
         return tuple(places[p] for p in self.players)
 
-    def stages(self, n_players: int) -> Stages:
-        """The method written out for players numbered in their order of play."""
+    def moves(self, n_players: int) -> tuple[Move, ...]:
+        """The moves of a step, for players numbered in their order of play."""
+        if n_players not in self._moves:
+            self._moves[n_players] = self._made_moves(n_players)
+        return self._moves[n_players]
+
+    def _made_moves(self, n_players: int) -> tuple[Move, ...]:
         clock = [Fraction(0)] * n_players
-        player: list[int] = []
-        node: list[Fraction] = []
-        rows: list[list[Fraction]] = []
-        weights: list[Fraction] = []
+        out: list[Move] = []
         for sweep in self.sweeps:
             places = range(n_players)
             for place in reversed(places) if sweep.backward else places:
                 length = sweep.lengths[place] if isinstance(sweep.lengths, tuple) else sweep.lengths
-                done = list(weights)
-                for inner in self.substep.A:
-                    rows.append([*done, *(length * a for a in inner)])
-                    node.append(clock[place - 1])
-                    player.append(place)
-                weights += [length * b for b in self.substep.b]
+                out.append(Move(place, length, clock[place - 1]))
                 clock[place] += length
         if any(reached != 1 for reached in clock):
             raise ArgumentError("sweeps", "lengths that add up to 1 for every player", [str(c) for c in clock])
+        return tuple(out)
+
+    def stages(self, n_players: int) -> Stages:
+        """The method written out as one tableau, for players numbered in their order of play."""
+        player: list[int] = []
+        node: list[Fraction] = []
+        rows: list[list[Fraction]] = []
+        weights: list[Fraction] = []
+        for move in self.moves(n_players):
+            done = list(weights)
+            for inner in self.substep.A:
+                rows.append([*done, *(move.length * a for a in inner)])
+                node.append(move.node)
+                player.append(move.place)
+            weights += [move.length * b for b in self.substep.b]
         total = len(weights)
         full = tuple(tuple(r) + (Fraction(0),) * (total - len(r)) for r in rows)
         return Stages(tuple(player), tuple(node), full, tuple(weights))

@@ -1,0 +1,9 @@
+"""How a flow is solved: one stepper per family of methods, and the loop that drives them."""
+
+from gamedyn.integrators._types import Integrator, StepInfo
+from gamedyn.integrators.dispatch import STEPPERS, stepper
+from gamedyn.integrators.run import Records, Run
+from gamedyn.integrators.solve import solve, solve_ensemble
+from gamedyn.integrators.torchdiffeq import torchdiffeq_methods
+
+__all__ = ["STEPPERS", "Integrator", "Records", "Run", "StepInfo", "solve", "solve_ensemble", "stepper", "torchdiffeq_methods"]

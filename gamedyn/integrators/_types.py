@@ -1,0 +1,103 @@
+"""What an integrator is: a pair of pure functions, `init` and `step`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from fractions import Fraction
+
+    from gamedyn.core import Field
+
+__all__ = ["OK", "Combination", "Integrator", "StepInfo"]
+
+
+class StepInfo(NamedTuple):
+    """How a step went: "ok", or a named status that the driver must handle."""
+
+    status: str = "ok"
+
+
+OK = StepInfo()
+
+
+class Integrator(Protocol):
+    """One stepper per family of methods; it sees a Field and coefficients, nothing else.
+
+    `init(field, t, y, h) -> memory`; `step(field, t, y, h, memory) -> (y, memory, info)`. `step` never writes
+    `y`; a memory is used once. `h` is a float, a 0-dim tensor (traced) or a tensor (members, 1).
+
+    Attributes:
+        takes: the type of method data it steps.
+        traces: whether a step can be compiled as a whole.
+        ensembles: whether it steps many members at once.
+        changes_h: whether the step may change between steps.
+    """
+
+    takes: ClassVar[type]
+    traces: ClassVar[bool]
+    ensembles: ClassVar[bool]
+    changes_h: bool
+
+    def init(self, field: Field, t: float, y: Tensor, h: float | Tensor) -> Any:
+        """The memory before the first step: a dict of tensors, lists of tensors and ints."""
+
+    def step(
+        self, field: Field, t: float | Tensor, y: Tensor, h: float | Tensor, memory: Any
+    ) -> tuple[Tensor, Any, StepInfo]:
+        """One step."""
+
+    def started(self, memory: Any) -> bool:
+        """Whether the memory is full: from then on every step does the same work."""
+
+
+class Combination:
+    """`y + h sum_j w_j K_j` with fixed weights, in one fused operation."""
+
+    def __init__(self, weights: Sequence[Fraction]) -> None:
+        self.count = len(weights)
+        self.values = [float(w) for w in weights]
+        self.used = [j for j, w in enumerate(weights) if w]
+        self.last = self.used[-1] + 1 if self.used else 0
+        self._rows: dict[tuple[torch.dtype, torch.device], Tensor] = {}
+
+    def __call__(self, y: Tensor, K: Tensor | Sequence[Tensor], h: float | Tensor, out: Tensor | None = None) -> Tensor:
+        """The combination, into `out` if given.
+
+        Args:
+            y: base point, any shape.
+            K: field values, stacked on the first dimension, or a list of them.
+            h: float, 0-dim tensor, or (members, 1).
+            out: where to write; never an entry of K.
+        """
+        if not self.used:
+            return y.clone() if out is None else out.copy_(y)
+        if len(self.used) == 1 or not isinstance(K, Tensor):
+            return self._added(y, K, h, out)
+        flat = K[: self.last].reshape(self.last, -1)
+        row = self._row(K)
+        if isinstance(h, Tensor):
+            if h.dim():
+                return torch.addcmul(y, h, (row @ flat).view_as(y), out=out)
+            row, h = row * h, 1.0
+        into = None if out is None else out.view(-1)
+        return torch.addmv(y.reshape(-1), flat.t(), row, alpha=h, out=into).view_as(y)
+
+    def _added(self, y: Tensor, K: Tensor | Sequence[Tensor], h: float | Tensor, out: Tensor | None) -> Tensor:
+        for j in self.used:
+            if isinstance(h, Tensor):
+                y = torch.addcmul(y, h, K[j], value=self.values[j], out=out)
+            else:
+                y = torch.add(y, K[j], alpha=h * self.values[j], out=out)
+            out = y
+        return y
+
+    def _row(self, like: Tensor) -> Tensor:
+        key = (like.dtype, like.device)
+        if key not in self._rows:
+            self._rows[key] = torch.tensor(self.values[: self.last], dtype=like.dtype, device=like.device)
+        return self._rows[key]

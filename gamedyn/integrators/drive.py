@@ -1,0 +1,252 @@
+"""The one loop. It sees the Integrator protocol and knows no method by name."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from gamedyn._lib.errors import ArgumentError, SolveError
+from gamedyn.core import State
+from gamedyn.integrators.compiled import CompiledStep
+from gamedyn.integrators.run import Records, Run
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable
+
+    from gamedyn.core import Field
+    from gamedyn.integrators._types import Integrator
+
+__all__ = ["Loop", "Plan"]
+
+CHECKPOINT_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How far to go: step size, steps in all, first time, a shortened last step, times to save, rhythms."""
+
+    h: float | Tensor | Callable[[int], float]
+    steps: int
+    start: float
+    last: float | None
+    saves: dict[int, float]
+    every: int
+    check_every: int
+
+
+class Loop:
+    """Steps a field by an integrator, keeping what a failure must not lose."""
+
+    def __init__(
+        self,
+        field: Field,
+        integrator: Integrator,
+        plan: Plan,
+        draw: Callable[[], Any] | None,
+        streams: list[Any] | None,
+        *,
+        compile: bool,
+        checkpoint: str | os.PathLike[str] | None,
+        on_step: Callable[..., Any] | None,
+    ) -> None:
+        self.field, self.integrator, self.plan = field, integrator, plan
+        self.draw, self.streams = draw, streams
+        self.checkpoint, self.on_step = checkpoint, on_step
+        self.compiled = CompiledStep(integrator) if compile else None
+        self.stepping = self.compiled or integrator
+        self.drawn = 0
+        self.saved: dict[float, State] = {}
+        self.rows: list[Tensor] = []
+        self.marks: list[tuple[int, float]] = []
+        self.status = "done"
+
+    @torch.no_grad()
+    def run(self, state: State, past: Run | None, *, throw: bool, progress: bool) -> Run:
+        """Go on from a state until the plan is fulfilled, or something happens."""
+        self._began, self._past = time.perf_counter(), past
+        step, y = (0, state.y) if past is None else (past.step, past.state.y)
+        if past is not None and past.step > self.plan.steps:
+            raise ArgumentError("steps", f"at least the {past.step} steps already done", self.plan.steps)
+        self._bring_buffers(state)
+        first = self._next_batch()
+        self.field.flow.game.check(self._one(first))
+        self.field.probe(y, first)
+        self.field.draw = self._next_batch if self.field.sampling == "fresh" else None
+        t = self._time(step) if past is None else past.t
+        memory = self._first_memory(t, y, past)
+        self.good = (y.clone(), _copied(memory), step, t, self._buffers())
+        self.alive = torch.ones(y.shape[:-1], dtype=torch.bool, device=y.device)
+        with tqdm(total=self.plan.steps, initial=step, disable=None if progress else True, unit="step") as bar:
+            try:
+                y, memory, step, t = self._steps(y, memory, step, t, first, bar)
+            except KeyboardInterrupt:
+                self.status = "interrupted"
+                self._finish()
+                raise
+        run = self._finish()
+        if throw and self.status in ("non_finite", "not_converged"):
+            what = "the state stopped being finite" if self.status == "non_finite" else "a stage did not converge"
+            message = (
+                f"{what} after step {step} (last checked finite state: step {run.step}, error.run.state); "
+                f"h = {self._shown_h()} may be beyond the method's stability limit: see gamedyn.spectrum.stable_steps"
+            )
+            raise SolveError(message, run)
+        return run
+
+    def _steps(
+        self, y: Tensor, memory: Any, step: int, t: float, batch: Any, bar: Any
+    ) -> tuple[Tensor, Any, int, float]:
+        plan, field = self.plan, self.field
+        if step in plan.saves:
+            self.saved[plan.saves[step]] = field.state(y.clone())
+        noted = time.monotonic()
+        while step < plan.steps:
+            field.begin_step(batch)
+            h = plan.h(step) if callable(plan.h) else plan.h
+            if plan.last is not None and step == plan.steps - 1:
+                h = plan.last
+            y, memory, info = self.stepping.step(field, t, y, h, memory)
+            if step % plan.every == 0 and field.losses:
+                self.rows.append(torch.stack(field.losses))
+                self.marks.append((step, t))
+            step += 1
+            t = t + h if callable(plan.h) or h is plan.last else self._time(step)
+            bar.update()
+            if info.status != "ok":
+                self.status = info.status
+                break
+            stop = self._called(step, t, y)
+            if step % plan.check_every == 0 or step == plan.steps or stop:
+                if not self._checked(y, memory, step, t):
+                    break
+                if self.checkpoint is not None and time.monotonic() - noted > CHECKPOINT_SECONDS:
+                    noted = time.monotonic()
+                    self._finish()
+            if step in plan.saves:
+                self.saved[plan.saves[step]] = field.state(y.clone())
+            if stop:
+                self.status = "stopped"
+                break
+            batch = self._next_batch() if step < plan.steps else batch
+        return y, memory, step, t
+
+    def _called(self, step: int, t: float, y: Tensor) -> bool:
+        if self.on_step is None or step % self.plan.every:
+            return False
+        losses = dict(zip(self.field.names, self.field.losses, strict=False))
+        with torch.enable_grad():
+            return self.on_step(step, t, self.field.state(y), losses) is True
+
+    def _checked(self, y: Tensor, memory: Any, step: int, t: float) -> bool:
+        """Keep the state if it is finite; of an ensemble, the members that still are."""
+        finite = y.isfinite().all(-1)
+        if y.dim() == 1:
+            if not bool(finite):
+                self.status = "non_finite"
+                return False
+            self.good = (y.clone(), _copied(memory), step, t, self._buffers())
+            return True
+        self.alive &= finite
+        kept = torch.where(self.alive[:, None], y, self.good[0])
+        self.good = (kept, _copied(memory), step, t, self._buffers())
+        return bool(self.alive.any())
+
+    def _finish(self) -> Run:
+        y, memory, step, t, buffers = self.good
+        run = Run(
+            state=State(self.field.layout, y, buffers),
+            memory=memory,
+            t=t,
+            step=step,
+            status=self._statuses(),
+            stats=self._stats(t),
+            records=self._records(),
+            saved={**(self._past.saved if self._past else {}), **self.saved},
+            batches=None if self.streams is None else {"streams": [s.state_dict() for s in self.streams]},
+        )
+        if self.checkpoint is not None:
+            run.save(self.checkpoint)
+        return run
+
+    def _statuses(self) -> str | tuple[str, ...]:
+        if self.alive.dim() == 0:
+            return self.status
+        return tuple(self.status if ok else "non_finite" for ok in self.alive.tolist())
+
+    def _stats(self, t: float) -> dict[str, Any]:
+        work, before = self.field.work, self._past.stats if self._past else {}
+        compiled = "no" if self.compiled is None else self.compiled.reason or "yes"
+        sums = {
+            "evaluations": work.evaluations,
+            "player_gradients": work.player_gradients,
+            "double_backward": work.double_backward,
+            "batches": self.drawn,
+            "seconds": time.perf_counter() - self._began,
+        }
+        fresh = self.field.sampling == "fresh"
+        return {
+            **{k: v + before.get(k, 0) for k, v in sums.items()},
+            "integrated_time": t - self.plan.start,
+            "method": getattr(self.integrator.method, "name", "") or repr(self.integrator.method),
+            "h": self._shown_h(),
+            "sampling": "fresh (voids the order of the method)" if fresh else "frozen",
+            "history": "none" if self.integrator.changes_h else "stale",
+            "compiled": compiled,
+        }
+
+    def _shown_h(self) -> Any:
+        return "a function" if callable(self.plan.h) else self.plan.h.flatten().tolist() if isinstance(self.plan.h, Tensor) else self.plan.h
+
+    def _records(self) -> Records:
+        before = self._past.records if self._past else None
+        steps = torch.tensor([m[0] for m in self.marks], dtype=torch.long)
+        times = torch.tensor([m[1] for m in self.marks], dtype=torch.float64)
+        values = torch.stack(self.rows).cpu() if self.rows else torch.zeros(0, len(self.field.names))
+        losses = {name: values[:, i] for i, name in enumerate(self.field.names)} if self.rows else {}
+        if before is not None and len(before.step):
+            steps, times = torch.cat([before.step, steps]), torch.cat([before.t, times])
+            losses = {k: torch.cat([v, losses[k]]) if k in losses else v for k, v in before.losses.items()}
+        return Records(steps, times, losses)
+
+    def _first_memory(self, t: float, y: Tensor, past: Run | None) -> Any:
+        h = self.plan.h(0) if callable(self.plan.h) else self.plan.h
+        memory = self.integrator.init(self.field, t, y, h)
+        if past is None:
+            return memory
+        if set(past.memory) != set(memory):
+            raise ArgumentError("resume", "a run of the same method", past.stats.get("method", "another"))
+        return _copied(past.memory)
+
+    def _bring_buffers(self, state: State) -> None:
+        for own, given in zip(self.field.buffers, state.buffers, strict=True):
+            own.copy_(given)
+
+    def _next_batch(self) -> Any:
+        if self.draw is None:
+            return None
+        self.drawn += 1
+        return self.draw()
+
+    def _one(self, batch: Any) -> Any:
+        """One member's batch."""
+        members = self.field.members
+        if members is None or members.batch_dim is None or batch is None:
+            return batch
+        return torch.utils._pytree.tree_map(lambda x: x[0] if isinstance(x, Tensor) else x, batch)
+
+    def _buffers(self) -> tuple[Tensor, ...]:
+        return tuple(b.clone() for b in self.field.buffers)
+
+    def _time(self, step: int) -> float:
+        h = self.plan.h
+        return self.plan.start + step * (0.0 if callable(h) else 1.0 if isinstance(h, Tensor) else h)
+
+
+def _copied(memory: Any) -> Any:
+    return torch.utils._pytree.tree_map(lambda x: x.clone() if isinstance(x, Tensor) else x, memory)

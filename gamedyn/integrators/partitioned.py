@@ -1,0 +1,68 @@
+"""The stepper of partitioned methods: players move in turn."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from gamedyn.integrators._types import OK, Combination, StepInfo
+from gamedyn.methods import Partitioned
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from gamedyn.core import Field
+
+__all__ = ["PartitionedStepper"]
+
+
+class PartitionedStepper:
+    """Each move takes one player along its own field, the others held, by the sub-step method."""
+
+    takes: ClassVar[type] = Partitioned
+    traces: ClassVar[bool] = True
+    ensembles: ClassVar[bool] = True
+    changes_h: bool = True
+
+    def __init__(self, method: Partitioned) -> None:
+        self.method = method
+        self._inner = [Combination(row) for row in method.substep.A]
+        self._final = Combination(method.substep.b)
+        self._rooms: dict[int, Tensor] = {}
+        self._owner: Any = None
+
+    def init(self, field: Field, t: float, y: Tensor, h: float | Tensor) -> dict[str, Any]:
+        """No memory; checks that the order of play fits the game."""
+        self.method.order_of_play(field.names)
+        return {}
+
+    def started(self, memory: Any) -> bool:
+        """Always."""
+        return True
+
+    def step(
+        self, field: Field, t: float | Tensor, y: Tensor, h: float | Tensor, memory: Any
+    ) -> tuple[Tensor, dict[str, Any], StepInfo]:
+        """One step; one player's share of an evaluation for every stage of every move."""
+        order = self.method.order_of_play(field.names)
+        work = y.clone() if field.point is None else field.point.copy_(y)
+        for move in self.method.moves(len(order)):
+            i = order[move.place]
+            at, span = field.players[i], h * float(move.length)
+            when = t + float(move.node) * h if move.node else t
+            K = self._room(field, i)
+            base = work[..., at].clone() if len(self._inner) > 1 else work[..., at]
+            for s, inner in enumerate(self._inner):
+                if inner.used:
+                    work[..., at] = inner(base, K, span)
+                field.player(i, when, work, out=K[s])
+            work[..., at] = self._final(base, K, span)
+        return work.clone(), {}, OK
+
+    def _room(self, field: Field, player: int) -> Tensor:
+        if field.point is None:
+            return field.stages(len(self._inner), player)
+        if self._owner is not field:
+            self._rooms, self._owner = {}, field
+        if player not in self._rooms:
+            self._rooms[player] = field.stages(len(self._inner), player)
+        return self._rooms[player]

@@ -1,0 +1,74 @@
+"""The stepper of explicit Runge-Kutta methods."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from gamedyn._lib.errors import ArgumentError
+from gamedyn.integrators._types import OK, Combination, StepInfo
+from gamedyn.methods import RungeKutta
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from gamedyn.core import Field
+
+__all__ = ["RungeKuttaStepper"]
+
+
+class RungeKuttaStepper:
+    """`k_i = v(t + c_i h, y + h sum_j A_ij k_j)`, `y+ = y + h sum_i b_i k_i`.
+
+    Eager, it holds the stages and the field's point: s + 1 registers of parameter size beside y.
+    """
+
+    takes: ClassVar[type] = RungeKutta
+    traces: ClassVar[bool] = True
+    ensembles: ClassVar[bool] = True
+    changes_h: bool = True
+
+    def __init__(self, method: RungeKutta) -> None:
+        if not method.explicit:
+            remedy = "implicit methods have their theory in gamedyn.stability, but no stepper yet"
+            raise ArgumentError("method", "an explicit method", method, remedy)
+        self.method = method
+        self._inner = [Combination(row) for row in method.A]
+        self._final = Combination(method.b)
+        self._nodes = [float(c) for c in method.c]
+        self._K: Tensor | None = None
+        self._owner: Any = None
+
+    def init(self, field: Field, t: float, y: Tensor, h: float | Tensor) -> dict[str, Any]:
+        """No memory."""
+        return {}
+
+    def started(self, memory: Any) -> bool:
+        """Always."""
+        return True
+
+    def step(
+        self, field: Field, t: float | Tensor, y: Tensor, h: float | Tensor, memory: Any
+    ) -> tuple[Tensor, dict[str, Any], StepInfo]:
+        """One step; s evaluations."""
+        return self.step_and_slope(field, t, y, h)[0], {}, OK
+
+    def step_and_slope(
+        self, field: Field, t: float | Tensor, y: Tensor, h: float | Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """The step, and v(t, y), its first stage; the next step overwrites the latter."""
+        K = self._room(field)
+        for i, (node, inner) in enumerate(zip(self._nodes, self._inner, strict=True)):
+            point = inner(y, K, h, out=field.point) if inner.used else y
+            field(_time(t, node, h), point, out=K[i])
+        return self._final(y, K, h), K[0]
+
+    def _room(self, field: Field) -> Tensor:
+        if field.point is None:  # traced: nothing may be kept
+            return field.stages(self.method.stages)
+        if self._owner is not field:
+            self._K, self._owner = field.stages(self.method.stages), field
+        return self._K  # type: ignore[return-value]
+
+
+def _time(t: float | Tensor, node: float, h: float | Tensor) -> float | Tensor:
+    return t + node * h if node else t
