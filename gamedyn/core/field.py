@@ -20,17 +20,15 @@ if TYPE_CHECKING:
     from gamedyn.core.game import Game
     from gamedyn.core.state import Layout, State
 
-__all__ = ["Field", "FlowLike", "Members", "Velocity", "Work", "apply_factors"]
+__all__ = ["Field", "FlowLike", "Members", "Velocity", "Work"]
 
 SAMPLING = ("frozen", "fresh")
 
 
 class Velocity(NamedTuple):
-    """What a flow makes of the leaves: its parts, factors still to be applied, and the losses."""
+    """The velocity, leaf by leaf, of the players asked for; and the losses of all."""
 
-    leaves: Sequence[Tensor]
-    factors: Sequence[float | Tensor] | None
-    """One factor per player asked for, or None where the leaves are the velocity itself."""
+    leaves: list[Tensor]
     losses: tuple[Tensor, ...]
 
 
@@ -64,7 +62,7 @@ class Members:
     Attributes:
         count: number of members M.
         batch_dim: 0 if every member has its own batch, None if they share one.
-        rates: per player, a tensor (M, 1), where members differ.
+        rates: per player, a tensor (M,), where members differ.
         weights: per term, a tensor (M,), where members differ.
     """
 
@@ -180,34 +178,34 @@ class Field:
         shape = (count, *self.shape[:-1], at.stop - at.start)
         return torch.empty(shape, dtype=self.flow.game.dtype, device=self.flow.game.device)
 
-    @torch.no_grad()
     def _evaluate(self, t: float | Tensor, y: Tensor, player: int | None, out: Tensor) -> None:
         if y is not self.point:
-            self.point.copy_(y)  # type: ignore[union-attr]
-        if self.sampling == "fresh" and self.draw is not None:
+            self.point.copy_(y.detach())  # type: ignore[union-attr]
+        if self.draw is not None:
             self.batch = self.draw()
         players = None if player is None else (player,)
-        with torch.enable_grad(), self._frozen(self.leaves):
-            value = self.flow.velocity(
-                t, self.leaves, self.buffers, self.batch, players=players, members=self.members
-            )
+        with torch.enable_grad():
+            if self.effects or self._random is not None:
+                with self.held(self.leaves):
+                    value = self.flow.velocity(
+                        t, self.leaves, self.buffers, self.batch, players=players, members=self.members
+                    )
+            else:
+                value = self.flow.velocity(
+                    t, self.leaves, self.buffers, self.batch, players=players, members=self.members
+                )
         self.work.double_backward += self._double
         if not self.losses:
             self.losses = tuple([x.detach() for x in value.losses])
-        torch._foreach_copy_(self._row_views(out, player), list(value.leaves))
-        apply_factors(out, value.factors, self.players if player is None else None)
+        torch._foreach_copy_(self._row_views(out, player), value.leaves)
 
     def _row_views(self, out: Tensor, player: int | None) -> list[Tensor]:
         found = self._views.get((out.data_ptr(), -1 if player is None else player))
         return self.layout.views(out, player) if found is None else found
 
-    def _frozen(self, leaves: Sequence[Tensor]) -> contextlib.AbstractContextManager[None]:
-        if not self.effects and self._random is None:
-            return contextlib.nullcontext()
-        return self._held(leaves)
-
     @contextlib.contextmanager
-    def _held(self, leaves: Sequence[Tensor]) -> Iterator[None]:
+    def held(self, leaves: Sequence[Tensor]) -> Iterator[None]:
+        """Side effects held and randomness replayed; at the first evaluation of a step, advanced first."""
         first, self._advance = self._advance, False
         if self._random is not None:
             self._random.restore()
@@ -217,12 +215,16 @@ class Field:
         with self.effects.held(statistics=not first):
             yield
 
+    def hold(self) -> None:
+        """Let nothing advance until the next step begins: for looking without touching."""
+        self._advance = False
+
     @torch.no_grad()
     def advance(self, y: Tensor) -> None:
         """Advance buffers once at y by a forward pass of their own (steps that trace their evaluations)."""
         if self._advance:
             leaves = self.layout.views(y)
-            with self._held(leaves):
+            with self.held(leaves):
                 self.flow.game.evaluate(leaves, self.buffers, self.batch)
 
     def probe(self, y: Tensor, batch: Any) -> None:
@@ -300,18 +302,4 @@ class TracedField:
         self.work.double_backward += self.flow.double_backward
         self.losses = self.losses or value.losses
         row = self.layout.flat([x.detach() for x in value.leaves], lead)
-        apply_factors(row, value.factors, self.players if player is None else None)
         return row if out is None else out.copy_(row)
-
-
-def apply_factors(row: Tensor, factors: Sequence[float | Tensor] | None, players: Sequence[slice] | None) -> None:
-    """Scale a flat vector, or one player's part of it, by player."""
-    if factors is None:
-        return
-    if players is None:
-        row.mul_(factors[0])
-    elif isinstance(factors[0], float) and all(f == factors[0] for f in factors[1:]):
-        row.mul_(factors[0])
-    else:
-        for at, factor in zip(players, factors, strict=True):
-            row[..., at].mul_(factor)

@@ -73,6 +73,7 @@ class Game:
         leaves, self._own, self._slots, self._buffer_slots = _collect(self.players)
         self.layout = Layout(tuple(self.players), leaves)
         self._tensor_players = tuple(not isinstance(p, nn.Module) for p in self.players.values())
+        self._modules_in_order = tuple(self.players.values())
         _same_kind(self.layout, self._own)
 
     def __repr__(self) -> str:
@@ -165,9 +166,21 @@ class Game:
                 d[k].copy_(value)
 
     def evaluate(self, leaves: Sequence[Tensor], buffers: Sequence[Tensor], batch: Any) -> tuple[Tensor, ...]:
-        """The losses in the players' order, unchecked: the hot path."""
-        with self.bound(leaves, buffers) as players:
+        """The losses in the players' order, unchecked: the hot path (`bound`, without its generator)."""
+        slots = self._slots
+        if buffers or any(self._tensor_players):
+            with self.bound(leaves, buffers) as players:
+                values = self.losses(*players) if batch is None else self.losses(*players, batch)
+            return tuple([values[p] for p in self.layout.players])
+        old = [d[k] for d, k, _ in slots]
+        try:
+            for d, k, i in slots:
+                d[k] = leaves[i]
+            players = self._modules_in_order
             values = self.losses(*players) if batch is None else self.losses(*players, batch)
+        finally:
+            for (d, k, _), tensor in zip(slots, old, strict=True):
+                d[k] = tensor
         return tuple([values[p] for p in self.layout.players])
 
     def check(self, batch: Any = None) -> None:

@@ -34,12 +34,8 @@ class Products:
         self.layout, self.work = flow.game.layout, field.work
         self.leaves = [v.clone().requires_grad_() for v in self.layout.views(y.detach())]
         buffers = tuple(b.clone() for b in field.buffers)
-        with torch.enable_grad(), field._frozen(self.leaves):
-            value = flow.velocity(t, self.leaves, buffers, batch, create_graph=True)
-            self._v = list(value.leaves)
-            if value.factors is not None:
-                for at, factor in zip(self.layout.leaf_slices, value.factors, strict=True):
-                    self._v[at] = [x * factor for x in self._v[at]]
+        with torch.enable_grad(), field.held(self.leaves):
+            self._v = flow.velocity(t, self.leaves, buffers, batch, create_graph=True).leaves
         self.work.player_gradients += self.work.players
         self.value = self.layout.flat([x.detach() for x in self._v])
         self.n = self.layout.n

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from gamedyn._lib.errors import ArgumentError
-from gamedyn.core import Game, Velocity, apply_factors
+from gamedyn.core import Game, Velocity
 from gamedyn.flows._types import Flow
 
 if TYPE_CHECKING:
@@ -46,17 +46,11 @@ class MappedFlow(Flow):
         layout, lead = self.game.layout, 0 if members is None else 1
         inner = self.inner.velocity(t, leaves, buffers, batch, create_graph=create_graph, members=members)
         flat = layout.flat(inner.leaves, lead)
-        if create_graph and inner.factors is not None:
-            pieces = [flat[..., at] * f for at, f in zip(layout.slices, inner.factors, strict=True)]
-            flat = torch.cat(pieces, -1)
-        else:
-            apply_factors(flat, inner.factors, layout.slices)
-
         def mapped_flat(y: Tensor) -> Tensor:
             return layout.joined(self.fn(layout.parts(y)))
 
         flat = mapped_flat(flat) if members is None else torch.func.vmap(mapped_flat)(flat)
-        return Velocity(_selected(layout.views(flat), self.game, players), None, inner.losses)
+        return Velocity(_selected(layout.views(flat), self.game, players), inner.losses)
 
 
 class CustomFlow(Flow):
@@ -91,7 +85,7 @@ class CustomFlow(Flow):
         else:
             v = torch.func.vmap(once)(flat, batch)
         v = v if create_graph else v.detach()
-        return Velocity(_selected(layout.views(v), self.game, players), None, ())
+        return Velocity(_selected(layout.views(v), self.game, players), ())
 
 
 def mapped(flow: Flow, fn: Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]]) -> MappedFlow:

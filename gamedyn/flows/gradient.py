@@ -36,7 +36,8 @@ class GradientFlow(Flow):
         place = game.layout.place
         self._inside = [(t, place(t.into)) for t in terms.values() if isinstance(t, LossTerm)]
         self._outside = [(t, place(t.of), place(t.into)) for t in terms.values() if isinstance(t, GradientTerm)]
-        self._factors = [-float(rates[p]) for p in game.players]
+        self._everyone = tuple(range(len(game.players)))
+        self._factors = [torch.tensor(-float(rates[p]), dtype=game.dtype, device=game.device) for p in game.players]
 
     def __repr__(self) -> str:
         terms = "".join(f" + {t.weight:g} {name} into {t.into}" for name, t in self.terms.items())
@@ -84,6 +85,8 @@ class GradientFlow(Flow):
         members: Members | None = None,
     ) -> Velocity:
         """One shared forward, one pruned backward per player; a gradient that a term has made is used again."""
+        if members is None and not self.terms:
+            return self._plain(leaves, buffers, batch, players, create_graph)
         layout, names = self.game.layout, self.game.layout.players
         wanted = range(len(names)) if players is None else players
         losses, inside = self._values(leaves, buffers, batch, members)
@@ -101,18 +104,47 @@ class GradientFlow(Flow):
             totals[into] = totals[into] + self._weight(term, members) * penalty
         out: list[Tensor] = []
         for i in wanted:
+            mine, factor = leaves[layout.leaf_slices[i]], self._factor(i, members)
             if i in made and totals[i] is losses[i]:
-                out += made[i] if create_graph else [g.detach() for g in made[i]]
+                gradients = made[i] if create_graph else [g.detach() for g in made[i]]
+                out += [g * factor.reshape(-1, *[1] * (g.dim() - 1)) if factor.dim() else g * factor for g in gradients]
                 continue
-            mine = leaves[layout.leaf_slices[i]]
-            total = totals[i] if members is None else totals[i].sum()
             keep = create_graph or i != wanted[-1]
-            out += torch.autograd.grad(total, mine, retain_graph=keep, create_graph=create_graph, materialize_grads=True)
-        if members is not None and members.rates:
-            factors = [-members.rates[names[i]] if names[i] in members.rates else self._factors[i] for i in wanted]
-        else:
-            factors = self._factors if players is None else [self._factors[i] for i in players]
-        return Velocity(out, factors, losses)
+            out += torch.autograd.grad(
+                totals[i], mine, factor, retain_graph=keep, create_graph=create_graph, materialize_grads=True
+            )
+        return Velocity(out, losses)
+
+    def _factor(self, i: int, members: Members | None) -> Tensor:
+        """The cotangent of player i's loss: -rate, so that its gradient comes out as its velocity."""
+        if members is None:
+            return self._factors[i]
+        rate = members.rates.get(self.game.layout.players[i])
+        return (self._factors[i] if rate is None else -rate).expand(members.count)
+
+    def _plain(
+        self,
+        leaves: Sequence[Tensor],
+        buffers: Sequence[Tensor],
+        batch: Any,
+        players: Sequence[int] | None,
+        create_graph: bool,
+    ) -> Velocity:
+        """Without terms or members: the hot path, nothing but the losses and one backward per player."""
+        losses, at = self.game.evaluate(leaves, buffers, batch), self.game.layout.leaf_slices
+        wanted = self._everyone if players is None else players
+        out: list[Tensor] = []
+        for i in wanted:
+            keep = create_graph or i != wanted[-1]
+            out += torch.autograd.grad(
+                losses[i],
+                leaves[at[i]],
+                self._factors[i],
+                retain_graph=keep,
+                create_graph=create_graph,
+                materialize_grads=True,
+            )
+        return Velocity(out, losses)
 
     def _weight(self, term: Term, members: Members | None) -> float | Tensor:
         return term.weight if members is None else members.weights.get(term.name, term.weight)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from fractions import Fraction
 
     from gamedyn.core import Field
@@ -86,6 +86,29 @@ class Combination:
             row, h = row * h, 1.0
         into = None if out is None else out.view(-1)
         return torch.addmv(y.reshape(-1), flat.t(), row, alpha=h, out=into).view_as(y)
+
+    def on(self, K: Tensor) -> Callable[[Tensor, float | Tensor, Tensor | None], Tensor]:
+        """This combination of the rows of one K that is filled again and again: its views made once."""
+        if not self.used:
+            return lambda y, h, out: y.clone() if out is None else out.copy_(y)
+        if len(self.used) == 1:
+            row, weight = K[self.used[0]], self.values[self.used[0]]
+            rows: Tensor | list[Tensor] = [row] * self.count
+
+            def single(y: Tensor, h: float | Tensor, out: Tensor | None) -> Tensor:
+                if isinstance(h, Tensor):
+                    return self._added(y, rows, h, out)
+                return torch.add(y, row, alpha=h * weight, out=out)
+
+            return single
+        matrix, weights = K[: self.last].reshape(self.last, -1).t(), self._row(K)
+
+        def several(y: Tensor, h: float | Tensor, out: Tensor | None) -> Tensor:
+            if isinstance(h, Tensor) or y.dim() != 1:
+                return self(y, K, h, out)
+            return torch.addmv(y, matrix, weights, alpha=h, out=out)
+
+        return several
 
     def _added(self, y: Tensor, K: Tensor | Sequence[Tensor], h: float | Tensor, out: Tensor | None) -> Tensor:
         for j in self.used:

@@ -24,8 +24,8 @@ class MultistepStepper:
 
     Memory: `fields`, the k - 1 last field values, newest first; `values`, the k - 1 last points where an
     alpha needs them; `filled`, how many are there. A field value belongs to the batch it was taken on and is
-    not taken again when the batch changes (stale history). The room of the oldest value is used again
-    (`spare`), so k registers of parameter size are held beside y.
+    not taken again when the batch changes (stale history). The oldest value's room is written again in the
+    next step, so k registers of parameter size are held beside y.
     """
 
     takes: ClassVar[type] = LinearMultistep
@@ -43,12 +43,15 @@ class MultistepStepper:
         self._slopes = Combination([method.beta[k - 1 - j] for j in range(k)])  # newest first
         self._points = [-float(method.alpha[k - 1 - j]) for j in range(k)]
         self._keeps_points = any(self._points[1:])
+        self._spare: Tensor | None = None
+        self._owner: Field | None = None
 
     def init(self, field: Field, t: float, y: Tensor, h: float | Tensor) -> dict[str, Any]:
         """Room for the history, empty."""
         fields = list(field.stages(self.method.steps))
         values = [torch.zeros_like(y) for _ in range(self._back)] if self._keeps_points else []
-        return {"fields": fields[:-1], "spare": fields[-1], "values": values, "filled": 0}
+        self._spare, self._owner = fields.pop(), field
+        return {"fields": fields, "values": values, "filled": 0}
 
     def started(self, memory: Any) -> bool:
         """Whether the history is full."""
@@ -61,19 +64,24 @@ class MultistepStepper:
         fields, values, filled = memory["fields"], memory["values"], memory["filled"]
         if filled < self._back:
             new, first = self._start.step_and_slope(field, t, y, h)  # type: ignore[union-attr]
-            newest = memory["spare"].copy_(first)
+            newest = self._room(field).copy_(first)
             filled += 1
         else:
-            newest = field(t, y, out=None if field.point is None else memory["spare"])
+            newest = field(t, y, None if field.point is None else self._room(field))
             base = y if self._points[0] == 1 else y * self._points[0]
             for weight, value in zip(self._points[1:], values, strict=False):
                 if weight:
                     base = torch.add(base, value, alpha=weight)
             new = self._slopes(base, [newest, *fields], h)
+        if fields and field.point is not None:
+            self._spare, self._owner = fields[-1], field
         kept = {
             "fields": [newest, *fields][: self._back],
-            "spare": fields[-1] if fields else newest,
             "values": [y, *values][: self._back] if self._keeps_points else [],
             "filled": filled,
         }
         return new, kept, OK
+
+    def _room(self, field: Field) -> Tensor:
+        """Where the newest field value goes: the room of the one just forgotten."""
+        return self._spare if self._owner is field else field.stages(1)[0]  # type: ignore[return-value]

@@ -35,8 +35,8 @@ class RungeKuttaStepper:
         self._inner = [Combination(row) for row in method.A]
         self._final = Combination(method.b)
         self._nodes = [float(c) for c in method.c]
-        self._K: Tensor | None = None
-        self._owner: Any = None
+        self._made: Any = None
+        self._owner: Field | None = None
 
     def init(self, field: Field, t: float, y: Tensor, h: float | Tensor) -> dict[str, Any]:
         """No memory."""
@@ -56,18 +56,21 @@ class RungeKuttaStepper:
         self, field: Field, t: float | Tensor, y: Tensor, h: float | Tensor
     ) -> tuple[Tensor, Tensor]:
         """The step, and v(t, y), its first stage; the next step overwrites the latter."""
-        K = self._room(field)
-        for i, (node, inner) in enumerate(zip(self._nodes, self._inner, strict=True)):
-            point = inner(y, K, h, out=field.point) if inner.used else y
-            field(_time(t, node, h), point, out=K[i])
-        return self._final(y, K, h), K[0]
+        rows, inner, final = self._bound(field)
+        for node, combine, row in zip(self._nodes, inner, rows, strict=True):
+            field(_time(t, node, h), y if combine is None else combine(y, h, field.point), row)
+        return final(y, h, None), rows[0]
 
-    def _room(self, field: Field) -> Tensor:
-        if field.point is None:  # traced: nothing may be kept
-            return field.stages(self.method.stages)
+    def _bound(self, field: Field) -> tuple[Any, Any, Any]:
+        """Room for the stages, and the combinations of it: made once per field (traced: each time)."""
         if self._owner is not field:
-            self._K, self._owner = field.stages(self.method.stages), field
-        return self._K  # type: ignore[return-value]
+            K = field.stages(self.method.stages)
+            inner = [c.on(K) if c.used else None for c in self._inner]
+            made = list(K), inner, self._final.on(K)
+            if field.point is None:
+                return made
+            self._made, self._owner = made, field
+        return self._made
 
 
 def _time(t: float | Tensor, node: float, h: float | Tensor) -> float | Tensor:

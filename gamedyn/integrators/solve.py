@@ -312,7 +312,7 @@ def _points(flow: Flow, y0: Any) -> Tensor:
 def _rate(flow: Flow, player: str, column: Tensor) -> Tensor:
     flow.game.layout.place(player)
     _gradient_flow(flow)
-    return column.reshape(-1, 1)
+    return column
 
 
 def _weight(flow: Flow, term: str, column: Tensor) -> Tensor:

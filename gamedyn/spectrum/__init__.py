@@ -1,0 +1,18 @@
+"""The game's own spectrum, laid over the theory: eigenvalues, tangents of steps, equilibria."""
+
+from gamedyn.spectrum.equilibrium import Equilibrium, find_equilibrium
+from gamedyn.spectrum.linearise import Linearisation, dense, linearise, stable_steps
+from gamedyn.spectrum.outer import outer_eigenvalues
+from gamedyn.spectrum.tangent import StepTangent, step_radius
+
+__all__ = [
+    "Equilibrium",
+    "Linearisation",
+    "StepTangent",
+    "dense",
+    "find_equilibrium",
+    "linearise",
+    "outer_eigenvalues",
+    "stable_steps",
+    "step_radius",
+]

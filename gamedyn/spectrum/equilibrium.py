@@ -1,0 +1,121 @@
+"""Stationary points: pseudo-transient continuation, which becomes Newton's method."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import torch
+from tqdm.auto import tqdm
+
+from gamedyn._lib.checks import positive, positive_int
+from gamedyn._lib.errors import SolveError
+from gamedyn.krylov import gmres
+from gamedyn.spectrum.linearise import DENSE_UP_TO, point, products_at
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from gamedyn.core import Products, State
+    from gamedyn.flows import Flow
+
+__all__ = ["Equilibrium", "find_equilibrium"]
+
+NEWTON = 1e12
+"""Pseudo-time step at which `I/delta - J` is -J: larger ones would only risk a singular matrix."""
+
+
+@dataclass(frozen=True)
+class Equilibrium:
+    """Where the search ended.
+
+    Attributes:
+        state: the point.
+        norm: |v| there.
+        status: "converged" or "stalled".
+        iterations: linear systems solved.
+        norms: |v| after every iteration, the start included.
+    """
+
+    state: State
+    norm: float
+    status: str
+    iterations: int
+    norms: list[float] = field(repr=False)
+
+
+def find_equilibrium(
+    flow: Flow,
+    state: State | Tensor,
+    batch: Any = None,
+    *,
+    tol: float = 1e-12,
+    delta: float = 1.0,
+    max_iterations: int = 100,
+    throw: bool = True,
+    progress: bool = False,
+) -> Equilibrium:
+    """A point with |v| <= tol, from a start near enough.
+
+    Each iteration solves `(I/delta - J) s = v` and steps by s; delta grows as the norm falls (switched
+    evolution relaxation), so the search begins along the flow and ends as Newton's method. It may end at any
+    stationary point, unstable ones too: linearise there.
+
+    Args:
+        flow: the flow, penalty terms included.
+        state: where to start.
+        batch: the full batch the losses take, or None.
+        tol: on |v|, the 2-norm, in the flow's dtype: below about 1e-6 in float32 is out of reach.
+        delta: first pseudo-time step.
+        max_iterations: bound on linear systems.
+        throw: whether to raise if it stalls.
+        progress: whether to show a progress bar.
+
+    Raises:
+        SolveError: if the norm does not reach tol; `error.run` is the Equilibrium with the best point.
+        ArgumentError: for a bad argument.
+
+    Source: Kelley, Keyes 1998, SIAM J. Numer. Anal. 35, p. 508.
+
+    Example:
+        >>> from gamedyn import flows, games
+        >>> game = games.dirac_gan("nonsaturating", "r1", 1.0)
+        >>> find_equilibrium(flows.gradient(game), game.state()).status
+        'converged'
+    """
+    positive("tol", tol)
+    positive_int("max_iterations", max_iterations)
+    at, size = point(flow, state), positive("delta", delta)
+    products = products_at(flow, at, batch)
+    norm = float(products.value.norm())
+    best, norms, done = (at, norm), [norm], 0
+    with tqdm(total=max_iterations, disable=None if progress else True, unit="solve") as bar:
+        while norm > tol and done < max_iterations:
+            trial = at.with_y(at.y + _shifted_solve(products, size))
+            after = products_at(flow, trial, batch) if bool(trial.y.isfinite().all()) else None
+            done += 1
+            bar.update()
+            if after is None or not float(after.value.norm()) < 10 * norm:
+                size /= 10
+                if size < 1e-12:
+                    break
+                continue
+            new = float(after.value.norm())
+            size = min(size * norm / max(new, 1e-300), NEWTON)
+            at, norm, products = trial, new, after
+            norms.append(norm)
+            best = min(best, (at, norm), key=lambda pair: pair[1])
+            bar.set_postfix_str(f"|v| = {norm:.1e}")
+    found = Equilibrium(best[0], best[1], "converged" if best[1] <= tol else "stalled", done, norms)
+    if throw and found.status == "stalled":
+        raise SolveError(f"|v| reached {found.norm:.2e} in {done} iterations, not {tol:.0e}; start nearer, or follow the flow first", found)
+    return found
+
+
+def _shifted_solve(products: Products, delta: float) -> Tensor:
+    """s with `(I/delta - J) s = v`: dense where small, else GMRES."""
+    v = products.value
+    if products.n <= DENSE_UP_TO:
+        eye = torch.eye(products.n, dtype=v.dtype, device=v.device)
+        return torch.linalg.solve(eye / delta - products.dense(), v)
+    return gmres(lambda x: x / delta - products.jvp(x), v, rtol=1e-3).x

@@ -1,0 +1,191 @@
+"""The game's Jacobian at a point: products, the dense matrix, its eigenvalues with their residuals."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gamedyn import stability
+from gamedyn._lib.errors import ArgumentError
+from gamedyn.core import Field, Products, State, moved_to
+from gamedyn.methods import Method, Partitioned, get
+from gamedyn.spectrum.outer import outer_eigenvalues
+from gamedyn.stability import BlockJacobian, Eigenvalues, StepSet
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from gamedyn.flows import Flow
+
+__all__ = ["DENSE_UP_TO", "Linearisation", "dense", "linearise", "stable_steps"]
+
+DENSE_UP_TO = 2000
+"""Parameters up to which the whole matrix is formed unless told otherwise."""
+
+
+@dataclass(frozen=True, eq=False)
+class Linearisation:
+    """`J = dv/dy` at a point (stable: eigenvalues with negative real part).
+
+    Attributes:
+        state: the point.
+        value: v there, (n,).
+        eigenvalues: all of them, or the outer ones (`eigenvalues.complete` is False), with true residuals.
+        matrix: J, (n, n), or None where it was not formed.
+        products: `products.jvp(u)` is J u, `products.vjp(u)` is J^T u.
+    """
+
+    state: State
+    value: Tensor
+    eigenvalues: Eigenvalues
+    matrix: Tensor | None
+    products: Products
+
+    @property
+    def norm(self) -> float:
+        """|v|: zero at a stationary point."""
+        return float(self.value.norm())
+
+    @property
+    def complete(self) -> bool:
+        """Whether the eigenvalues are all there are."""
+        return self.eigenvalues.complete
+
+    @property
+    def blocks(self) -> BlockJacobian:
+        """J with its players, for partitioned methods.
+
+        Raises:
+            ArgumentError: where J was not formed.
+        """
+        if self.matrix is None:
+            n = self.state.layout.n
+            remedy = "linearise(..., dense=True), or measure with gamedyn.spectrum.step_radius"
+            raise ArgumentError("linearisation", "one with the dense Jacobian", f"products only ({n} parameters)", remedy)
+        sizes = tuple(s.stop - s.start for s in self.state.layout.slices)
+        return BlockJacobian(self.matrix.double().cpu().numpy(), sizes, self.state.layout.players)
+
+    def __matmul__(self, u: Tensor) -> Tensor:
+        """J u."""
+        return self.products.jvp(u)
+
+
+def point(flow: Flow, state: State | Tensor) -> State:
+    """The state of an argument that may be a flat vector.
+
+    Raises:
+        ArgumentError: if it is neither, or of another size.
+    """
+    if isinstance(state, Tensor):
+        state = flow.initial_state().with_y(state)
+    if not isinstance(state, State) or state.y.shape != (flow.game.layout.n,):
+        got = f"shape {tuple(state.y.shape)}" if isinstance(state, State) else type(state).__name__
+        raise ArgumentError("state", f"a state of {flow.game.layout.n} parameters", got, "one member of an ensemble: state.member(i)")
+    if not bool(state.y.isfinite().all()):
+        raise ArgumentError("state", "a finite state", "nan or inf")
+    return state
+
+
+def products_at(flow: Flow, state: State, batch: Any, t: float = 0.0) -> Products:
+    """The kept graph at a state, on the batch given, with every side effect held."""
+    field = Field(flow, tuple(b.clone() for b in state.buffers))
+    batch = moved_to(flow.game, batch)
+    field.probe(state.y, batch)
+    field.begin_step(batch)
+    field.hold()
+    return Products(flow, t, state.y, batch, field)
+
+
+def dense(flow: Flow, state: State | Tensor, batch: Any = None, *, t: float = 0.0) -> Tensor:
+    """The Jacobian J = dv/dy, (n, n): the slow, obvious reference.
+
+    Args:
+        flow: the flow.
+        state: a State, or a flat vector (n,).
+        batch: what the losses take, or None.
+        t: time.
+
+    Raises:
+        ArgumentError: for a state of another size, or losses that are not deterministic.
+
+    Example:
+        >>> from gamedyn import flows, games
+        >>> game = games.bilinear()
+        >>> dense(flows.gradient(game), game.state())
+        tensor([[ 0., -1.],
+                [ 1.,  0.]], dtype=torch.float64)
+    """
+    return products_at(flow, point(flow, state), batch, t).dense()
+
+
+def linearise(
+    flow: Flow,
+    state: State | Tensor,
+    batch: Any = None,
+    *,
+    t: float = 0.0,
+    dense: bool | None = None,
+    k: int = 8,
+) -> Linearisation:
+    """The Jacobian at a point, its eigenvalues (all when small, else the outer ones) and their residuals.
+
+    Args:
+        flow: the flow, penalty terms included.
+        state: a State, or a flat vector (n,).
+        batch: what the losses take, or None. A mini-batch gives the mini-batch's Jacobian.
+        t: time.
+        dense: whether to form the matrix; None: up to DENSE_UP_TO parameters.
+        k: outer eigenvalues of each kind where it is not formed.
+
+    Raises:
+        ArgumentError: for a state of another size, or losses that are not deterministic.
+
+    Example:
+        >>> from gamedyn import flows, games
+        >>> game = games.dirac_gan("wasserstein")
+        >>> linearise(flows.gradient(game), game.equilibrium_state()).eigenvalues.values
+        array([0.+1.j, 0.-1.j])
+    """
+    at = point(flow, state)
+    products = products_at(flow, at, batch, t)
+    n = products.n
+    if dense if dense is not None else n <= DENSE_UP_TO:
+        matrix = products.dense()
+        values, residuals = _all_eigenvalues(matrix.double().cpu().numpy())
+        spectrum = Eigenvalues(values, True, residuals)
+        return Linearisation(at, products.value, spectrum, matrix, products)
+    return Linearisation(at, products.value, outer_eigenvalues(products, k), None, products)
+
+
+def _all_eigenvalues(J: NDArray[np.float64]) -> tuple[NDArray[np.complex128], NDArray[np.float64]]:
+    values, vectors = np.linalg.eig(J)
+    residuals = np.linalg.norm(J @ vectors - vectors * values, axis=0)
+    order = np.lexsort((-values.imag, -values.real))
+    return values[order].astype(np.complex128), residuals[order]
+
+
+def stable_steps(method: str | Method, linearisation: Linearisation) -> StepSet:
+    """The stable steps of any method at a linearised point; partitioned methods get their blocks.
+
+    Args:
+        method: one of our methods, or its name.
+        linearisation: from `linearise`.
+
+    Raises:
+        ArgumentError: for a partitioned method where the matrix was not formed.
+
+    Example:
+        >>> from gamedyn import flows, games
+        >>> game = games.bilinear()
+        >>> lin = linearise(flows.gradient(game), game.equilibrium_state())
+        >>> round(stable_steps("alternating", lin).first[1], 6)
+        2.0
+    """
+    chosen = get(method)
+    if isinstance(chosen, Partitioned):
+        return stability.stable_steps(chosen, linearisation.blocks)
+    return stability.stable_steps(chosen, linearisation.eigenvalues)

@@ -1,0 +1,200 @@
+"""The derivative of one step of any method, memory included, and its spectral radius.
+
+A step and its derivative are one step of the same method on the variational system `y' = v(t, y)`,
+`d' = J(t, y) d`, so the actual stepper, run on both at once, differentiates itself: nothing of a method's
+theory enters. (Integration methods commute with linearisation: Hairer, Lubich, Wanner, VI.4, lemma 4.1.)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_flatten, tree_unflatten
+
+from gamedyn._lib.checks import positive
+from gamedyn.core import Field, Products, State, Work, moved_to
+from gamedyn.integrators import stepper
+from gamedyn.spectrum.linearise import point
+from gamedyn.spectrum.outer import extreme
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from gamedyn.flows import Flow
+    from gamedyn.integrators import Run
+    from gamedyn.methods import Method
+
+__all__ = ["StepTangent", "step_radius"]
+
+DENSE_UP_TO = 600
+"""Dimension of (state, memory) up to which the tangent is formed to find its radius."""
+
+
+class VariationalField:
+    """A field on rows (y, d_1, ..., d_m): v(y) for the first, J(y) d for the others.
+
+    The base trajectory of a step is the same for every d, so its linearisations are made once, in the
+    order in which they are asked for, and used again.
+    """
+
+    point = None
+
+    def __init__(self, field: Field, rows: int, kept: list[Any], *, form: bool) -> None:
+        self._field, self._kept, self._next, self._form = field, kept, 0, form
+        layout = field.layout
+        self.layout, self.names, self.players = layout, field.names, field.players
+        self.shape = torch.Size((rows, layout.n))
+        self.work: Work = field.work
+
+    def __call__(self, t: float | Tensor, y: Tensor, out: Tensor | None = None) -> Tensor:
+        """The variational field, shape of y."""
+        at = self._linearised(t, y[0])
+        value = torch.empty_like(y)
+        value[0] = at.value
+        if isinstance(at, _Formed):
+            value[1:] = y[1:] @ at.matrix.T
+        else:
+            for row, d in zip(value[1:], y[1:], strict=True):
+                row.copy_(at.jvp(d))
+        return value if out is None else out.copy_(value)
+
+    def player(self, i: int, t: float | Tensor, y: Tensor, out: Tensor | None = None) -> Tensor:
+        """One player's part."""
+        value = self(t, y)[..., self.players[i]]
+        return value if out is None else out.copy_(value)
+
+    def stages(self, count: int, player: int | None = None) -> Tensor:
+        """Room for field values."""
+        width = self.layout.n if player is None else self.players[player].stop - self.players[player].start
+        return torch.empty(count, self.shape[0], width, dtype=self._field.leaves[0].dtype, device=self._field.leaves[0].device)
+
+    def _linearised(self, t: float | Tensor, y: Tensor) -> Any:
+        if self._next == len(self._kept):
+            products = Products(self._field.flow, float(t), y, self._field.batch, self._field)
+            self._kept.append(_Formed(products) if self._form else products)
+        self._next += 1
+        return self._kept[self._next - 1]
+
+
+class _Formed:
+    """A dense linearisation."""
+
+    def __init__(self, products: Products) -> None:
+        self.value, self.matrix = products.value, products.dense()
+
+
+class StepTangent:
+    """The tangent of one step at a state: a linear map of (state, memory).
+
+    Args:
+        flow: the flow.
+        method: a name or a method object.
+        state: where the step starts: a State, a flat vector, or a Run, whose memory is then used too.
+        h: step.
+        batch: what the losses take, or None.
+        t: time.
+
+    A multistep method's memory, unless a run gives it, is filled with v at the state itself: exact at a
+    stationary point.
+
+    Raises:
+        ArgumentError: for a bad state or step.
+
+    Example:
+        >>> from gamedyn import flows, games
+        >>> game = games.bilinear()
+        >>> StepTangent(flows.gradient(game), "euler", game.equilibrium_state(), 0.5).matrix()
+        tensor([[ 1.0000, -0.5000],
+                [ 0.5000,  1.0000]], dtype=torch.float64)
+    """
+
+    def __init__(
+        self, flow: Flow, method: str | Method, state: State | Tensor | Run, h: float, batch: Any = None, *, t: float = 0.0
+    ) -> None:
+        self.h, self.t = positive("h", h), t
+        run = None if isinstance(state, (State, Tensor)) else state
+        at = point(flow, run.state if run is not None else state)  # type: ignore[arg-type]
+        self._stepper = stepper(method)
+        batch = moved_to(flow.game, batch)
+        self.field = Field(flow, tuple(b.clone() for b in at.buffers))
+        self.field.probe(at.y, batch)
+        self.field.begin_step(batch)
+        self.field.hold()
+        self._y = at.y
+        memory = run.memory if run is not None else self._filled(at.y)
+        leaves, self._spec = tree_flatten(memory)
+        self._memory = leaves
+        self._moving = [i for i, x in enumerate(leaves) if isinstance(x, Tensor)]
+        self.n = at.layout.n * (1 + len(self._moving))
+        self._kept: dict[bool, list[Any]] = {True: [], False: []}
+
+    def __matmul__(self, d: Tensor) -> Tensor:
+        """The tangent times one vector (n,) or columns (n, m)."""
+        columns = d.reshape(self.n, -1)
+        return self._apply(columns.T, form=False).T.reshape(d.shape)
+
+    def matrix(self) -> Tensor:
+        """The tangent, (n, n), n counting the memory."""
+        eye = torch.eye(self.n, dtype=self._y.dtype, device=self._y.device)
+        return self._apply(eye, form=True).T
+
+    def multipliers(self, k: int = 6) -> tuple[NDArray[np.complex128], NDArray[np.float64]]:
+        """Eigenvalues of the tangent, largest modulus first (all if it is small), and their true residuals."""
+        if self.n <= DENSE_UP_TO:
+            M = self.matrix().double().cpu().numpy()
+            values, vectors = np.linalg.eig(M)
+            residuals = np.linalg.norm(M @ vectors - vectors * values, axis=0)
+        else:
+            values, residuals = extreme(self._numpy, self.n, k, "LM")
+        order = np.argsort(-np.abs(values), kind="stable")
+        return values[order].astype(np.complex128), residuals[order]
+
+    def radius(self) -> float:
+        """Spectral radius: below 1, perturbations of the step decay."""
+        values, _ = self.multipliers()
+        return float(np.abs(values).max(initial=0.0))
+
+    def _numpy(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
+        return (self @ torch.as_tensor(np.ascontiguousarray(x.reshape(-1))).to(self._y)).double().cpu().numpy()
+
+    def _filled(self, y: Tensor) -> Any:
+        with torch.no_grad():
+            memory = self._stepper.init(self.field, self.t, y, self.h)
+            while not self._stepper.started(memory):
+                _, memory, _ = self._stepper.step(self.field, self.t, y, self.h, memory)
+        return memory
+
+    @torch.no_grad()
+    def _apply(self, directions: Tensor, *, form: bool) -> Tensor:
+        """Rows (m, n) of directions to rows of images."""
+        parts = directions.split(len(self._y), dim=1)
+        y = torch.cat([self._y[None], parts[0]])
+        leaves = list(self._memory)
+        for i, part in zip(self._moving, parts[1:], strict=True):
+            leaves[i] = torch.cat([self._memory[i][None], part])
+        rows = VariationalField(self.field, len(y), self._kept[form], form=form)
+        new, memory, _ = self._stepper.step(rows, self.t, y, self.h, tree_unflatten(leaves, self._spec))  # type: ignore[arg-type]
+        after, _ = tree_flatten(memory)
+        return torch.cat([new[1:], *(after[i][1:] for i in self._moving)], dim=1)
+
+
+def step_radius(
+    flow: Flow, method: str | Method, state: State | Tensor | Run, h: float, batch: Any = None, *, t: float = 0.0
+) -> float:
+    """Spectral radius of the tangent of one real step: the measurement beside every prediction.
+
+    Arguments as for StepTangent.
+
+    Raises:
+        ArgumentError: for a bad state or step.
+
+    Example:
+        >>> from gamedyn import flows, games
+        >>> game = games.bilinear()
+        >>> round(step_radius(flows.gradient(game), "rk4", game.equilibrium_state(), 8**0.5), 9)
+        1.0
+    """
+    return StepTangent(flow, method, state, h, batch, t=t).radius()
