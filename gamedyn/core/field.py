@@ -247,7 +247,9 @@ class Field:
             start.restore()
         finally:
             self.work, self.draw = work, draw
-        if not torch.allclose(first, second, rtol=1e-3, atol=1e-6 * float(first.abs().nan_to_num().max()), equal_nan=True):
+        if not torch.allclose(
+            first, second, rtol=1e-3, atol=1e-6 * float(first.abs().nan_to_num().max()), equal_nan=True
+        ):
             gap = float((first - second).norm() / first.norm().clamp_min(1e-30))
             raise ArgumentError(
                 "losses",

@@ -213,11 +213,15 @@ class Game:
                 raise ArgumentError(f"losses[{name!r}]", "a scalar tensor", got, "take a mean or a sum")
             mine = leaves[self.layout.leaf_slices[i]]
             grads = (
-                torch.autograd.grad(value, mine, retain_graph=True, allow_unused=True) if value.requires_grad else [None]
+                torch.autograd.grad(value, mine, retain_graph=True, allow_unused=True)
+                if value.requires_grad
+                else [None]
             )
             if all(g is None for g in grads):
                 remedy = "detach() or no_grad in the loss?"
-                raise ArgumentError(f"losses[{name!r}]", f"a loss that depends on player {name!r}", "one that does not", remedy)
+                raise ArgumentError(
+                    f"losses[{name!r}]", f"a loss that depends on player {name!r}", "one that does not", remedy
+                )
 
 
 def describe(batch: Any) -> str:

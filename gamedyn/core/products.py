@@ -77,5 +77,8 @@ class Products:
             is_grads_batched=u.dim() == 2,
         )
         lead = u.shape[:-1]
-        filled = [torch.zeros(*lead, *x.shape, dtype=x.dtype, device=x.device) if g is None else g for g, x in zip(out, inputs, strict=True)]
+        filled = [
+            torch.zeros(*lead, *x.shape, dtype=x.dtype, device=x.device) if g is None else g
+            for g, x in zip(out, inputs, strict=True)
+        ]
         return self.layout.flat(filled, len(lead))

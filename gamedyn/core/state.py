@@ -138,5 +138,7 @@ class State:
         return State(self.layout, y, self.buffers)
 
     def __repr__(self) -> str:
-        sizes = ", ".join(f"{p}: {s.stop - s.start}" for p, s in zip(self.layout.players, self.layout.slices, strict=True))
+        sizes = ", ".join(
+            f"{p}: {s.stop - s.start}" for p, s in zip(self.layout.players, self.layout.slices, strict=True)
+        )
         return f"State({sizes}; {tuple(self.y.shape)}, {self.y.dtype}, {self.y.device})"

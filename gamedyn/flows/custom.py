@@ -46,6 +46,7 @@ class MappedFlow(Flow):
         layout, lead = self.game.layout, 0 if members is None else 1
         inner = self.inner.velocity(t, leaves, buffers, batch, create_graph=create_graph, members=members)
         flat = layout.flat(inner.leaves, lead)
+
         def mapped_flat(y: Tensor) -> Tensor:
             return layout.joined(self.fn(layout.parts(y)))
 

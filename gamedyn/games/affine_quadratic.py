@@ -99,7 +99,9 @@ def _affine_quadratic_gan(
     X = torch.as_tensor(data).to(device=device, dtype=dtype)
     q = positive_int("q", q)
     if X.dim() != 2 or len(X) <= q or X.shape[1] < q or not bool(X.isfinite().all()):
-        raise ArgumentError("data", f"a finite (samples, features) matrix larger than q = {q}", f"shape {tuple(X.shape)}")
+        raise ArgumentError(
+            "data", f"a finite (samples, features) matrix larger than q = {q}", f"shape {tuple(X.shape)}"
+        )
     if positive_int("latents", latents) <= q:
         raise ArgumentError("latents", f"more than q = {q} latents", latents)
     chosen = get(loss)

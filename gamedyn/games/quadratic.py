@@ -107,7 +107,9 @@ def _quadratic(
     def losses(*players: Tensor) -> dict[str, Tensor]:
         out = {}
         for name, mine, own in zip(names, at, players, strict=True):
-            forces = [H[mine, theirs] @ y * (0.5 if mine is theirs else 1.0) for theirs, y in zip(at, players, strict=True)]
+            forces = [
+                H[mine, theirs] @ y * (0.5 if mine is theirs else 1.0) for theirs, y in zip(at, players, strict=True)
+            ]
             out[name] = own @ torch.stack(forces).sum(0)
         return out
 

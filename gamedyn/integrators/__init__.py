@@ -6,4 +6,14 @@ from gamedyn.integrators.run import Records, Run
 from gamedyn.integrators.solve import solve, solve_ensemble
 from gamedyn.integrators.torchdiffeq import torchdiffeq_methods
 
-__all__ = ["STEPPERS", "Integrator", "Records", "Run", "StepInfo", "solve", "solve_ensemble", "stepper", "torchdiffeq_methods"]
+__all__ = [
+    "STEPPERS",
+    "Integrator",
+    "Records",
+    "Run",
+    "StepInfo",
+    "solve",
+    "solve_ensemble",
+    "stepper",
+    "torchdiffeq_methods",
+]

@@ -43,9 +43,7 @@ class CompiledStep:
         if not stepper.traces:
             self.reason = f"{type(stepper).__name__} cannot be traced"
 
-    def step(
-        self, field: Field, t: float, y: Tensor, h: float | Tensor, memory: Any
-    ) -> tuple[Tensor, Any, StepInfo]:
+    def step(self, field: Field, t: float, y: Tensor, h: float | Tensor, memory: Any) -> tuple[Tensor, Any, StepInfo]:
         """One step: compiled if it can be, else eager."""
         if self.reason or not self.stepper.started(memory):
             return self.stepper.step(field, t, y, h, memory)

@@ -201,7 +201,13 @@ class Loop:
         }
 
     def _shown_h(self) -> Any:
-        return "a function" if callable(self.plan.h) else self.plan.h.flatten().tolist() if isinstance(self.plan.h, Tensor) else self.plan.h
+        return (
+            "a function"
+            if callable(self.plan.h)
+            else self.plan.h.flatten().tolist()
+            if isinstance(self.plan.h, Tensor)
+            else self.plan.h
+        )
 
     def _records(self) -> Records:
         before = self._past.records if self._past else None

@@ -65,7 +65,9 @@ class Run:
     batches: dict[str, Any] | None = None
 
     def __repr__(self) -> str:
-        status = self.status if isinstance(self.status, str) else f"{self.status.count('done')} of {len(self.status)} done"
+        status = (
+            self.status if isinstance(self.status, str) else f"{self.status.count('done')} of {len(self.status)} done"
+        )
         return f"Run({status}, step={self.step}, t={self.t:g}, evaluations={self.stats['evaluations']:g})"
 
     def save(self, path: str | os.PathLike[str]) -> None:

@@ -52,9 +52,7 @@ class RungeKuttaStepper:
         """One step; s evaluations."""
         return self.step_and_slope(field, t, y, h)[0], {}, OK
 
-    def step_and_slope(
-        self, field: Field, t: float | Tensor, y: Tensor, h: float | Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def step_and_slope(self, field: Field, t: float | Tensor, y: Tensor, h: float | Tensor) -> tuple[Tensor, Tensor]:
         """The step, and v(t, y), its first stage; the next step overwrites the latter."""
         rows, inner, final = self._bound(field)
         for node, combine, row in zip(self._nodes, inner, rows, strict=True):

@@ -230,7 +230,9 @@ def _plan(
         if not end > start:
             raise ArgumentError("t_span", "an end after the start", t_span)
         steps, last = _divided(end - start, size, changes_h)
-    return Plan(size, positive_int("steps", steps), start, last, _saves(save_at, start, size, steps, last), every, check_every)
+    return Plan(
+        size, positive_int("steps", steps), start, last, _saves(save_at, start, size, steps, last), every, check_every
+    )
 
 
 def _divided(span: float, h: float, changes_h: bool) -> tuple[int, float | None]:
@@ -239,7 +241,9 @@ def _divided(span: float, h: float, changes_h: bool) -> tuple[int, float | None]
         return whole, None
     if not changes_h:
         remedy = f"h = {span / max(1, whole):g} divides it, or use a one-step method"
-        raise ArgumentError("t_span", "a whole number of steps: this method's steps must be equal", f"{span / h:g}", remedy)
+        raise ArgumentError(
+            "t_span", "a whole number of steps: this method's steps must be equal", f"{span / h:g}", remedy
+        )
     whole = int(span / h)
     return whole + 1, span - whole * h
 

@@ -38,7 +38,9 @@ def torchdiffeq_methods() -> tuple[str, ...]:
         >>> "torchdiffeq:rk4" in torchdiffeq_methods()
         True
     """
-    return tuple(sorted(f"torchdiffeq:{name}" for name, solver in SOLVERS.items() if issubclass(solver, FixedGridODESolver)))
+    return tuple(
+        sorted(f"torchdiffeq:{name}" for name, solver in SOLVERS.items() if issubclass(solver, FixedGridODESolver))
+    )
 
 
 TOLERANCES = {"rtol": 1e-7, "atol": 1e-9}

@@ -15,9 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["r1", "squared_gradient", "weight_decay"]
 
 
-def r1(
-    weight: float, *, into: str = "D", real: Callable[[Any], Tensor] | None = None, name: str = "r1"
-) -> LossTerm:
+def r1(weight: float, *, into: str = "D", real: Callable[[Any], Tensor] | None = None, name: str = "r1") -> LossTerm:
     """R1: `weight/2 * E |grad_x D(x)|^2` at real samples x.
 
     Args:

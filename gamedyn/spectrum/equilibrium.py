@@ -108,7 +108,10 @@ def find_equilibrium(
             bar.set_postfix_str(f"|v| = {norm:.1e}")
     found = Equilibrium(best[0], best[1], "converged" if best[1] <= tol else "stalled", done, norms)
     if throw and found.status == "stalled":
-        raise SolveError(f"|v| reached {found.norm:.2e} in {done} iterations, not {tol:.0e}; start nearer, or follow the flow first", found)
+        raise SolveError(
+            f"|v| reached {found.norm:.2e} in {done} iterations, not {tol:.0e}; start nearer, or follow the flow first",
+            found,
+        )
     return found
 
 

@@ -65,7 +65,9 @@ class Linearisation:
         if self.matrix is None:
             n = self.state.layout.n
             remedy = "linearise(..., dense=True), or measure with gamedyn.spectrum.step_radius"
-            raise ArgumentError("linearisation", "one with the dense Jacobian", f"products only ({n} parameters)", remedy)
+            raise ArgumentError(
+                "linearisation", "one with the dense Jacobian", f"products only ({n} parameters)", remedy
+            )
         sizes = tuple(s.stop - s.start for s in self.state.layout.slices)
         return BlockJacobian(self.matrix.double().cpu().numpy(), sizes, self.state.layout.players)
 
@@ -84,7 +86,9 @@ def point(flow: Flow, state: State | Tensor) -> State:
         state = flow.initial_state().with_y(state)
     if not isinstance(state, State) or state.y.shape != (flow.game.layout.n,):
         got = f"shape {tuple(state.y.shape)}" if isinstance(state, State) else type(state).__name__
-        raise ArgumentError("state", f"a state of {flow.game.layout.n} parameters", got, "one member of an ensemble: state.member(i)")
+        raise ArgumentError(
+            "state", f"a state of {flow.game.layout.n} parameters", got, "one member of an ensemble: state.member(i)"
+        )
     if not bool(state.y.isfinite().all()):
         raise ArgumentError("state", "a finite state", "nan or inf")
     return state

@@ -83,7 +83,9 @@ def _residual(
     return float(np.linalg.norm(image - value * x) / np.linalg.norm(x))
 
 
-def _unique(values: NDArray[np.complex128], residuals: NDArray[np.float64]) -> tuple[NDArray[np.complex128], bool, NDArray[np.float64]]:
+def _unique(
+    values: NDArray[np.complex128], residuals: NDArray[np.float64]
+) -> tuple[NDArray[np.complex128], bool, NDArray[np.float64]]:
     """One of each, the one with the smaller residual."""
     keep: list[int] = []
     scale = float(np.abs(values).max(initial=0.0))

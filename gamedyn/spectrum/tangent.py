@@ -69,7 +69,9 @@ class VariationalField:
     def stages(self, count: int, player: int | None = None) -> Tensor:
         """Room for field values."""
         width = self.layout.n if player is None else self.players[player].stop - self.players[player].start
-        return torch.empty(count, self.shape[0], width, dtype=self._field.leaves[0].dtype, device=self._field.leaves[0].device)
+        return torch.empty(
+            count, self.shape[0], width, dtype=self._field.leaves[0].dtype, device=self._field.leaves[0].device
+        )
 
     def _linearised(self, t: float | Tensor, y: Tensor) -> Any:
         if self._next == len(self._kept):
@@ -112,7 +114,14 @@ class StepTangent:
     """
 
     def __init__(
-        self, flow: Flow, method: str | Method, state: State | Tensor | Run, h: float, batch: Any = None, *, t: float = 0.0
+        self,
+        flow: Flow,
+        method: str | Method,
+        state: State | Tensor | Run,
+        h: float,
+        batch: Any = None,
+        *,
+        t: float = 0.0,
     ) -> None:
         self.h, self.t = positive("h", h), t
         run = None if isinstance(state, (State, Tensor)) else state

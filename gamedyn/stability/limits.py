@@ -56,7 +56,9 @@ def imaginary_limit(method: str | Method, *, tolerance: float = 0.0) -> float:
     return _limit(method, 1j, tolerance, [[0.0, -1.0], [1.0, 0.0]])
 
 
-def _limit(method: str | Method, direction: complex, tolerance: float, J: NDArray[np.float64] | list[list[float]]) -> float:
+def _limit(
+    method: str | Method, direction: complex, tolerance: float, J: NDArray[np.float64] | list[list[float]]
+) -> float:
     chosen = get(method)
     if isinstance(chosen, Partitioned):
         if tolerance:

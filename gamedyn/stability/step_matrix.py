@@ -170,7 +170,7 @@ def dominant_root(method: LinearMultistep, z: NDArray[np.complex128]) -> NDArray
     p = alpha - at[..., None] * beta
     k = method.steps
     companion = np.zeros((*at.shape, k, k), dtype=np.complex128)
-    companion[..., 0, :] = -p[..., k - 1 :: -1] / p[..., k :]
+    companion[..., 0, :] = -p[..., k - 1 :: -1] / p[..., k:]
     companion[..., np.arange(1, k), np.arange(k - 1)] = 1
     roots = np.linalg.eigvals(companion)
     return np.take_along_axis(roots, np.abs(roots).argmax(-1)[..., None], -1)[..., 0]

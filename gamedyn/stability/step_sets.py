@@ -171,9 +171,7 @@ def _mode_intervals(method: Method, lam: complex) -> list[Interval]:
 def _intersection(sets: list[list[Interval]]) -> tuple[Interval, ...]:
     out: list[Interval] = [(0.0, float("inf"))]
     for intervals in sets:
-        out = [
-            (max(a, c), min(b, d)) for a, b in out for c, d in intervals if max(a, c) < min(b, d)
-        ]
+        out = [(max(a, c), min(b, d)) for a, b in out for c, d in intervals if max(a, c) < min(b, d)]
         if not out:
             return ()
     return tuple(out)
