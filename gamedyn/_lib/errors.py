@@ -35,7 +35,8 @@ class UnknownNameError(ArgumentError, LookupError):
 
     def __init__(self, kind: str, name: object, known: Iterable[str]) -> None:
         names = sorted(known)
-        near = difflib.get_close_matches(str(name), names, n=3, cutoff=0.5)
+        folded = {known.lower(): known for known in names}
+        near = [folded[n] for n in difflib.get_close_matches(str(name).lower(), folded, n=3, cutoff=0.5)]
         remedy = f"did you mean {' or '.join(map(repr, near))}?" if near else f"known: {', '.join(names)}"
         super().__init__(kind, f"the name of a known {kind}", name, remedy)
         self.near = near

@@ -41,6 +41,9 @@ class FlowLike(Protocol):
     def double_backward(self) -> bool:
         """Whether an evaluation differentiates a gradient."""
 
+    def check(self, batch: Any = None) -> None:
+        """Check what the flow takes from its game."""
+
     def velocity(
         self,
         t: float | Tensor,
@@ -152,7 +155,8 @@ class Field:
 
     def __call__(self, t: float | Tensor, y: Tensor, out: Tensor | None = None) -> Tensor:
         """v(t, y), shape of y, written to `out` if given."""
-        out = torch.empty_like(self.point) if out is None else out
+        if out is None:
+            out = torch.empty(self.shape, dtype=self.flow.game.dtype, device=self.flow.game.device)
         self._evaluate(t, y, None, out)
         self.work.player_gradients += self.work.players
         return out

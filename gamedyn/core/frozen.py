@@ -7,12 +7,13 @@ step all are held, so that every stage sees one field; once per step, at its fir
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.utils.parametrizations import _SpectralNorm
+from torch.nn.utils.parametrize import is_parametrized
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -30,9 +31,9 @@ class SideEffects:
         self._owners = [
             (m, name)
             for m in modules
-            if isinstance(m, nn.Module) and hasattr(m, "parametrizations")
-            for name, chain in m.parametrizations.items()
-            if any(id(p) in ids for p in chain)
+            if is_parametrized(m)
+            for name, chain in cast("nn.ModuleDict", m.parametrizations).items()
+            if any(id(p) in ids for p in cast("nn.ModuleList", chain))
         ]
 
     def __bool__(self) -> bool:

@@ -73,7 +73,7 @@ class Game:
         leaves, self._own, self._slots, self._buffer_slots = _collect(self.players)
         self.layout = Layout(tuple(self.players), leaves)
         self._tensor_players = tuple(not isinstance(p, nn.Module) for p in self.players.values())
-        self._modules_in_order = tuple(self.players.values())
+        self._modules_in_order: list[Any] = list(self.players.values())
         _same_kind(self.layout, self._own)
 
     def __repr__(self) -> str:
@@ -198,8 +198,8 @@ class Game:
             except Exception as error:
                 got = f"{type(error).__name__}: {error}; the batch is {describe(batch)}"
                 remedy = (
-                    "a batch is what the batches yield: (loader's item, noise) with latent=, the loader's item without; "
-                    "losses are called as losses(*players, batch), or losses(*players) when there is no batch"
+                    "a batch is what the batches yield: (loader's item, noise) with latent=, the loader's item "
+                    "without; losses are called as losses(*players, batch), or losses(*players) when there is no batch"
                 )
                 raise ArgumentError("losses", "a function that takes the players and the batch", got, remedy) from error
         names = list(self.layout.players)
@@ -246,7 +246,7 @@ def _collect(
     owner: dict[int, tuple[int, int]] = {}  # id of a parameter -> (player, leaf)
     buffers: dict[int, int] = {}
     for i, (name, player) in enumerate(players.items()):
-        if isinstance(player, Tensor) and not isinstance(player, nn.Parameter):
+        if isinstance(player, Tensor):
             _floating(name, player)
         found = {"": player} if isinstance(player, Tensor) else _trainable(name, player)
         for key, tensor in found.items():

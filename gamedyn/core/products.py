@@ -45,13 +45,21 @@ class Products:
         """`J u`, shape (n,) or, for rows of vectors, (k, n)."""
         if self._double is None:
             w = [torch.zeros_like(x, requires_grad=True) for x in self._v]
+            live = [(x, u) for x, u in zip(self._v, w, strict=True) if x.requires_grad]
+            if not live:
+                return self._pulled([], w, u)
             with torch.enable_grad():
                 graph = torch.autograd.grad(
-                    self._v, self.leaves, w, create_graph=True, materialize_grads=True, allow_unused=True
+                    [x for x, _ in live],
+                    self.leaves,
+                    [u for _, u in live],
+                    create_graph=True,
+                    materialize_grads=True,
+                    allow_unused=True,
                 )
             self._double = (w, graph)
-        w, graph = self._double
-        return self._pulled(graph, w, u)
+        inputs, outputs = self._double
+        return self._pulled(outputs, inputs, u)
 
     def vjp(self, u: Tensor) -> Tensor:
         """`J^T u`, shape (n,) or, for rows of vectors, (k, n)."""
@@ -60,7 +68,7 @@ class Products:
     def dense(self, block: int = 64) -> Tensor:
         """J, (n, n), a block of rows at a time."""
         eye = torch.eye(self.n, dtype=self.value.dtype, device=self.value.device)
-        return torch.cat([self.vjp(rows) for rows in eye.split(block)])
+        return torch.cat([self.vjp(rows) for rows in torch.split(eye, block)])
 
     def _pulled(self, outputs: Sequence[Tensor], inputs: Sequence[Tensor], u: Tensor) -> Tensor:
         self.work.products += 1 if u.dim() == 1 else len(u)

@@ -69,7 +69,7 @@ class Layout:
         """The leaves as views of `flat`, shape (..., n), or (..., n_i) of one player."""
         which = slice(None) if player is None else self.leaf_slices[player]
         lead = flat.shape[:-1]
-        pieces = flat.split(self.sizes[which], -1)
+        pieces = torch.split(flat, self.sizes[which], -1)
         return [p.view(*lead, *s) for p, s in zip(pieces, self.shapes[which], strict=True)]
 
     def flat(self, leaves: Sequence[Tensor], lead: int = 0) -> Tensor:

@@ -28,6 +28,14 @@ class Flow(ABC):
         """Whether an evaluation differentiates a gradient."""
         return False
 
+    def check(self, batch: Any = None) -> None:
+        """Evaluate once, at the present parameters, and check what the flow takes from its game.
+
+        Raises:
+            ArgumentError: if the losses are not what they must be.
+        """
+        self.game.check(batch)
+
     @abstractmethod
     def velocity(
         self,

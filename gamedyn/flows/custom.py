@@ -31,6 +31,10 @@ class MappedFlow(Flow):
         """Whether an evaluation differentiates a gradient."""
         return self.inner.double_backward
 
+    def check(self, batch: Any = None) -> None:
+        """As the inner flow does."""
+        self.inner.check(batch)
+
     def velocity(
         self,
         t: float | Tensor,
@@ -61,6 +65,9 @@ class CustomFlow(Flow):
         super().__init__(like)
         self.fn = fn
 
+    def check(self, batch: Any = None) -> None:
+        """Nothing: the game's losses are not used."""
+
     def velocity(
         self,
         t: float | Tensor,
@@ -75,16 +82,15 @@ class CustomFlow(Flow):
         """The function's value, for all players; then those asked for."""
         layout = self.game.layout
 
-        def once(y: Tensor, inner: Any) -> Tensor:
-            return layout.joined(self.fn(t, layout.parts(y), inner))
+        def once(y: Tensor, inner: Any, when: float | Tensor = t) -> Tensor:
+            return layout.joined(self.fn(when, layout.parts(y), inner))
 
         flat = layout.flat(leaves, 0 if members is None else 1)
         if members is None:
             v = once(flat, batch)
-        elif members.batch_dim is None:
-            v = torch.func.vmap(lambda y: once(y, batch))(flat)
-        else:
-            v = torch.func.vmap(once)(flat, batch)
+        else:  # members with steps of their own have times of their own, (M, 1)
+            times = torch.as_tensor(t, dtype=flat.dtype, device=flat.device).expand(members.count, 1)[:, 0]
+            v = torch.func.vmap(once, in_dims=(0, members.batch_dim, 0))(flat, batch, times)
         v = v if create_graph else v.detach()
         return Velocity(_selected(layout.views(v), self.game, players), ())
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from gamedyn._lib.discover import Registry
 from gamedyn.games._types import GameFamily
-from gamedyn.games.affine_quadratic import AFFINE_QUADRATIC_GAN as affine_quadratic_gan
-from gamedyn.games.dirac import DIRAC_GAN as dirac_gan
 from gamedyn.games.adversarial import GAN as gan
 from gamedyn.games.adversarial import mlp
+from gamedyn.games.affine_quadratic import AFFINE_QUADRATIC_GAN as affine_quadratic_gan
+from gamedyn.games.dirac import DIRAC_GAN as dirac_gan
 from gamedyn.games.quadratic import BILINEAR as bilinear
 from gamedyn.games.quadratic import QUADRATIC as quadratic
 from gamedyn.games.quadratic import ROTATION as rotation

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -53,8 +55,8 @@ def _gan(
 def mlp(widths: tuple[int, ...], *, generator: torch.Generator, dtype: torch.dtype = torch.float32) -> nn.Sequential:
     """A tanh perceptron with weights N(0, 1/fan-in) and zero biases."""
     layers: list[nn.Module] = []
-    for fan_in, fan_out in zip(widths, widths[1:], strict=False):
-        linear = nn.utils.skip_init(nn.Linear, fan_in, fan_out, dtype=dtype)
+    for fan_in, fan_out in itertools.pairwise(widths):
+        linear = nn.utils.skip_init(nn.Linear, fan_in, fan_out, dtype=dtype)  # type: ignore[no-untyped-call]
         with torch.no_grad():
             linear.weight.copy_(torch.randn(fan_out, fan_in, generator=generator, dtype=dtype) / fan_in**0.5)
             linear.bias.zero_()
@@ -73,6 +75,6 @@ def _example(loss: str) -> tuple[Game, Any]:
 GAN = GameFamily(
     name="gan",
     make=_gan,
-    examples=tuple(lambda loss=loss: _example(loss) for loss in ("nonsaturating", "wasserstein", "minimax")),
+    examples=tuple(partial(_example, loss) for loss in ("nonsaturating", "wasserstein", "minimax")),
     source="Goodfellow et al. 2014",
 )

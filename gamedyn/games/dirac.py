@@ -94,7 +94,7 @@ def _dirac_gan(
         equilibrium={"G": zero, "D": zero} if known else None,
         jacobian=_jacobian(chosen.name, penalty, w).to(zero) if known else None,
         invariant=(lambda theta, psi: (theta.square() + psi.square()).sum()) if conserves else None,
-        zero_sum=conserves,
+        zero_sum=chosen.zero_sum and penalty in ("none", "instance_noise"),
     )
 
 

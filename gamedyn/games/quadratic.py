@@ -155,7 +155,7 @@ def _rotation(
     game.name = "rotation"
     if damping == 0:
         game.invariant = lambda *w: torch.cat(w).square().sum()
-        game.zero_sum = n == 2
+        game.zero_sum = True
     return game
 
 

@@ -33,6 +33,7 @@ class Integrator(Protocol):
 
     Attributes:
         takes: the type of method data it steps.
+        method: that data.
         traces: whether a step can be compiled as a whole.
         ensembles: whether it steps many members at once.
         changes_h: whether the step may change between steps.
@@ -42,6 +43,7 @@ class Integrator(Protocol):
     traces: ClassVar[bool]
     ensembles: ClassVar[bool]
     changes_h: bool
+    method: Any
 
     def init(self, field: Field, t: float, y: Tensor, h: float | Tensor) -> Any:
         """The memory before the first step: a dict of tensors, lists of tensors and ints."""

@@ -7,6 +7,7 @@ eagerly, and `reason` says why.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -43,21 +44,25 @@ class CompiledStep:
         if not stepper.traces:
             self.reason = f"{type(stepper).__name__} cannot be traced"
 
-    def step(self, field: Field, t: float, y: Tensor, h: float | Tensor, memory: Any) -> tuple[Tensor, Any, StepInfo]:
+    def step(
+        self, field: Field, t: float | Tensor, y: Tensor, h: float | Tensor, memory: Any
+    ) -> tuple[Tensor, Any, StepInfo]:
         """One step: compiled if it can be, else eager."""
         if self.reason or not self.stepper.started(memory):
             return self.stepper.step(field, t, y, h, memory)
         if field.draws_randomness or field.sampling == "fresh":
             self.reason = "losses that draw, and a fresh batch for each stage, cannot be frozen into a graph"
             return self.stepper.step(field, t, y, h, memory)
-        now = torch.tensor(float(t), dtype=torch.float64)
+        now = t if isinstance(t, Tensor) else torch.tensor(float(t), dtype=torch.float64)
         span = h if isinstance(h, Tensor) else torch.tensor(h, dtype=y.dtype, device=y.device)
         field.advance(y)
         tensors, spec = tree_flatten(({"t": now, "y": y, "h": span, "memory": memory}, field.batch, field.buffers))
         key = (spec, *(_kind(x) for x in tensors))
         if key not in self._cache:
             try:
-                self._cache[key] = self._compiled(field, tensors, spec)
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")  # the compiler's remarks on itself
+                    self._cache[key] = self._compiled(field, tensors, spec)
             except Exception as error:  # any failure of the compiler has one answer: run eagerly, and say so
                 self.reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
                 return self.stepper.step(field, t, y, h, memory)
@@ -80,7 +85,8 @@ class CompiledStep:
             inputs, batch, buffers = tree_unflatten(full, spec)
             pure = field.functional(batch, buffers)
             with torch.no_grad():
-                y, memory, _ = self.stepper.step(pure, inputs["t"], inputs["y"], inputs["h"], inputs["memory"])
+                stepper: Any = self.stepper  # takes a TracedField as it takes a Field
+                y, memory, _ = stepper.step(pure, inputs["t"], inputs["y"], inputs["h"], inputs["memory"])
             out, traced["spec"] = tree_flatten((y, memory, [x.detach() for x in pure.losses]))
             traced["constants"] = [None if isinstance(x, Tensor) else x for x in out]
             traced["work"] = pure.work

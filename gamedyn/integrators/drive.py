@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -40,6 +40,17 @@ class Plan:
     check_every: int
 
 
+class Kept(NamedTuple):
+    """What a failure must not lose: the last checked state, and all that is needed to go on from it."""
+
+    y: Tensor
+    memory: Any
+    step: int
+    t: float
+    buffers: tuple[Tensor, ...]
+    streams: dict[str, Any] | None
+
+
 class Loop:
     """Steps a field by an integrator, keeping what a failure must not lose."""
 
@@ -61,6 +72,7 @@ class Loop:
         self.compiled = CompiledStep(integrator) if compile else None
         self.stepping = self.compiled or integrator
         self.drawn = 0
+        self.pending: list[Any] = []
         self.saved: dict[float, State] = {}
         self.rows: list[Tensor] = []
         self.marks: list[tuple[int, float]] = []
@@ -74,18 +86,19 @@ class Loop:
         if past is not None and past.step > self.plan.steps:
             raise ArgumentError("steps", f"at least the {past.step} steps already done", self.plan.steps)
         self._bring_buffers(state)
+        streams = self._standing()
         first = self._next_batch()
-        self.field.flow.game.check(self._one(first))
+        self.field.flow.check(self._one(first))
         self.field.probe(y, first)
-        self.field.draw = self._next_batch if self.field.sampling == "fresh" else None
+        self.field.draw = self._fresh_batch if self.field.sampling == "fresh" and self.draw is not None else None
         t = self._time(step) if past is None else past.t
         memory = self._first_memory(t, y, past)
-        self.good = (y.clone(), _copied(memory), step, t, self._buffers())
+        self.good = Kept(y.clone(), _copied(memory), step, t, self._buffers(), streams)
         self.alive = torch.ones(y.shape[:-1], dtype=torch.bool, device=y.device)
         with tqdm(total=self.plan.steps, initial=step, disable=None if progress else True, unit="step") as bar:
             try:
                 y, memory, step, t = self._steps(y, memory, step, t, first, bar)
-            except KeyboardInterrupt:
+            except BaseException:  # Ctrl-C, or whatever the losses or on_step raise
                 self.status = "interrupted"
                 self._finish()
                 raise
@@ -108,10 +121,12 @@ class Loop:
         noted = time.monotonic()
         while step < plan.steps:
             field.begin_step(batch)
-            h = plan.h(step) if callable(plan.h) else plan.h
+            self.pending = [batch]
+            h: Any = plan.h(step) if callable(plan.h) else plan.h
             if plan.last is not None and step == plan.steps - 1:
                 h = plan.last
-            y, memory, info = self.stepping.step(field, t, y, h, memory)
+            when = step * h if isinstance(h, Tensor) else t  # members with steps of their own have their own times
+            y, memory, info = self.stepping.step(field, when, y, h, memory)
             if step % plan.every == 0 and field.losses:
                 self.rows.append(torch.stack(field.losses))
                 self.marks.append((step, t))
@@ -119,7 +134,7 @@ class Loop:
             t = t + h if callable(plan.h) or h is plan.last else self._time(step)
             bar.update()
             if info.status != "ok":
-                self.status = info.status
+                self.status = info.status if bool(y.isfinite().all()) else "non_finite"
                 break
             stop = self._called(step, t, y)
             if step % plan.check_every == 0 or step == plan.steps or stop:
@@ -150,15 +165,15 @@ class Loop:
             if not bool(finite):
                 self.status = "non_finite"
                 return False
-            self.good = (y.clone(), _copied(memory), step, t, self._buffers())
+            self.good = Kept(y.clone(), _copied(memory), step, t, self._buffers(), self._standing())
             return True
         self.alive &= finite
-        kept = torch.where(self.alive[:, None], y, self.good[0])
-        self.good = (kept, _copied(memory), step, t, self._buffers())
+        kept = torch.where(self.alive[:, None], y, self.good.y)
+        self.good = Kept(kept, _copied(memory), step, t, self._buffers(), self._standing())
         return bool(self.alive.any())
 
     def _finish(self) -> Run:
-        y, memory, step, t, buffers = self.good
+        y, memory, step, t, buffers, streams = self.good
         run = Run(
             state=State(self.field.layout, y, buffers),
             memory=memory,
@@ -168,7 +183,7 @@ class Loop:
             stats=self._stats(t),
             records=self._records(),
             saved={**(self._past.saved if self._past else {}), **self.saved},
-            batches=None if self.streams is None else {"streams": [s.state_dict() for s in self.streams]},
+            batches=streams,
         )
         if self.checkpoint is not None:
             run.save(self.checkpoint)
@@ -192,13 +207,17 @@ class Loop:
         fresh = self.field.sampling == "fresh"
         return {
             **{k: v + before.get(k, 0) for k, v in sums.items()},
-            "integrated_time": t - self.plan.start,
-            "method": getattr(self.integrator.method, "name", "") or repr(self.integrator.method),
+            "start": self.plan.start,
+            "integrated_time": self._integrated(t, before),
+            "method": self._method(),
             "h": self._shown_h(),
             "sampling": "fresh (voids the order of the method)" if fresh else "frozen",
             "history": "none" if self.integrator.changes_h else "stale",
             "compiled": compiled,
         }
+
+    def _method(self) -> str:
+        return getattr(self.integrator.method, "name", "") or repr(self.integrator.method)
 
     def _shown_h(self) -> Any:
         return (
@@ -210,12 +229,13 @@ class Loop:
         )
 
     def _records(self) -> Records:
-        before = self._past.records if self._past else None
+        past = self._past
         steps = torch.tensor([m[0] for m in self.marks], dtype=torch.long)
         times = torch.tensor([m[1] for m in self.marks], dtype=torch.float64)
         values = torch.stack(self.rows).cpu() if self.rows else torch.zeros(0, len(self.field.names))
         losses = {name: values[:, i] for i, name in enumerate(self.field.names)} if self.rows else {}
-        if before is not None and len(before.step):
+        if past is not None and len(past.records.step):
+            before = past.records.until(past.step)  # a failure's records go beyond the state it kept
             steps, times = torch.cat([before.step, steps]), torch.cat([before.t, times])
             losses = {k: torch.cat([v, losses[k]]) if k in losses else v for k, v in before.losses.items()}
         return Records(steps, times, losses)
@@ -225,13 +245,31 @@ class Loop:
         memory = self.integrator.init(self.field, t, y, h)
         if past is None:
             return memory
-        if set(past.memory) != set(memory):
-            raise ArgumentError("resume", "a run of the same method", past.stats.get("method", "another"))
+        method, before = self._method(), past.stats.get("method", "another")
+        if memory and method != before:
+            raise ArgumentError("resume", f"a run of the same method ({method})", before)
+        if not self.integrator.changes_h and past.step and past.stats.get("h") != self._shown_h():
+            remedy = "this method's steps must be equal: a one-step method can go on with another h"
+            raise ArgumentError("h", f"the resumed run's {past.stats.get('h')}", self._shown_h(), remedy)
         return _copied(past.memory)
 
     def _bring_buffers(self, state: State) -> None:
         for own, given in zip(self.field.buffers, state.buffers, strict=True):
             own.copy_(given)
+
+    def _standing(self) -> dict[str, Any] | None:
+        """Where the streams of batches stand."""
+        return None if self.streams is None else {"streams": [s.state_dict() for s in self.streams]}
+
+    def _integrated(self, t: float, before: dict[str, Any]) -> Any:
+        h = self.plan.h
+        if isinstance(h, Tensor):
+            return (t * h).flatten().tolist()
+        return t - self.plan.start + (before.get("integrated_time", 0.0) if callable(h) else 0.0)
+
+    def _fresh_batch(self) -> Any:
+        """The step's own batch for its first evaluation, a new one for every other."""
+        return self.pending.pop() if self.pending else self._next_batch()
 
     def _next_batch(self) -> Any:
         if self.draw is None:

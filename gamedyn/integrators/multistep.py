@@ -55,7 +55,7 @@ class MultistepStepper:
 
     def started(self, memory: Any) -> bool:
         """Whether the history is full."""
-        return memory["filled"] == self._back
+        return bool(memory["filled"] == self._back)
 
     def step(
         self, field: Field, t: float | Tensor, y: Tensor, h: float | Tensor, memory: Any

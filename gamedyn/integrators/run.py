@@ -35,6 +35,11 @@ class Records:
     t: Tensor
     losses: dict[str, Tensor]
 
+    def until(self, step: int) -> Records:
+        """The records of the first steps."""
+        kept = self.step < step
+        return Records(self.step[kept], self.t[kept], {k: v[kept] for k, v in self.losses.items()})
+
 
 @dataclass
 class Run:
@@ -43,12 +48,12 @@ class Run:
     Attributes:
         state: last state; after a failure, the last one that was checked and finite.
         memory: what the method remembers, to go on with.
-        t: time of `state`.
+        t: time of `state`; of an ensemble, whose members may differ in h, the number of steps.
         step: steps done, in all.
         status: "done", "stopped" (by on_step), "non_finite", "not_converged" or "interrupted"; of an ensemble
             one for each member.
         stats: what it cost: evaluations, player_gradients, double_backward, batches, seconds,
-            integrated_time; and how: method, h, sampling, history, compiled.
+            integrated_time; and how: start, method, h, sampling, history, compiled.
         records: what was recorded.
         saved: states at the times asked for.
         batches: where the stream of batches stands.

@@ -171,6 +171,7 @@ def solve_ensemble(
         {p: _rate(flow, p, columns[f"rates[{p!r}]"]) for p in rates or {}},
         {w: _weight(flow, w, columns[f"weights[{w!r}]"]) for w in weights or {}},
     )
+    draw: Callable[[], Any] | None
     if streams is not None:
         for s in streams:
             _on_device(flow, s)
@@ -222,7 +223,7 @@ def _plan(
     size: Any = h if callable(h) else positive("h", h)
     if (steps is None) == (t_span is None):
         raise ArgumentError("steps, t_span", "one of the two", "both" if steps is not None else "neither")
-    start, last = (0.0, None) if past is None else (past.t - past.step * (0 if callable(h) else size), None)
+    start, last = _start(past, size), None
     if t_span is not None:
         if callable(h):
             raise ArgumentError("t_span", "a constant h to divide it by", "a function", "give steps instead")
@@ -233,6 +234,14 @@ def _plan(
     return Plan(
         size, positive_int("steps", steps), start, last, _saves(save_at, start, size, steps, last), every, check_every
     )
+
+
+def _start(past: Run | None, h: Any) -> float:
+    """Time at step 0, so that step n is at start + n h; exactly that of the run gone on from, where it can be."""
+    if past is None or callable(h):
+        return 0.0 if past is None else past.t
+    first, shifted = float(past.stats.get("start", 0.0)), float(past.t - past.step * h)
+    return first if first + past.step * h == past.t else shifted
 
 
 def _divided(span: float, h: float, changes_h: bool) -> tuple[int, float | None]:
@@ -276,11 +285,19 @@ def _source(flow: Flow, batches: Any, batch: Any, past: Run | None) -> tuple[Cal
             raise ArgumentError("batches", "gamedyn.batches(...) or an iterator", type(batches).__name__)
         if past is not None:
             raise ArgumentError("batches", "gamedyn.batches(...), which can be resumed", type(batches).__name__)
-        return lambda: moved_to(flow.game, next(batches)), None
+        return lambda: moved_to(flow.game, _item(batches)), None
     _on_device(flow, batches)
     if past is not None and past.batches is not None:
         batches.load_state_dict(past.batches["streams"][0])
     return lambda: next(batches), [batches]
+
+
+def _item(batches: Any) -> Any:
+    try:
+        return next(batches)
+    except StopIteration:
+        remedy = "gamedyn.batches(loader) begins again when the loader ends"
+        raise ArgumentError("batches", "a batch for every step", "an iterator that ended", remedy) from None
 
 
 def _on_device(flow: Flow, stream: Any) -> None:

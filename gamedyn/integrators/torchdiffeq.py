@@ -79,8 +79,8 @@ class TorchdiffeqStepper:
         return {"fields": []}
 
     def started(self, memory: Any) -> bool:
-        """Irrelevant: its steps are not traced."""
-        return True
+        """Whether an Adams method has its whole history."""
+        return not self._adams or len(memory["fields"]) == self._options["max_order"] - 1
 
     def step(
         self, field: Field, t: float | Tensor, y: Tensor, h: float | Tensor, memory: Any

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor
@@ -35,8 +35,8 @@ def r1(weight: float, *, into: str = "D", real: Callable[[Any], Tensor] | None =
 
     def value(players: Mapping[str, Any], parameters: Mapping[str, Sequence[Tensor]], batch: Any) -> Tensor:
         x = take(batch)
-        scores, pull = torch.func.vjp(lambda inner: players[into](inner), x)
-        (slope,) = pull(torch.ones_like(scores))
+        scores, pull, *_ = torch.func.vjp(lambda inner: players[into](inner), x)
+        slope: Tensor = pull(torch.ones_like(scores))[0]
         return 0.5 * slope.square().sum() / len(x)
 
     return LossTerm(name, into, weight_of("weight", weight), value, double_backward=True)
@@ -78,7 +78,9 @@ def squared_gradient(weight: float, *, of: str = "G", into: str = "D", name: str
     """
 
     def value(gradient: Sequence[Tensor], lead: int) -> Tensor:
-        return torch.stack([g.reshape(*g.shape[:lead], -1).square().sum(-1) for g in gradient]).sum(0)
+        squares = [g.reshape(*g.shape[:lead], -1).square().sum(-1) for g in gradient]
+        total: Tensor = torch.stack(squares).sum(0)
+        return total
 
     return GradientTerm(name, of, into, weight_of("weight", weight), value)
 

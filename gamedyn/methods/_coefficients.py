@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import numbers
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Union
 
@@ -12,9 +13,7 @@ from gamedyn._lib.errors import ArgumentError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = ["FLOAT_DIGITS", "Coefficient", "Declared", "rational", "row", "table"]
-
-from dataclasses import dataclass
+__all__ = ["FLOAT_DIGITS", "Coefficient", "Declared", "digits", "rational", "row", "table", "tolerance_of"]
 
 Coefficient = Union[int, float, str, Fraction]
 
@@ -86,3 +85,8 @@ def digits(*sources: Iterable[Coefficient]) -> int | None:
     """Digits the coefficients are trusted to: None where all are exact, else those of a float."""
     floats = any(isinstance(v, numbers.Real) and not isinstance(v, numbers.Rational) for s in sources for v in s)
     return FLOAT_DIGITS if floats else None
+
+
+def tolerance_of(digits: int | None) -> Fraction:
+    """Size below which a condition on coefficients of so many digits counts as met: 0 for exact ones."""
+    return Fraction(0) if digits is None else Fraction(10) ** (2 - digits)

@@ -8,7 +8,7 @@ from math import factorial
 from typing import TYPE_CHECKING
 
 from gamedyn._lib.errors import ArgumentError
-from gamedyn.methods._coefficients import Coefficient, Declared, digits, rational, row
+from gamedyn.methods._coefficients import Coefficient, Declared, digits, rational, row, tolerance_of
 from gamedyn.methods._trees import HIGHEST_ORDER
 from gamedyn.methods.explicit import RK4
 
@@ -98,7 +98,7 @@ class LinearMultistep:
     @cached_property
     def order(self) -> int:
         """Largest p with `C_0 = ... = C_p = 0`."""
-        tolerance = Fraction(0) if self.digits is None else Fraction(10) ** (2 - self.digits)
+        tolerance = tolerance_of(self.digits)
         for q in range(HIGHEST_ORDER + 2):
             if abs(self.defect(q)) > tolerance:
                 return q - 1

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from gamedyn._lib.errors import ArgumentError, UnknownNameError
-from gamedyn.methods._coefficients import Coefficient, Declared, rational
+from gamedyn.methods._coefficients import Coefficient, Declared, digits, rational, tolerance_of
 from gamedyn.methods._trees import Table, separable, verified_order
 from gamedyn.methods.explicit import EULER
 
@@ -25,11 +25,11 @@ class Sweep:
     """Every player moves once.
 
     Attributes:
-        lengths: how far, in steps: one number for all players, or one for each place in the order.
+        lengths: how far, in steps: one coefficient for all players, or one for each place in the order.
         backward: whether the players move in reverse order.
     """
 
-    lengths: Fraction | tuple[Fraction, ...] = Fraction(1)
+    lengths: Coefficient | tuple[Coefficient, ...] = Fraction(1)
     backward: bool = False
 
 
@@ -60,7 +60,8 @@ class Partitioned:
     """Players move in turn, each by one-step method `substep`, the others held where they are.
 
     Args:
-        sweeps: the sweeps that make a step; the lengths of every player must add up to 1.
+        sweeps: the sweeps that make a step; the lengths of every player must add up to 1, to the digits
+            of a float where one is a float.
         substep: explicit Runge-Kutta method of a single move.
         players: order of play by name or place; None: the game's own order.
         name: canonical name; user-made methods need none.
@@ -97,8 +98,14 @@ class Partitioned:
             raise ArgumentError("substep", "an explicit Runge-Kutta method", substep)
         if players is not None and (isinstance(players, str) or len(set(players)) != len(players)):
             raise ArgumentError("players", "a sequence of different player names or places", players)
-        self.sweeps = tuple(Sweep(_lengths(s.lengths), s.backward) for s in sweeps)
+        given = [s.lengths if isinstance(s.lengths, tuple) else (s.lengths,) for s in sweeps]
+        self._lengths = tuple(tuple(rational("lengths", x) for x in row) for row in given)
+        self.sweeps = tuple(
+            Sweep(row if isinstance(s.lengths, tuple) else row[0], s.backward)
+            for s, row in zip(sweeps, self._lengths, strict=True)
+        )
         self.substep = substep
+        self.digits = substep.digits if digits(*given) is None else digits(*given)
         self._moves: dict[int, tuple[Move, ...]] = {}
         self.players = None if players is None else tuple(players)
         self.name, self.aliases, self.declared, self.source = name, aliases, declared, source
@@ -156,18 +163,21 @@ class Partitioned:
         """Places in the game, in the order in which they move.
 
         Raises:
-            ArgumentError: if the method is for another number of players.
+            ArgumentError: if the method is for another number of players, or names one twice.
             UnknownNameError: if it names a player that the game lacks.
         """
         if self.fixed_players not in (None, len(names)):
             raise ArgumentError("method", f"a game of {self.fixed_players} players", f"{len(names)} players")
         if self.players is None:
             return tuple(range(len(names)))
-        places = {**{n: i for i, n in enumerate(names)}, **{i: i for i in range(len(names))}}
+        places: dict[str | int, int] = {**{n: i for i, n in enumerate(names)}, **{i: i for i in range(len(names))}}
         for player in self.players:
             if player not in places:
                 raise UnknownNameError("player", player, names)
-        return tuple(places[p] for p in self.players)
+        out = tuple(places[p] for p in self.players)
+        if len(set(out)) != len(out):
+            raise ArgumentError("players", f"every one of {', '.join(names)} once", self.players)
+        return out
 
     def moves(self, n_players: int) -> tuple[Move, ...]:
         """The moves of a step, for players numbered in their order of play."""
@@ -178,13 +188,13 @@ class Partitioned:
     def _made_moves(self, n_players: int) -> tuple[Move, ...]:
         clock = [Fraction(0)] * n_players
         out: list[Move] = []
-        for sweep in self.sweeps:
+        for sweep, lengths in zip(self.sweeps, self._lengths, strict=True):
             places = range(n_players)
             for place in reversed(places) if sweep.backward else places:
-                length = sweep.lengths[place] if isinstance(sweep.lengths, tuple) else sweep.lengths
+                length = lengths[place] if isinstance(sweep.lengths, tuple) else lengths[0]
                 out.append(Move(place, length, clock[place - 1]))
                 clock[place] += length
-        if any(reached != 1 for reached in clock):
+        if any(abs(reached - 1) > tolerance_of(self.digits) for reached in clock):
             raise ArgumentError("sweeps", "lengths that add up to 1 for every player", [str(c) for c in clock])
         return tuple(out)
 
@@ -209,14 +219,8 @@ class Partitioned:
         stages = self.stages(2)
         A = [_columns(stages.A, stages.player, i) for i in range(2)]
         b = [[w if p == i else Fraction(0) for w, p in zip(stages.b, stages.player, strict=True)] for i in range(2)]
-        return verified_order(A, b, self.substep.digits, separable if separable_only else lambda _: True)
+        return verified_order(A, b, self.digits, separable if separable_only else lambda _: True)
 
 
 def _columns(A: Table, player: tuple[int, ...], i: int) -> Table:
     return tuple(tuple(a if p == i else Fraction(0) for a, p in zip(r, player, strict=True)) for r in A)
-
-
-def _lengths(lengths: Coefficient | tuple[Coefficient, ...]) -> Fraction | tuple[Fraction, ...]:
-    if isinstance(lengths, tuple):
-        return tuple(rational("lengths", x) for x in lengths)
-    return rational("lengths", lengths)

@@ -6,6 +6,7 @@ from fractions import Fraction
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from gamedyn._lib.errors import ArgumentError
 from gamedyn.methods._coefficients import Coefficient, Declared, digits, row, table
 from gamedyn.methods._trees import verified_order
 
@@ -51,6 +52,8 @@ class RungeKutta:
     ) -> None:
         rows = [tuple(r) if hasattr(r, "__iter__") else r for r in A]
         self.b = row("b", b)
+        if not self.b:
+            raise ArgumentError("b", "at least one stage", "none")
         self.A = table("A", rows, len(self.b))
         self.b_hat = None if b_hat is None else row("b_hat", b_hat)
         if self.b_hat is not None:

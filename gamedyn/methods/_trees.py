@@ -15,8 +15,10 @@ Source: Hairer, Norsett, Wanner, Solving ODEs I, II.2 theorem 2.13 (plain) and I
 from __future__ import annotations
 
 from fractions import Fraction
-from functools import lru_cache
+from functools import cache
 from typing import TYPE_CHECKING
+
+from gamedyn.methods._coefficients import tolerance_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -30,7 +32,7 @@ HIGHEST_ORDER = 10
 """Order at which the search stops: 719 plain conditions; every method here is far below it."""
 
 
-@lru_cache(maxsize=None)
+@cache
 def rooted_trees(order: int, colours: int = 1) -> tuple[Tree, ...]:
     """All rooted trees with `order` vertices, each vertex in one of `colours` colours.
 
@@ -114,7 +116,7 @@ def verified_order(
     keep: Callable[[Tree], bool] = lambda _: True,
 ) -> int:
     """Largest p up to which every condition holds: exactly, or to `digits` decimals for inexact data."""
-    tolerance = Fraction(0) if digits is None else Fraction(10) ** (2 - digits)
+    tolerance = tolerance_of(digits)
     for order in range(1, HIGHEST_ORDER + 1):
         for tree in rooted_trees(order, len(A)):
             if keep(tree) and abs(tree_residual(tree, A, b)) > tolerance:

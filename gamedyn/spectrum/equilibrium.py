@@ -116,9 +116,10 @@ def find_equilibrium(
 
 
 def _shifted_solve(products: Products, delta: float) -> Tensor:
-    """s with `(I/delta - J) s = v`: dense where small, else GMRES."""
+    """The step s with `(I/delta - J) s = v`: dense where small, else GMRES."""
     v = products.value
     if products.n <= DENSE_UP_TO:
         eye = torch.eye(products.n, dtype=v.dtype, device=v.device)
-        return torch.linalg.solve(eye / delta - products.dense(), v)
+        shift: Tensor = torch.linalg.solve(eye / delta - products.dense(), v)
+        return shift
     return gmres(lambda x: x / delta - products.jvp(x), v, rtol=1e-3).x

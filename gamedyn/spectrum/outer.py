@@ -50,9 +50,9 @@ def outer_eigenvalues(products: Products, k: int = 8) -> Eigenvalues:
 
 
 def extreme(
-    matvec: Callable[[NDArray[np.float64]], NDArray[np.float64]], n: int, k: int, which: str, tol: float = 1e-9
+    matvec: Callable[[NDArray[np.float64]], NDArray[np.float64]], n: int, k: int, which: str, tol: float = 1e-9, restarts: int = 40
 ) -> Pairs:
-    """k extreme eigenvalues of one kind and their true residuals; the whole spectrum of a tiny matrix.
+    """The k extreme eigenvalues of one kind and their true residuals; the whole spectrum of a tiny matrix.
 
     Args:
         matvec: x -> A x on float64 vectors (n,).
@@ -60,6 +60,7 @@ def extreme(
         k: how many.
         which: ARPACK's name of the kind: LR, SR, LM or LI.
         tol: relative accuracy asked of ARPACK.
+        restarts: bound on its restarts; what has not converged by then is left out.
     """
     if n <= max(12, k + 2):
         A = np.column_stack([matvec(e) for e in np.eye(n)])
@@ -69,7 +70,7 @@ def extreme(
     size = min(n, max(4 * k, 48))
     start = np.random.default_rng(0).standard_normal(n)
     try:
-        values, vectors = eigs(operator, k=k, which=which, ncv=size, v0=start, tol=tol, maxiter=40)
+        values, vectors = eigs(operator, k=k, which=which, ncv=size, v0=start, tol=tol, maxiter=restarts)
     except ArpackNoConvergence as partial:
         values, vectors = partial.eigenvalues, partial.eigenvectors
     residuals = np.array([_residual(matvec, v, x) for v, x in zip(values, vectors.T, strict=True)])

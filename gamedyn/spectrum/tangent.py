@@ -16,7 +16,7 @@ from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from gamedyn._lib.checks import positive
 from gamedyn.core import Field, Products, State, Work, moved_to
-from gamedyn.integrators import stepper
+from gamedyn.integrators import StepInfo, stepper
 from gamedyn.spectrum.linearise import point
 from gamedyn.spectrum.outer import extreme
 
@@ -150,21 +150,25 @@ class StepTangent:
         eye = torch.eye(self.n, dtype=self._y.dtype, device=self._y.device)
         return self._apply(eye, form=True).T
 
-    def multipliers(self, k: int = 6) -> tuple[NDArray[np.complex128], NDArray[np.float64]]:
-        """Eigenvalues of the tangent, largest modulus first (all if it is small), and their true residuals."""
+    def multipliers(self, k: int = 2) -> tuple[NDArray[np.complex128], NDArray[np.float64]]:
+        """Eigenvalues of the tangent, largest modulus first, and their true residuals.
+
+        All if the tangent is small; else the k dominant ones, as far as they converge: none may, at steps so
+        small that all multipliers crowd around 1.
+        """
         if self.n <= DENSE_UP_TO:
             M = self.matrix().double().cpu().numpy()
             values, vectors = np.linalg.eig(M)
             residuals = np.linalg.norm(M @ vectors - vectors * values, axis=0)
         else:
-            values, residuals = extreme(self._numpy, self.n, k, "LM")
+            values, residuals = extreme(self._numpy, self.n, k, "LM", restarts=12)
         order = np.argsort(-np.abs(values), kind="stable")
         return values[order].astype(np.complex128), residuals[order]
 
     def radius(self) -> float:
-        """Spectral radius: below 1, perturbations of the step decay."""
+        """Spectral radius: below 1, perturbations of the step decay; nan where no dominant multiplier converged."""
         values, _ = self.multipliers()
-        return float(np.abs(values).max(initial=0.0))
+        return float(np.abs(values).max()) if len(values) else float("nan")
 
     def _numpy(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
         return (self @ torch.as_tensor(np.ascontiguousarray(x.reshape(-1))).to(self._y)).double().cpu().numpy()
@@ -172,14 +176,15 @@ class StepTangent:
     def _filled(self, y: Tensor) -> Any:
         with torch.no_grad():
             memory = self._stepper.init(self.field, self.t, y, self.h)
-            while not self._stepper.started(memory):
-                _, memory, _ = self._stepper.step(self.field, self.t, y, self.h, memory)
+            info = StepInfo()
+            while info.status == "ok" and not self._stepper.started(memory):
+                _, memory, info = self._stepper.step(self.field, self.t, y, self.h, memory)
         return memory
 
     @torch.no_grad()
     def _apply(self, directions: Tensor, *, form: bool) -> Tensor:
         """Rows (m, n) of directions to rows of images."""
-        parts = directions.split(len(self._y), dim=1)
+        parts = torch.split(directions, len(self._y), dim=1)
         y = torch.cat([self._y[None], parts[0]])
         leaves = list(self._memory)
         for i, part in zip(self._moving, parts[1:], strict=True):

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import numpy as np
 
 from gamedyn._lib.errors import ArgumentError
 from gamedyn.methods import Method, Partitioned, get
 from gamedyn.stability.rays import ray_intervals
 from gamedyn.stability.step_matrix import BlockJacobian
 from gamedyn.stability.step_sets import stable_steps
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 __all__ = ["imaginary_limit", "real_limit"]
 
@@ -56,14 +52,12 @@ def imaginary_limit(method: str | Method, *, tolerance: float = 0.0) -> float:
     return _limit(method, 1j, tolerance, [[0.0, -1.0], [1.0, 0.0]])
 
 
-def _limit(
-    method: str | Method, direction: complex, tolerance: float, J: NDArray[np.float64] | list[list[float]]
-) -> float:
+def _limit(method: str | Method, direction: complex, tolerance: float, J: list[list[float]]) -> float:
     chosen = get(method)
     if isinstance(chosen, Partitioned):
         if tolerance:
             raise ArgumentError("tolerance", "0 for a partitioned method", tolerance)
-        first = stable_steps(chosen, BlockJacobian(J, (1, 1), _two_names(chosen))).first  # type: ignore[arg-type]
+        first = stable_steps(chosen, BlockJacobian(np.array(J), (1, 1), _two_names(chosen))).first
         return 0.0 if first is None else first[1]
     if not tolerance >= 0:
         raise ArgumentError("tolerance", "a number of at least 0", tolerance)

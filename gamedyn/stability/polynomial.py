@@ -36,8 +36,10 @@ class RationalFunction:
     denominator: Polynomial = (Fraction(1),)
 
     def __call__(self, z: ArrayLike) -> Any:
-        """Values at `z` (any shape), in complex128; coefficients are rounded once."""
-        return evaluate(self.numerator, z) / evaluate(self.denominator, z)
+        """Values at `z` (any shape), in complex128, infinite at a pole; coefficients are rounded once."""
+        top, bottom = evaluate(self.numerator, z), evaluate(self.denominator, z)
+        pole = bottom == 0
+        return np.where(pole, np.inf, top / np.where(pole, 1, bottom))[()]
 
     def __repr__(self) -> str:
         top, bottom = written(self.numerator), written(self.denominator)
@@ -91,7 +93,9 @@ def stability_function(method: str | Method) -> RationalFunction:
 
 
 def characteristic_polynomials(method: str | Method) -> tuple[Polynomial, Polynomial]:
-    """rho and sigma of a multistep method, constant term first; its roots at z solve `rho - z sigma = 0`.
+    """The polynomials rho and sigma of a multistep method, constant term first.
+
+    The roots of the method at z solve `rho - z sigma = 0`.
 
     Source: Hairer, Norsett, Wanner I, III.2, eq. (2.5).
 

@@ -6,14 +6,17 @@ polynomial. Between roots one sample decides. Nothing is bisected, so no interva
 
 from __future__ import annotations
 
+from fractions import Fraction
 from functools import lru_cache
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from gamedyn._lib.errors import ArgumentError
 from gamedyn.methods import LinearMultistep, Method, RungeKutta
-from gamedyn.stability.polynomial import RationalFunction, evaluate, stability_function
+from gamedyn.methods._coefficients import tolerance_of
+from gamedyn.stability.polynomial import RationalFunction, derivative, evaluate, stability_function
 from gamedyn.stability.step_matrix import dominant_root
 
 if TYPE_CHECKING:
@@ -57,26 +60,36 @@ def ray_intervals(method: Method, direction: complex, tolerance: float = 0.0) ->
     """
     if isinstance(method, RungeKutta):
         crossings, growth = _rational_boundary(_stability_function(method), direction, 1 + tolerance)
+        start = 0
     elif isinstance(method, LinearMultistep):
         crossings, growth = _multistep_boundary(method, direction, 1 + tolerance)
+        start = 0 if tolerance else _start_sign(method, direction)
     else:
         raise ArgumentError("method", "a Runge-Kutta or multistep method", method)
-    return _classified(np.unique(crossings), growth)
+    return _classified(np.unique(crossings), growth, start)
 
 
-def _classified(crossings: NDArray[np.float64], growth: Callable[[float], int]) -> list[Interval]:
-    """Join the gaps between crossings in which nothing grows; undecided gaps go with the next one on."""
+def _classified(crossings: NDArray[np.float64], growth: Callable[[float], int], start: int) -> list[Interval]:
+    """Join the gaps between crossings in which nothing grows.
+
+    Near 0 rounding hides the sign of a gap: it is then `start`, the sign at 0+; where that is unknown (0),
+    the next gap's.
+    """
     ends = [0.0, *crossings.tolist(), np.inf]
     signs = []
-    for low, high in zip(ends, ends[1:], strict=False):
+    for low, high in pairwise(ends):
         inside = 0.5 * (low + high) if np.isfinite(high) else 2 * low + 1
         signs.append(growth(inside))
+    for i, sign in enumerate(signs):
+        if sign or not start:
+            break
+        signs[i] = start
     last = len(signs) - 1
     for i in range(last - 1, -1, -1):
-        if signs[i] == 0 and ends[i + 1] < 1e-2:  # near 0 rounding hides the sign: the next gap has it
+        if signs[i] == 0 and ends[i + 1] < 1e-2:
             signs[i] = signs[i + 1]
     out: list[Interval] = []
-    for low, high, sign in zip(ends, ends[1:], signs, strict=False):
+    for (low, high), sign in zip(pairwise(ends), signs, strict=True):
         if sign <= 0 and out and out[-1][1] == low:
             out[-1] = (out[-1][0], high)
         elif sign <= 0:
@@ -109,7 +122,20 @@ def _rational_boundary(
         value = parts.sum()
         return 0 if abs(value) <= 1e-12 * np.abs(parts).sum() else int(np.sign(value))
 
-    return roots.real[near], growth
+    return _polished(R, roots.real[near], direction, level), growth
+
+
+def _polished(R: RationalFunction, r: NDArray[np.float64], u: complex, level: float) -> NDArray[np.float64]:
+    """Newton steps on |P|^2 - level^2 |Q|^2, whose expanded coefficients lose digits at many stages."""
+    for _ in range(3):
+        value, slope = np.zeros_like(r), np.zeros_like(r)
+        for p, factor in ((R.numerator, 1.0), (R.denominator, -(level**2))):
+            at = evaluate(p, r * u)
+            value += factor * np.abs(at) ** 2
+            slope += factor * 2 * np.real(np.conj(at) * evaluate(derivative(p), r * u) * u)
+        step = value / np.where(slope == 0, np.inf, slope)
+        r = np.where(np.abs(step) <= 1e-5 * r, r - step, r)  # a larger one: a tangency, left as it is
+    return r
 
 
 def _squared_modulus(p: tuple[object, ...], u: complex) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -126,10 +152,34 @@ def _squared_modulus(p: tuple[object, ...], u: complex) -> tuple[NDArray[np.floa
     return out, size
 
 
+def _start_sign(method: LinearMultistep, u: complex) -> int:
+    """Whether the mode grows (1) or not (-1) at r = 0+, exactly; 0 where it is neutral, or rho has more unit roots.
+
+    The boundary leaves 0 along the imaginary axis; the side it takes is the sign of
+    `Re(rho(zeta) conj(sigma(zeta))) = sum_m g_m cos(m t)`, from the first of `sum_m g_m (-m^2)^j` that is not 0.
+    """
+    alpha, beta, k = method.alpha, method.beta, method.steps
+    parasitic = np.roots(np.cumsum([float(a) for a in reversed(alpha)])[:-1])
+    if np.any(np.abs(parasitic) > 1 - 1e-6):
+        return 0
+    if u.real:
+        return 1 if u.real > 0 else -1
+    g = [
+        sum((alpha[j + m] * beta[j] + alpha[j] * beta[j + m] for j in range(k + 1 - m)), Fraction(0))
+        for m in range(k + 1)
+    ]
+    g[0] /= 2
+    for j in range(k + 1):
+        moment = sum((x * (-m * m) ** j for m, x in enumerate(g)), Fraction(0))
+        if abs(moment) > tolerance_of(method.digits):
+            return -1 if moment > 0 else 1
+    return 0
+
+
 def _multistep_boundary(
     method: LinearMultistep, u: complex, level: float
 ) -> tuple[NDArray[np.float64], Callable[[float], int]]:
-    """r at which a root has modulus `level`: `Im(rho(zeta) / sigma(zeta) / u) = 0` on that circle.
+    """Values of r at which a root has modulus `level`: `Im(rho(zeta) / sigma(zeta) / u) = 0` on that circle.
 
     With `conj(zeta) = level^2 / zeta` this is a polynomial of degree 2k in zeta.
     """

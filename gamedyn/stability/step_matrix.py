@@ -15,6 +15,8 @@ from gamedyn.stability.polynomial import derivative, evaluate, stability_functio
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
+    from gamedyn.stability.polynomial import Polynomial
+
 __all__ = ["BlockJacobian", "Eigenvalues", "amplification", "spectral_radius", "step_matrix"]
 
 ComplexArray = "NDArray[np.complex128]"
@@ -67,6 +69,8 @@ class BlockJacobian:
             raise ArgumentError("matrix", f"a square matrix of sum({self.sizes}) rows", f"shape {J.shape}")
         if not np.isfinite(J).all():
             raise ArgumentError("matrix", "finite entries", "nan or inf")
+        if self.players and (len(self.players) != len(self.sizes) or len(set(self.players)) != len(self.players)):
+            raise ArgumentError("players", f"{len(self.sizes)} different names, one for each size", self.players)
         object.__setattr__(self, "matrix", J)
         object.__setattr__(self, "sizes", tuple(int(s) for s in self.sizes))
         if not self.players:
@@ -97,7 +101,8 @@ def step_matrix(method: str | Method, J: ArrayLike | BlockJacobian, h: float) ->
         (n, n), or (kn, kn) for a k-step method.
 
     Raises:
-        ArgumentError: for a partitioned method without blocks, or a method of another library.
+        ArgumentError: for a partitioned method without blocks, a method of another library, or a J that is
+            not square or not finite.
 
     Example:
         >>> game = BlockJacobian(np.array([[0.0, -1.0], [1.0, 0.0]]), (1, 1))
@@ -107,6 +112,8 @@ def step_matrix(method: str | Method, J: ArrayLike | BlockJacobian, h: float) ->
     """
     method, h = get(method), positive("h", h)
     matrix = J.matrix if isinstance(J, BlockJacobian) else np.asarray(J, dtype=np.float64)
+    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or not np.isfinite(matrix).all():
+        raise ArgumentError("J", "a square matrix of finite numbers", f"shape {matrix.shape}, or nan or inf")
     if isinstance(method, RungeKutta):
         return _rational_step(method, h * matrix)
     if isinstance(method, LinearMultistep):
@@ -157,23 +164,25 @@ def amplification(method: str | Method, z: ArrayLike) -> NDArray[np.float64]:
     """
     method, at = get(method), np.asarray(z, dtype=np.complex128)
     if isinstance(method, RungeKutta):
-        return np.abs(stability_function(method)(at))
+        return np.asarray(np.abs(stability_function(method)(at)))
     if isinstance(method, LinearMultistep):
-        return np.abs(dominant_root(method, at))
+        return np.asarray(np.abs(dominant_root(method, at)))
     raise ArgumentError("method", "a Runge-Kutta or multistep method", method)
 
 
 def dominant_root(method: LinearMultistep, z: NDArray[np.complex128]) -> NDArray[np.complex128]:
-    """The root of `rho - z sigma` of largest modulus at each z."""
+    """The root of `rho - z sigma` of largest modulus at each z; infinite where its degree drops."""
     at = np.asarray(z, dtype=np.complex128)
     alpha, beta = (np.array([float(x) for x in c]) for c in (method.alpha, method.beta))
     p = alpha - at[..., None] * beta
     k = method.steps
     companion = np.zeros((*at.shape, k, k), dtype=np.complex128)
-    companion[..., 0, :] = -p[..., k - 1 :: -1] / p[..., k:]
+    pole = p[..., k] == 0
+    companion[..., 0, :] = -p[..., k - 1 :: -1] / np.where(pole, 1, p[..., k])[..., None]
     companion[..., np.arange(1, k), np.arange(k - 1)] = 1
     roots = np.linalg.eigvals(companion)
-    return np.take_along_axis(roots, np.abs(roots).argmax(-1)[..., None], -1)[..., 0]
+    largest = np.take_along_axis(roots, np.abs(roots).argmax(-1)[..., None], -1)[..., 0]
+    return np.where(pole, np.inf, largest).astype(np.complex128)
 
 
 def log_slope(method: Method, z: complex) -> float:
@@ -230,13 +239,15 @@ def eigenvalue_array(spectrum: Spectrum) -> NDArray[np.complex128]:
 def _rational_step(method: RungeKutta, Z: NDArray[np.float64]) -> NDArray[np.float64]:
     R = stability_function(method)
     eye = np.eye(len(Z))
-    parts = []
-    for coefficients in (R.numerator, R.denominator):
-        out = np.zeros_like(eye)
+
+    def at_Z(coefficients: Polynomial) -> NDArray[np.float64]:
+        out: NDArray[np.float64] = np.zeros_like(eye)
         for c in reversed(coefficients):
             out = out @ Z + float(c) * eye
-        parts.append(out)
-    return parts[0] if R.is_polynomial else np.linalg.solve(parts[1], parts[0])
+        return out
+
+    top = at_Z(R.numerator)
+    return top if R.is_polynomial else np.linalg.solve(at_Z(R.denominator), top).astype(np.float64)
 
 
 def _companion(method: LinearMultistep, Z: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -245,7 +256,7 @@ def _companion(method: LinearMultistep, Z: NDArray[np.float64]) -> NDArray[np.fl
     terms = [float(a) * eye - float(b) * Z for a, b in zip(method.alpha, method.beta, strict=True)]
     top = -np.hstack(terms[k - 1 :: -1])
     if not method.explicit:
-        top = np.linalg.solve(terms[k], top)
+        top = np.linalg.solve(terms[k], top).astype(np.float64)
     out = np.eye(k * n, k=-n)
     out[:n] = top
     return out

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 from scipy.optimize import brentq
@@ -34,6 +34,17 @@ ZERO = 1e-10
 UNIT = 1e-10
 """Excess over 1 of a computed spectral radius that counts as none (partitioned methods)."""
 
+DOUBLINGS = 10
+"""How often the scan of a partitioned method is carried on to twice the step while its end is still stable."""
+
+
+class _Facts(TypedDict):
+    """What the flow does to the modes: attributes of every StepSet."""
+
+    neutral: tuple[complex, ...]
+    growing: tuple[complex, ...]
+    flow_stable: bool | None
+
 
 @dataclass(frozen=True)
 class StepSet:
@@ -47,7 +58,8 @@ class StepSet:
         binding: the eigenvalue of J that ends the first interval (where there is none, the first
             interval of all); None for partitioned methods, and where nothing binds.
         multiplier: the eigenvalue of the step that reaches the unit circle there; None where nothing binds.
-        sensitivity: `S = d ln rho / d ln h` there: how abruptly a step beyond it breaks; nan where nothing binds.
+        sensitivity: `S = d ln rho / d ln h` there: how abruptly a step beyond it breaks; nan where nothing binds,
+            inf where two eigenvalues of the step meet and part (alternating on the bare rotation).
         flow_stable: whether the flow damps every mode; None where some eigenvalue is imaginary.
         growing: eigenvalues that the flow amplifies.
         stabilised: those of `growing` that the method damps at some step.
@@ -141,14 +153,14 @@ def largest_stable_step(method: str | Method, spectrum: Spectrum) -> float:
     """End of the first interval of stable steps: 0.0 where none starts at 0, inf where it never ends.
 
     Example:
-        >>> largest_stable_step("rk4", [1j, -1j]) ** 2
-        8.000000000000007
+        >>> round(largest_stable_step("rk4", [1j, -1j]) ** 2, 12)
+        8.0
     """
     first = stable_steps(method, spectrum).first
     return 0.0 if first is None else first[1]
 
 
-def _sorted_modes(values: NDArray[np.complex128], tolerance: float) -> tuple[list[complex], dict[str, object]]:
+def _sorted_modes(values: NDArray[np.complex128], tolerance: float) -> tuple[list[complex], _Facts]:
     """One mode per conjugate pair with rounding in the real part removed; what the flow does to them."""
     scale = float(np.abs(values).max())
     neutral = values[np.abs(values) <= tolerance * scale]
@@ -158,7 +170,7 @@ def _sorted_modes(values: NDArray[np.complex128], tolerance: float) -> tuple[lis
     modes = list(dict.fromkeys(complex(x.real, abs(x.imag)) for x in rest))
     growing = tuple(complex(x) for x in rest[rest.real > 0])
     stable = False if growing else None if imaginary.any() else True
-    facts = {"neutral": tuple(map(complex, neutral)), "growing": growing, "flow_stable": stable}
+    facts: _Facts = {"neutral": tuple(map(complex, neutral)), "growing": growing, "flow_stable": stable}
     return modes, facts
 
 
@@ -210,6 +222,11 @@ def _partitioned_steps(method: Partitioned, J: BlockJacobian, tolerance: float) 
 
     grid = _scan_grid(J, values)
     radii = [radius(h) for h in grid]
+    for _ in range(DOUBLINGS):
+        if radii[-1] > 1 + UNIT:
+            break
+        more = np.linspace(grid[-1], 2 * grid[-1], max(24, len(grid) // 4))[1:]
+        grid, radii = np.concatenate([grid, more]), [*radii, *(radius(h) for h in more)]
     edges: list[float] = [0.0] if radii[0] <= 1 + UNIT else []
     xtol = 1e-13 if len(values) <= 256 else 1e-8
     for low, high, a, b in zip(grid, grid[1:], radii, radii[1:], strict=False):
@@ -223,14 +240,16 @@ def _partitioned_steps(method: Partitioned, J: BlockJacobian, tolerance: float) 
     if intervals and np.isfinite(end := _ending(intervals)):
         roots = np.linalg.eigvals(step_matrix(method, J, end))
         multiplier = complex(roots[np.abs(roots).argmax()])
-        slope = (np.log(radius(end * (1 + 1e-4))) - np.log(radius(end * (1 - 1e-4)))) / 2e-4
+        coarse, slope = (np.log(radius(end * (1 + d)) / radius(end)) / d for d in (1e-4, 1e-5))
+        if slope > 2 * coarse:  # two eigenvalues part like a square root: no slope exists
+            slope = float("inf")
     growing = facts["growing"]
     return StepSet(
         intervals,
         None,
         multiplier,
         float(slope),
-        stabilised=growing if intervals else (),  # type: ignore[arg-type]
+        stabilised=growing if intervals else (),
         damped_intervals=intervals if not growing else (),
         tolerance=tolerance,
         **facts,
@@ -238,7 +257,7 @@ def _partitioned_steps(method: Partitioned, J: BlockJacobian, tolerance: float) 
 
 
 def _scan_grid(J: BlockJacobian, values: NDArray[np.complex128]) -> NDArray[np.float64]:
-    """Steps to scan: geometric near 0, then even to where every explicit composition has broken down.
+    """Steps to scan: geometric near 0, then even to where most explicit compositions have broken down.
 
     The number of points falls with the size of J, whose eigenvalues each point costs.
     """

@@ -1,0 +1,1 @@
+"""Studies and benchmarks on top of gamedyn: `python -m analysis list | run NAME`."""

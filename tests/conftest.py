@@ -1,0 +1,40 @@
+"""Fixtures that every test may use: explicit generators, one thread, nothing process-wide but that."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread():
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def generator() -> torch.Generator:
+    """A seeded torch generator."""
+    return torch.Generator().manual_seed(20)
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """A seeded NumPy generator."""
+    return np.random.default_rng(20)
+
+
+@pytest.fixture(scope="session")
+def digits() -> torch.Tensor:
+    """The 1,797 digit images of scikit-learn, scaled to [-1, 1], float64."""
+    from sklearn.datasets import load_digits
+
+    return torch.as_tensor(load_digits().data / 8 - 1, dtype=torch.float64)
+
+
+@pytest.fixture(autouse=True)
+def _no_global_changes():
+    """No test and nothing in the package may leave process-wide settings changed."""
+    yield
+    assert torch.get_default_dtype() is torch.float32
+    assert torch.is_grad_enabled()

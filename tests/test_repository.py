@@ -1,0 +1,147 @@
+"""Rules that hold for the repository as a whole."""
+
+import ast
+import importlib
+import inspect
+import re
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import gamedyn
+from gamedyn import games, losses, methods
+
+ROOT = Path(__file__).resolve().parents[1]
+MODULES = sorted(p for folder in ("gamedyn", "analysis") for p in (ROOT / folder).rglob("*.py"))
+PACKAGES = sorted(p.parent.name for p in (ROOT / "gamedyn").glob("[a-z]*/__init__.py"))
+TEXT = {".py", ".md", ".toml", ".txt", ".yml", ".yaml", ".cfg", ".ini", ".sh", ".json", ".html", ""}
+
+
+def tracked_files():
+    """Tracked text files; outside of a checkout, everything but what was built."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False)
+    if listed.returncode == 0 and listed.stdout:
+        files = [ROOT / name for name in listed.stdout.split("\0") if name]
+    else:
+        built = {"_build", "_generated", "out", "__pycache__", "build", "dist"}
+        hidden = {
+            f".{name}" for name in ("git", "venv", "mypy_cache", "ruff_cache", "import_linter_cache", "hypothesis")
+        }
+        files = [p for p in ROOT.rglob("*") if not (built | hidden) & set(p.relative_to(ROOT).parts)]
+    return [p for p in files if p.is_file() and p.suffix in TEXT]
+
+
+def relative(path):
+    return str(path.relative_to(ROOT))
+
+
+def imported(path):
+    """Names of the modules that a file imports, at run time or for types."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module or ""
+
+
+def test_no_file_names_a_machine_or_a_registry():
+    places = "|".join(("home", "root", "work", "opt", "Users"))
+    hosts = "|".join(
+        ("pypi" + r"\.org", "pytorch" + r"\.org/whl", "pythonhosted" + r"\.org", "index" + "-url", "find" + "-links")
+    )
+    pattern = re.compile(rf"(?<![\w.*/\])}}])/(?:{places})/|{hosts}")
+    found = []
+    for path in tracked_files():
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+            if pattern.search(line):
+                found.append(f"{relative(path)}:{number}: {line.strip()}")
+    assert not found, "\n".join(found)
+
+
+def test_constraints_pin_every_package_by_name_and_version():
+    lines = [x for x in (ROOT / "constraints.txt").read_text().splitlines() if x and not x.startswith("#")]
+    assert all(re.fullmatch(r"[A-Za-z0-9][\w.-]*==[0-9][\w.]*", line) for line in lines)
+    names = {line.split("==")[0].lower() for line in lines}
+    assert "torchvision" not in names
+    assert "gamedyn" not in names
+    assert {"torch", "hatchling", "editables", "pytest", "ruff", "mypy", "import-linter", "sphinx"} <= names
+
+
+def test_local_links_of_the_front_pages_exist():
+    for page in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md"):
+        text = (ROOT / page).read_text(encoding="utf-8")
+        for target in re.findall(r"\]\(([^)#]+)\)", text):
+            assert target.startswith("https://") or (ROOT / target).exists(), f"{page}: {target}"
+
+
+def test_the_catalogue_lists_every_member(tmp_path):
+    runpy.run_path(str(ROOT / "docs" / "catalogue.py"))["write"](tmp_path)
+    for page, package in (("methods", methods), ("losses", losses), ("games", games)):
+        text = (tmp_path / f"{page}.md").read_text(encoding="utf-8")
+        for name in package.names():
+            assert f"`{name}`" in text or f"## {name}\n" in text, f"{page}: {name}"
+        for member in package.members().values():
+            assert all(f"`{alias}`" in text for alias in member.aliases)
+
+
+def test_the_catalogue_states_both_orders_and_all_limits(tmp_path):
+    runpy.run_path(str(ROOT / "docs" / "catalogue.py"))["write"](tmp_path)
+    text = (tmp_path / "methods.md").read_text(encoding="utf-8")
+    rows = {line.split("|")[1].strip().strip("`"): line for line in text.splitlines() if line.startswith("| `")}
+    cells = [c.strip() for c in next(x for x in text.splitlines() if x.startswith("| `heun2`")).split("|")[1:-1]]
+    assert cells[2:8] == ["2", "2", "2", "2.001", "0", "0.299107"]
+    assert "1 / 1" in next(x for x in text.splitlines() if x.startswith("| `alternating`"))
+    assert set(rows) == set(methods.names())
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_public_names_exist_and_are_documented(package):
+    module = importlib.import_module(f"gamedyn.{package}")
+    assert (module.__doc__ or "").strip()
+    for name in module.__all__:
+        member = getattr(module, name)
+        if inspect.isclass(member) or inspect.isroutine(member) or isinstance(member, games.GameFamily):
+            assert (inspect.getdoc(member) or "").strip(), f"gamedyn.{package}.{name}"
+
+
+def test_top_level_names_exist():
+    for name in gamedyn.__all__:
+        assert getattr(gamedyn, name) is not None
+
+
+@pytest.mark.parametrize(
+    ("code", "absent"),
+    [
+        ("import gamedyn", ("torch", "numpy", "scipy", "matplotlib")),
+        ("import gamedyn.methods", ("torch", "numpy", "scipy")),
+        ("import gamedyn.stability", ("torch", "matplotlib")),
+        ("import gamedyn.cli", ("torch", "matplotlib")),
+    ],
+)
+def test_imports_stay_small(code, absent):
+    check = f"{code}; import sys; sys.exit(', '.join(m for m in {absent!r} if m in sys.modules) or 0)"
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("package", ["_lib", "methods", "stability", "plot"])
+def test_theory_never_imports_torch(package):
+    for path in (ROOT / "gamedyn" / package).rglob("*.py"):
+        heavy = [name for name in imported(path) if name.split(".")[0] in ("torch", "torchdiffeq")]
+        assert not heavy, relative(path)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=relative)
+def test_modules_are_short_and_documented(path):
+    text = path.read_text(encoding="utf-8")
+    assert len(text.splitlines()) < 450
+    assert ast.get_docstring(ast.parse(text)), "a module says what it holds"
+
+
+def test_the_package_contains_no_assert():
+    for path in (ROOT / "gamedyn").rglob("*.py"):
+        asserts = [n.lineno for n in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(n, ast.Assert)]
+        assert not asserts, f"{relative(path)}: lines {asserts}"
