@@ -17,7 +17,7 @@ __all__ = ["digits", "frechet_distance", "reference_distances"]
 @lru_cache(maxsize=1)
 def digits() -> NDArray[np.float64]:
     """All images, (1797, 64), scaled from 0..16 to [-1, 1]."""
-    return load_digits().data / 8.0 - 1.0
+    return np.asarray(load_digits().data) / 8.0 - 1.0
 
 
 def frechet_distance(real: NDArray[np.float64], made: NDArray[np.float64]) -> float:

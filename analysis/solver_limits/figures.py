@@ -97,7 +97,7 @@ def _trained(settings: Any, results: dict[str, Result]) -> Figure:
     columns = (len(settings.methods) + 1) // 2
     fig, axes = plt.subplots(2, columns, figsize=(3.1 * columns, 6.8), layout="constrained", squeeze=False)
     for ax, method in zip(axes.flat, settings.methods, strict=False):
-        chosen = gd.methods.get(method)
+        chosen = gd.methods.members()[method]
         h = settings.trained_tau * chosen.evaluations
         has_region = not isinstance(chosen, gd.methods.Partitioned)
         region([method] if has_region else [], window=(-4.0, 1.5, -3.5, 3.5), ax=ax)
@@ -142,7 +142,7 @@ def _regions(settings: Any, results: dict[str, Result]) -> Figure:
         steps = gd.stability.stable_steps("rk4", values)
         h = steps.first[1] if steps.first else 1.0
         region(methods, eigenvalues=values, h=h, ax=ax)
-        z = h * np.array([steps.binding, np.conj(steps.binding)])
+        z = h * np.array([steps.binding or 0.0, complex(steps.binding or 0.0).conjugate()])
         ax.plot(z.real, z.imag, "o", ms=9, mfc="none", mec="crimson", mew=1.6)
         ax.set_title(f"{point.replace('_', ', ')}: rk4's limit h = {h:.4g}", fontsize=9)
     return fig

@@ -80,7 +80,8 @@ class World:
 
     def score(self, x: torch.Tensor) -> torch.Tensor:
         quadratic = torch.einsum("ni,nj->nij", x, x)[:, *torch.triu_indices(self.q, self.q)]
-        return torch.cat([x, quadratic, torch.ones(len(x), 1).double()], 1) @ self.D[0]
+        out: torch.Tensor = torch.cat([x, quadratic, torch.ones(len(x), 1).double()], 1) @ self.D[0]
+        return out
 
     def losses(self) -> tuple[torch.Tensor, torch.Tensor]:
         L = torch.zeros(self.q, self.q, dtype=torch.float64).index_put(
@@ -118,7 +119,8 @@ class World:
             d = torch.autograd.grad(loss_d, list(self.D))
             return -torch.cat([x.flatten() for x in (*g, *d)])
 
-        return odeint(f, y, torch.tensor([0.0, h], dtype=torch.float64), method="rk4")[-1].detach()
+        path: torch.Tensor = odeint(f, y, torch.tensor([0.0, h], dtype=torch.float64), method="rk4")
+        return path[-1].detach()
 
     def loop(self, y: torch.Tensor, h: float) -> torch.Tensor:
         """The generator moves, then the discriminator."""

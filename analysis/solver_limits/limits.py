@@ -56,9 +56,11 @@ def mlp_point(settings: Any) -> Result:
     figures = {
         "norm": lin.norm,
         "parameters": flow.game.layout.n,
-        "largest_residual": float(lin.eigenvalues.residuals.max()),
+        "largest_residual": float(np.max(np.asarray(lin.eigenvalues.residuals))),
     }
-    return Result(figures, {"eigenvalues": lin.eigenvalues.values, "y": state.y.numpy(), "matrix": lin.matrix.numpy()})
+    return Result(
+        figures, {"eigenvalues": lin.eigenvalues.values, "y": state.y.numpy(), "matrix": np.asarray(lin.matrix)}
+    )
 
 
 @lru_cache(maxsize=4)
@@ -118,8 +120,10 @@ def measured_limit(beyond: Callable[[float], float], tiny: float = TINY) -> floa
 
 
 def wrong_theories(settings: Any) -> Result:
-    """Planted mistakes, and by how much each misses the truth: another method's R, a transposed block,
-    eigenvalues alone for alternating play, the 16 rightmost eigenvalues alone.
+    """Planted mistakes, and by how much each misses the truth.
+
+    Another method's R, the 16 rightmost eigenvalues alone, a transposed block, and for alternating play the
+    eigenvalues alone.
     """
     rows = []
     for name in settings.points:

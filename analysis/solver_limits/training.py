@@ -41,7 +41,7 @@ def train(settings: Any, *, case: str, method: str) -> Result:
     taus = settings.tau_nonsaturating if case == "nonsaturating" else settings.tau_wasserstein
     weights = settings.penalties if case == "nonsaturating" else (settings.r1,)
     cells = list(product(range(settings.seeds), taus, weights))
-    evaluations = gd.methods.get(method).evaluations
+    evaluations = gd.methods.members()[method].evaluations
     flow = flow_of(case, settings)
     term = next(iter(flow.terms))
     data = torch.as_tensor(digits(), dtype=torch.float32)
@@ -80,7 +80,7 @@ def train(settings: Any, *, case: str, method: str) -> Result:
 def samples(flow: gd.flows.Flow, state: State, z: torch.Tensor) -> np.ndarray:
     """Generated images of a state, (k, 64)."""
     with flow.game.at(state) as players:
-        return players["G"](z).double().numpy()
+        return np.asarray(players["G"](z).double())
 
 
 def _trained_spectrum(settings: Any, case: str, state: State, cells: list[Any], weight: float) -> dict[str, np.ndarray]:
@@ -95,4 +95,4 @@ def _trained_spectrum(settings: Any, case: str, state: State, cells: list[Any], 
     images = torch.as_tensor(digits()[: settings.trained_images])
     z = torch.randn(len(images), LATENT, generator=torch.Generator().manual_seed(11), dtype=torch.float64)
     lin = gd.spectrum.linearise(flow, y, (images, z), dense=False, k=4)
-    return {"eigenvalues": lin.eigenvalues.values, "residuals": lin.eigenvalues.residuals}
+    return {"eigenvalues": lin.eigenvalues.values, "residuals": np.asarray(lin.eigenvalues.residuals)}

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, cast
 import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.modules.instancenorm import _InstanceNorm
 from torch.nn.utils.parametrizations import _SpectralNorm
 from torch.nn.utils.parametrize import is_parametrized
 
@@ -43,15 +44,18 @@ class SideEffects:
     def held(self, *, statistics: bool = True) -> Iterator[None]:
         """Hold spectral-norm vectors, and batch statistics too unless told otherwise."""
         norms = self.statistics if statistics else []
+        momenta = [m.momentum for m in norms]
         for m in norms:
             m.track_running_stats = False
+            if isinstance(m, _InstanceNorm):  # looks at its statistics all the same; with momentum 0 they stay
+                m.momentum = 0.0
         for s in self.spectral:
             s.training = False
         try:
             yield
         finally:
-            for m in norms:
-                m.track_running_stats = True
+            for m, momentum in zip(norms, momenta, strict=True):
+                m.track_running_stats, m.momentum = True, momentum
             for s in self.spectral:
                 s.training = True
 

@@ -38,9 +38,8 @@ class GameFamily:
         """A game of this family; arguments as in its documentation."""
         return self.make(*args, **kwargs)
 
-    @property
-    def __doc__(self) -> str | None:  # type: ignore[override]
-        return self.make.__doc__
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "__doc__", self.make.__doc__)
 
 
 def start(

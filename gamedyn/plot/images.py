@@ -54,8 +54,7 @@ def image_grid(
         sheet[r * (height + gap) : r * (height + gap) + height, c * (width + gap) : c * (width + gap) + width] = tile
     if ax is None:
         _, ax = plt.subplots(figsize=(across * 0.5, down * 0.5), layout="constrained")
-    colours = plt.get_cmap("gray_r").copy()
-    colours.set_bad("#cfe3f2")
+    colours = plt.get_cmap("gray_r").with_extremes(bad="#cfe3f2")
     ax.imshow(sheet, cmap=colours, vmin=low, vmax=high, interpolation="nearest")
     ax.set_axis_off()
     return ax

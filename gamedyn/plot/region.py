@@ -91,5 +91,6 @@ def region(
     unit = " per evaluation" if per_evaluation else ""
     ax.set_xlabel(f"Re h\N{GREEK SMALL LETTER LAMDA}{unit}")
     ax.set_ylabel(f"Im h\N{GREEK SMALL LETTER LAMDA}{unit}")
-    ax.legend(fontsize=7, loc="upper left", framealpha=0.9)
+    if ax.get_legend_handles_labels()[0]:
+        ax.legend(fontsize=7, loc="upper left", framealpha=0.9)
     return ax

@@ -50,7 +50,12 @@ def outer_eigenvalues(products: Products, k: int = 8) -> Eigenvalues:
 
 
 def extreme(
-    matvec: Callable[[NDArray[np.float64]], NDArray[np.float64]], n: int, k: int, which: str, tol: float = 1e-9, restarts: int = 40
+    matvec: Callable[[NDArray[np.float64]], NDArray[np.float64]],
+    n: int,
+    k: int,
+    which: str,
+    tol: float = 1e-9,
+    restarts: int = 40,
 ) -> Pairs:
     """The k extreme eigenvalues of one kind and their true residuals; the whole spectrum of a tiny matrix.
 

@@ -194,8 +194,6 @@ def test_mutants_are_rejected(generator):
     with pytest.raises(AssertionError):
         suite.test_declared_jacobian(example(equilibrium=origin, jacobian=wrong))
     with pytest.raises(AssertionError):
-        suite.test_invariant_is_conserved_by_the_flow(
-            example(invariant=lambda x, y: (x * x + y * y).sum()), generator
-        )
+        suite.test_invariant_is_conserved_by_the_flow(example(invariant=lambda x, y: (x * x + y * y).sum()), generator)
     with pytest.raises(AssertionError):
         suite.test_zero_sum_losses_add_up_to_zero(example(zero_sum=True), generator)

@@ -20,9 +20,7 @@ MADE = {
     "user: leapfrog": LinearMultistep(alpha=[-1, 0, 1], beta=[0, 2, 0]),
     "user: damped two step": LinearMultistep(alpha=["1/2", "-3/2", 1], beta=["-1/4", "3/4", 0]),
     "user: three step": LinearMultistep(alpha=["-1/4", "1/4", -1, 1], beta=[0, 0, "5/4", 0]),
-    "user: strang of heun": Partitioned(
-        [Sweep(1 / 2), Sweep(1 / 2, backward=True)], substep=OWN["heun2"]
-    ),
+    "user: strang of heun": Partitioned([Sweep(1 / 2), Sweep(1 / 2, backward=True)], substep=OWN["heun2"]),
     "user: third order": RungeKutta(A=[[], ["1/3"], [0, "2/3"]], b=["1/4", 0, "3/4"]),
 }
 EVERY = {**OWN, **MADE}

@@ -1,0 +1,211 @@
+"""What a step costs over the field evaluations it must make: `python -m analysis.benchmarks.step_cost`.
+
+"Bare" is a hand-written evaluation: the modules called directly, one shared forward, one pruned
+`torch.autograd.grad` per player on their own parameters, nothing flattened. Every variant is run once a round
+in random order, in CPU time; the figure is the median over rounds divided by that of bare in the same run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import statistics
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import softplus
+from torchdiffeq import odeint
+from tqdm.auto import tqdm
+
+import gamedyn as gd
+from gamedyn.core import Field
+from gamedyn.integrators import stepper
+from gamedyn.integrators.compiled import CompiledStep
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+H = 0.01
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Measure, print the tables, write JSON; returns the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=150)
+    parser.add_argument("--out", type=Path, default=Path("out/step_cost.json"))
+    parser.add_argument("--eager-only", action="store_true", help="skip compilation (it takes a minute)")
+    parser.add_argument("--methods", nargs="+", default=list(gd.methods.names()))
+    chosen = parser.parse_args(arguments)
+    torch.set_num_threads(1)
+    found: dict[str, Any] = {"torch": torch.__version__, "rounds": chosen.rounds}
+    for name, sizes in {"16 Gaussians, 32-25-25-2, batch 512": (32, 25, 25, 2), "8-32-8, batch 64": (8, 32, 8)}.items():
+        batch = 512 if len(sizes) == 4 else 64
+        found[name] = step_costs(sizes, batch, chosen.methods, chosen.rounds, compiled=not chosen.eager_only)
+        show(name, found[name])
+    found["ensemble"] = ensemble_cost(compiled=not chosen.eager_only)
+    print("\n256 Dirac-GAN cells, rk4: a loop of torchdiffeq solves over one ensemble")
+    for key, value in found["ensemble"].items():
+        print(f"  {key:28s} {value:12.6g}")
+    chosen.out.parent.mkdir(parents=True, exist_ok=True)
+    chosen.out.write_text(json.dumps(found, indent=1))
+    print(f"\nwritten: {chosen.out}")
+    return 0
+
+
+def relu_mlp(widths: tuple[int, ...], generator: torch.Generator) -> nn.Sequential:
+    """A ReLU perceptron."""
+    layers = [nn.ReLU() if isinstance(m, nn.Tanh) else m for m in gd.games.mlp(widths, generator=generator)]
+    return nn.Sequential(*layers)
+
+
+class Setting:
+    """Two networks, a batch, the game on them, and its bare evaluation."""
+
+    def __init__(self, sizes: tuple[int, ...], batch: int) -> None:
+        g = torch.Generator().manual_seed(0)
+        self.G, self.D = relu_mlp(sizes, g), relu_mlp((sizes[-1], *sizes[1:-1], 1), g)
+        self.batch = (torch.randn(batch, sizes[-1], generator=g), torch.randn(batch, sizes[0], generator=g))
+        self.flow = gd.flows.gradient(gd.Game({"G": self.G, "D": self.D}, losses))
+        self._own = [list(self.G.parameters()), list(self.D.parameters())]
+
+    def bare(self) -> tuple[Tensor, ...]:
+        """A hand-written field evaluation."""
+        x, z = self.batch
+        fake = self.D(self.G(z))
+        loss_g = softplus(-fake).mean()
+        loss_d = softplus(fake).mean() + softplus(-self.D(x)).mean()
+        return torch.autograd.grad(loss_g, self._own[0], retain_graph=True) + torch.autograd.grad(loss_d, self._own[1])
+
+    def step(self, method: str, *, compiled: bool = False) -> tuple[Callable[[], None], str]:
+        """One step of a method on this batch, going on from its last; and why it is not compiled, if not."""
+        field, integrator = Field(self.flow), stepper(method)
+        stepping: Any = CompiledStep(integrator) if compiled else integrator
+        now = {"y": self.flow.initial_state().y}
+        with torch.no_grad():
+            now["memory"] = integrator.init(field, 0.0, now["y"], H)
+
+        def once() -> None:
+            with torch.no_grad():
+                field.begin_step(self.batch)
+                _, now["memory"], _ = stepping.step(field, 0.0, now["y"], H, now["memory"])
+
+        for _ in range(4):
+            once()
+        return once, stepping.reason if compiled else ""
+
+    def odeint_step(self) -> Callable[[], None]:
+        """One step of torchdiffeq's rk4 by its own driver, on this project's field."""
+        field, y = Field(self.flow), self.flow.initial_state().y
+        field.begin_step(self.batch)
+        t = torch.tensor([0.0, H], dtype=torch.float64)
+
+        def once() -> None:
+            with torch.no_grad():
+                odeint(lambda when, at: field(0.0, at), y, t, method="rk4")
+
+        return once
+
+
+def losses(G: Any, D: Any, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
+    """The non-saturating losses."""
+    x, z = batch
+    fake = D(G(z))
+    return {"G": softplus(-fake).mean(), "D": softplus(fake).mean() + softplus(-D(x)).mean()}
+
+
+def step_costs(
+    sizes: tuple[int, ...], batch: int, methods: list[str], rounds: int, *, compiled: bool
+) -> dict[str, Any]:
+    """Cost of a step over (evaluations x bare), and over torchdiffeq's rk4, for every method."""
+    setting = Setting(sizes, batch)
+    runs: dict[str, Callable[[], Any]] = {"bare": setting.bare, "torchdiffeq rk4": setting.odeint_step()}
+    reasons = {}
+    for m in tqdm(methods, desc="preparing", disable=None):
+        runs[f"{m} eager"], _ = setting.step(m)
+        if compiled:
+            runs[f"{m} compiled"], reasons[m] = setting.step(m, compiled=True)
+    times = measured(runs, rounds)
+    bare, peer = times["bare"], times["torchdiffeq rk4"]
+    rows: dict[str, dict[str, float]] = {}
+    for m in methods:
+        evaluations = gd.methods.members()[m].evaluations
+        rows[m] = {"evaluations": evaluations}
+        for kind in ("eager", "compiled") if compiled else ("eager",):
+            rows[m][kind] = times[f"{m} {kind}"] / (evaluations * bare)
+            rows[m][f"{kind} over torchdiffeq rk4"] = times[f"{m} {kind}"] / peer
+    return {
+        "bare_us": 1e6 * bare,
+        "torchdiffeq rk4 over 4 bare": peer / (4 * bare),
+        "methods": rows,
+        "not compiled": {m: r for m, r in reasons.items() if r},
+    }
+
+
+def measured(runs: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
+    """Median CPU seconds of each, all run once a round in random order."""
+    times: dict[str, list[float]] = {k: [] for k in runs}
+    order, shuffle = list(runs), random.Random(0)
+    for _ in tqdm(range(rounds), desc="measuring", disable=None):
+        shuffle.shuffle(order)
+        for k in order:
+            began = time.process_time()
+            runs[k]()
+            times[k].append(time.process_time() - began)
+    return {k: statistics.median(v) for k, v in times.items()}
+
+
+def ensemble_cost(cells: int = 256, steps: int = 50, *, compiled: bool = True) -> dict[str, float]:
+    """A step of an ensemble of Dirac-GANs over torchdiffeq's rk4 on one cell after another."""
+    flow = gd.flows.gradient(gd.games.dirac_gan("nonsaturating", "r1", 0.3))
+    h = torch.linspace(0.01, 0.5, cells).tolist()
+    y0 = torch.randn(cells, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+
+    def seconds_a_step(*, compile: bool) -> float:
+        times = []
+        for n in (steps, 5 * steps):
+            began = time.process_time()
+            gd.solve_ensemble(flow, "rk4", h=h, y0=y0, steps=n, compile=compile, check_every=10 * n)
+            times.append(time.process_time() - began)
+        return (times[1] - times[0]) / (4 * steps)
+
+    single = Field(flow)
+
+    def one_cell(i: int) -> None:
+        t = torch.arange(steps + 1, dtype=torch.float64) * h[i]
+        with torch.no_grad():
+            odeint(lambda when, at: single(0.0, at), y0[i], t, method="rk4")
+
+    one_cell(0)
+    began = time.process_time()
+    for i in range(0, cells, 16):
+        one_cell(i)
+    loop = (time.process_time() - began) / len(range(0, cells, 16)) / steps * cells
+    out = {"torchdiffeq loop, us a step": 1e6 * loop}
+    for kind in (False, True) if compiled else (False,):
+        label = "compiled" if kind else "eager"
+        cost = seconds_a_step(compile=kind)
+        out[f"{label} ensemble, us a step"] = 1e6 * cost
+        out[f"ratio, {label}"] = loop / cost
+    return out
+
+
+def show(name: str, result: dict[str, Any]) -> None:
+    """Print one table."""
+    peer = result["torchdiffeq rk4 over 4 bare"]
+    print(f"\n{name}: bare {result['bare_us']:.0f} us; torchdiffeq rk4 over 4 bare: {peer:.3f}")
+    kinds = [k for k in ("eager", "compiled") if k in next(iter(result["methods"].values()))]
+    print(f"  {'method':14s} {'evals':>5s}" + "".join(f"{k + ' / bare':>17s}{k + ' / tde rk4':>20s}" for k in kinds))
+    for m, row in result["methods"].items():
+        cells = "".join(f"{row[k]:17.3f}{row[k + ' over torchdiffeq rk4']:20.3f}" for k in kinds)
+        print(f"  {m:14s} {row['evaluations']:5.0f}{cells}")
+    for m, reason in result["not compiled"].items():
+        print(f"  {m} ran eagerly: {reason}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

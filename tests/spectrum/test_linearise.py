@@ -1,0 +1,163 @@
+"""Products, dense matrices and outer eigenvalues, with residuals that can be believed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+import gamedyn as gd
+from gamedyn.spectrum.outer import KINDS, extreme
+
+DOUBLE = torch.float64
+
+
+def mid_size(generator, loss="nonsaturating"):
+    game = gd.games.gan(
+        gd.games.mlp((3, 10, 6), generator=generator, dtype=DOUBLE),
+        gd.games.mlp((6, 20, 3, 1), generator=generator, dtype=DOUBLE),
+        loss,
+    )
+    batch = tuple(torch.randn(16, k, generator=generator, dtype=DOUBLE) for k in (6, 3))
+    flow = gd.flows.gradient(game, rates={"D": 2.0}).with_term(gd.losses.r1(0.1))
+    return flow.with_term(gd.losses.squared_gradient(0.05)), batch
+
+
+def test_products_dense_and_differences(generator):
+    # rejects: J^T for J (Land's operator), a graph on a buffer written later, a penalty left out of J
+    flow, batch = mid_size(generator)
+    y = flow.initial_state().y
+    lin = gd.spectrum.linearise(flow, y, batch)
+    assert 250 < len(y) < 400
+    U = torch.randn(3, len(y), generator=generator, dtype=DOUBLE)
+    field, h = flow.field(batch), 1e-5
+    for u in U:
+        difference = (field(0.0, y + h * u) - field(0.0, y - h * u)) / (2 * h)
+        torch.testing.assert_close(lin.products.jvp(u), difference, rtol=0, atol=1e-8 * float(u.norm()))
+        torch.testing.assert_close(lin.matrix @ u, lin.products.jvp(u), rtol=0, atol=1e-11)
+        torch.testing.assert_close(lin.matrix.T @ u, lin.products.vjp(u), rtol=0, atol=1e-11)
+    torch.testing.assert_close(lin.products.jvp(U), U @ lin.matrix.T, rtol=0, atol=1e-11)
+    torch.testing.assert_close(lin @ U[0], lin.products.jvp(U[0]))
+    assert float((lin.matrix - lin.matrix.T).norm() / lin.matrix.norm()) > 0.1
+    torch.testing.assert_close(lin.value, field(0.0, y))
+
+
+def test_outer_eigenvalues_are_those_of_the_dense_matrix(generator):
+    # rejects: unsorted Ritz values (CoLA 0.0.7), LM alone, residuals that are not true
+    flow, batch = mid_size(generator)
+    state = flow.initial_state()
+    all_of_them = gd.spectrum.linearise(flow, state, batch)
+    outer = gd.spectrum.linearise(flow, state, batch, dense=False, k=6)
+    J, values = all_of_them.matrix.numpy(), all_of_them.eigenvalues.values
+    assert all_of_them.complete
+    assert not outer.complete
+    scale = np.abs(values).max()
+    found = outer.eigenvalues.values
+    for z, claimed in zip(found, outer.eigenvalues.residuals, strict=True):
+        smallest = np.linalg.svd(J - z * np.eye(len(J)), compute_uv=False)[-1]
+        assert smallest <= claimed + 1e-11 * scale
+        assert claimed <= 1e-6 * scale
+    keys = {
+        "rightmost": lambda z: -z.real,
+        "leftmost": lambda z: z.real,
+        "largest_modulus": lambda z: -abs(z),
+        "largest_imaginary": lambda z: -abs(z.imag),
+    }
+    assert set(keys) == set(KINDS)
+    for key in keys.values():
+        best = min(values, key=key)
+        assert np.abs(found - best).min() <= 1e-6 * scale
+    assert all_of_them.eigenvalues.residuals.max() <= 1e-12 * scale
+    assert np.all(np.diff(values.real) <= 1e-12)
+
+
+class TestNonNormal:
+    """A 400 x 400 non-normal matrix with one unstable eigenvalue, as in games.md (what a product costs)."""
+
+    def matrix(self, rng, n=400):
+        A = np.diag(-np.linspace(1, 30, n)) + np.triu(rng.standard_normal((n, n)), 1) * 0.3
+        A[0, 0] = 0.3204
+        return A
+
+    def test_residuals_are_honest(self, rng):
+        # rejects: residuals taken from the Krylov process; ARPACK may be wrong, its residual must say so
+        A = self.matrix(rng)
+        for which in KINDS.values():
+            values, residuals = extreme(lambda x: A @ x, len(A), 4, which)
+            for z, r in zip(values, residuals, strict=True):
+                assert np.linalg.svd(A - z * np.eye(len(A)), compute_uv=False)[-1] <= r + 1e-10
+
+    def test_the_rightmost_sees_the_instability_that_the_largest_modulus_misses(self, rng):
+        A = self.matrix(rng)
+        values, residuals = extreme(lambda x: A @ x, len(A), 1, "LR")
+        assert values[0] == pytest.approx(0.3204, abs=1e-6)
+        assert residuals[0] < 1e-6
+        modulus, _ = extreme(lambda x: A @ x, len(A), 20, "LM")
+        assert modulus.real.max() < 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "weight", "expected"),
+    [
+        # games.md b.2: f'(0) = 1/2, f''(0) = -1/4 for the logistic losses
+        (("nonsaturating", "none"), 0.0, [0.5j, -0.5j]),
+        (("minimax", "none"), 0.0, [0.5j, -0.5j]),
+        (("wasserstein", "none"), 0.0, [1j, -1j]),
+        (("nonsaturating", "r1"), 0.6, [-0.3 + 0.4j, -0.3 - 0.4j]),
+        (("nonsaturating", "r2"), 0.6, [-0.3 + 0.4j, -0.3 - 0.4j]),
+        (("nonsaturating", "r1"), 2.5, [-0.1043560763, -2.3956439237]),
+        (("nonsaturating", "instance_noise"), 1.2, [-0.18 + 0.3469870314j, -0.18 - 0.3469870314j]),
+        (("nonsaturating", "consensus"), 0.4, [-0.1 + 0.5j, -0.1 - 0.5j]),
+        (("nonsaturating", "squared_gradient"), 0.8, [-0.2 + 0.4582575695j, -0.2 - 0.4582575695j]),
+    ],
+)
+def test_dirac_gan_spectra(kind, weight, expected):
+    # instance noise s with the noise on both sides: f''(0) s^2 is the whole diagonal entry over 2 eigenvalues: see below
+    game = gd.games.dirac_gan(*kind, weight)
+    values = gd.spectrum.linearise(gd.flows.gradient(game), game.equilibrium_state()).eigenvalues.values
+    f1, f2 = 0.5, -0.25
+    if kind[1] == "instance_noise":
+        root = np.emath.sqrt((f2 * weight**2) ** 2 - f1**2)
+        expected = [f2 * weight**2 + root, f2 * weight**2 - root]
+    np.testing.assert_allclose(np.sort_complex(values), np.sort_complex(expected), rtol=0, atol=1e-9)
+
+
+def test_r1_with_two_time_scales():
+    # games.md b.2: -tau g/2 +- sqrt(tau^2 g^2/4 - tau f'(0)^2)
+    tau, g = 4.0, 0.3
+    game = gd.games.dirac_gan("nonsaturating", "r1", g)
+    lin = gd.spectrum.linearise(gd.flows.gradient(game, rates={"D": tau}), game.equilibrium_state())
+    root = np.emath.sqrt(tau**2 * g**2 / 4 - tau / 4)
+    np.testing.assert_allclose(lin.eigenvalues.values, [-tau * g / 2 + root, -tau * g / 2 - root], atol=1e-14)
+
+
+class TestEquilibrium:
+    def test_dirac_with_r1(self):
+        game = gd.games.dirac_gan("nonsaturating", "r1", 1.0)
+        found = gd.spectrum.find_equilibrium(gd.flows.gradient(game), game.state())
+        assert found.status == "converged"
+        assert found.norm <= 1e-12
+        assert float(found.state.y.norm()) < 1e-11
+        assert found.norms[0] > 0.1
+
+    def test_failure_is_reported(self):
+        # a field without a zero: |v| >= 1
+        game = gd.games.bilinear()
+        flow = gd.flows.custom(lambda t, s, _: {"x": 1 + s["x"] ** 2, "y": -s["y"]}, like=game)
+        with pytest.raises(gd.SolveError, match="not 1e-12") as caught:
+            gd.spectrum.find_equilibrium(flow, game.state(), max_iterations=15)
+        assert caught.value.run.status == "stalled"
+        assert caught.value.run.norm >= 1
+        again = gd.spectrum.find_equilibrium(flow, game.state(), max_iterations=15, throw=False)
+        assert again.status == "stalled"
+        assert again.norm == min(again.norms)
+
+    def test_newton_by_gmres_where_the_matrix_is_not_formed(self, monkeypatch, digits):
+        from gamedyn.spectrum import equilibrium
+
+        monkeypatch.setattr(equilibrium, "DENSE_UP_TO", 0)
+        game = gd.games.affine_quadratic_gan(digits[:200], q=2)
+        flow, at = gd.flows.gradient(game), game.equilibrium_state()
+        start = at.with_y(at.y + 1e-2)
+        found = gd.spectrum.find_equilibrium(flow, start, delta=100.0)
+        torch.testing.assert_close(found.state.y, at.y, rtol=0, atol=1e-9)
