@@ -5,11 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from threadpoolctl import threadpool_limits
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread():
     torch.set_num_threads(1)
+    with threadpool_limits(1):  # NumPy's and SciPy's linear algebra too
+        yield
 
 
 @pytest.fixture

@@ -81,14 +81,14 @@ def _samples(settings: Any, results: dict[str, Result]) -> Figure:
         layout="constrained",
         squeeze=False,
     )
-    for row, method in zip(axes, settings.methods, strict=True):
+    for i, (row, method) in enumerate(zip(axes, settings.methods, strict=True)):
         for ax, (case, tau) in zip(row, groups, strict=True):
             r = results[f"train-{case}-{method}"]
             tiles = r.arrays["images"][r.figures["image_tau"].index(tau)]
             image_grid(np.nan_to_num(tiles, nan=0.0), columns=4, ax=ax)
             if ax is row[0]:
                 ax.text(-0.08, 0.5, method, rotation=90, va="center", ha="center", transform=ax.transAxes, fontsize=9)
-            if row is axes[0]:
+            if i == 0:
                 ax.set_title(f"{case}\ntau {tau:g}", fontsize=9)
     return fig
 
@@ -141,9 +141,10 @@ def _regions(settings: Any, results: dict[str, Result]) -> Figure:
         values = results[f"limit-{point}-{settings.limit_methods[0]}"].arrays["eigenvalues"]
         steps = gd.stability.stable_steps("rk4", values)
         h = steps.first[1] if steps.first else 1.0
-        region(methods, eigenvalues=values, h=h, ax=ax)
+        region(methods, eigenvalues=values, h=h, window=(-3.1, 2.3, -3.2, 3.2), ax=ax)
         z = h * np.array([steps.binding or 0.0, complex(steps.binding or 0.0).conjugate()])
         ax.plot(z.real, z.imag, "o", ms=9, mfc="none", mec="crimson", mew=1.6)
+        ax.legend(loc="upper right", fontsize=7)
         ax.set_title(f"{point.replace('_', ', ')}: rk4's limit h = {h:.4g}", fontsize=9)
     return fig
 

@@ -81,7 +81,7 @@ def limit(settings: Any, *, point: str, method: str) -> Result:
     def beyond(h: float) -> float:
         """Ln of the spectral radius; only multipliers known to be outside count as such."""
         calls.append(h)
-        values, residuals = gd.spectrum.StepTangent(flow, chosen, state, h, batch).multipliers()
+        values, residuals = gd.spectrum.StepTangent(flow, chosen, state, h, batch).multipliers(restarts=3)
         sure = np.abs(values) - np.where(residuals > 1e-6, residuals, 0.0)
         return float(np.log(sure.max())) if len(sure) else -1.0
 

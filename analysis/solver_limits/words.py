@@ -86,6 +86,14 @@ def training(settings: Any, results: list[dict[str, Any]], references: dict[str,
             are {agree} methods whose real stability limit per evaluation is below 1 ({_names(below)}). Order does not
             separate them: {each}."""),
     ]
+    ends = {m: float(np.mean(cells("nonsaturating", m, top, weight))) for m in names}
+    worst = max((ends[m] for m in names if m not in below), default=float("nan"))
+    mildest = min((ends[m] for m in below), default=float("nan"))
+    out.append(
+        prose(f"""Mean distances at that tau: {", ".join(f"{m} {ends[m]:.1f}" for m in _ranked(ends))}. The best method
+            with a limit below 1 has {mildest:.1f}, the worst of the others {worst:.1f}: the limit
+            {"separates" if mildest > worst else "does not separate"} them.""")
+    )
     tau = settings.tau_nonsaturating[0]
     by = {m: float(np.mean(cells("nonsaturating", m, tau, weight))) for m in names}
     best = _ranked(by)[0]

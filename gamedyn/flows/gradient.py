@@ -94,14 +94,14 @@ class GradientFlow(Flow):
         for (term, into), value in zip(self._inside, inside, strict=True):
             totals[into] = totals[into] + self._weight(term, members) * value
         made: dict[int, Sequence[Tensor]] = {}
-        for term, of, into in self._outside:
+        for rule, of, into in self._outside:
             if into not in wanted:
                 continue
             if of not in made:
                 mine = leaves[layout.leaf_slices[of]]
                 made[of] = torch.autograd.grad(losses[of].sum(), mine, create_graph=True, materialize_grads=True)
-            penalty = term.value(made[of], 0 if members is None else 1)
-            totals[into] = totals[into] + self._weight(term, members) * penalty
+            penalty = rule.value(made[of], 0 if members is None else 1)
+            totals[into] = totals[into] + self._weight(rule, members) * penalty
         out: list[Tensor] = []
         for i in wanted:
             mine, factor = leaves[layout.leaf_slices[i]], self._factor(i, members)
@@ -155,11 +155,11 @@ class GradientFlow(Flow):
         """Losses and the terms evaluated with them; of shape (M,) each for an ensemble."""
         if members is None:
             return self._once(leaves, buffers, batch)
-        if members.batch_dim is None:
-            mapped = torch.func.vmap(lambda x: self._once(x, buffers, batch), randomness="different")
-            return mapped(tuple(leaves))
-        mapped = torch.func.vmap(lambda x, b: self._once(x, buffers, b), randomness="different")
-        return mapped(tuple(leaves), batch)
+
+        def once(x: tuple[Tensor, ...], inner: Any) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+            return self._once(x, buffers, inner)
+
+        return torch.func.vmap(once, in_dims=(0, members.batch_dim), randomness="different")(tuple(leaves), batch)
 
     def _once(
         self, leaves: Sequence[Tensor], buffers: Sequence[Tensor], batch: Any

@@ -35,7 +35,7 @@ class RungeKuttaStepper:
         self._inner = [Combination(row) for row in method.A]
         self._final = Combination(method.b)
         self._nodes = [float(c) for c in method.c]
-        self._made: Any = None
+        self._made: tuple[Any, Any, Any] = ((), (), None)
         self._owner: Field | None = None
 
     def init(self, field: Field, t: float, y: Tensor, h: float | Tensor) -> dict[str, Any]:

@@ -88,4 +88,4 @@ def squared_gradient(weight: float, *, of: str = "G", into: str = "D", name: str
 def real_samples(batch: Any) -> Tensor:
     """The real samples of a batch `(item, noise)`: the item, or the first entry of a tuple."""
     item = batch[0]
-    return item[0] if isinstance(item, (tuple, list)) else item
+    return cast("Tensor", item[0] if isinstance(item, (tuple, list)) else item)

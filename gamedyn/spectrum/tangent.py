@@ -150,18 +150,18 @@ class StepTangent:
         eye = torch.eye(self.n, dtype=self._y.dtype, device=self._y.device)
         return self._apply(eye, form=True).T
 
-    def multipliers(self, k: int = 2) -> tuple[NDArray[np.complex128], NDArray[np.float64]]:
+    def multipliers(self, k: int = 2, restarts: int = 12) -> tuple[NDArray[np.complex128], NDArray[np.float64]]:
         """Eigenvalues of the tangent, largest modulus first, and their true residuals.
 
-        All if the tangent is small; else the k dominant ones, as far as they converge: none may, at steps so
-        small that all multipliers crowd around 1.
+        All if the tangent is small; else the k dominant ones, as far as they converge within so many restarts of
+        ARPACK: none may, at steps so small that all multipliers crowd around 1.
         """
         if self.n <= DENSE_UP_TO:
             M = self.matrix().double().cpu().numpy()
             values, vectors = np.linalg.eig(M)
             residuals = np.linalg.norm(M @ vectors - vectors * values, axis=0)
         else:
-            values, residuals = extreme(self._numpy, self.n, k, "LM", restarts=12)
+            values, residuals = extreme(self._numpy, self.n, k, "LM", restarts=restarts)
         order = np.argsort(-np.abs(values), kind="stable")
         return values[order].astype(np.complex128), residuals[order]
 

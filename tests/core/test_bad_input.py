@@ -171,5 +171,10 @@ def test_states_of_another_size():
     refused(lambda: gd.solve(f, "euler", h=0.1, steps=1, y0={"x": X}), "parts", "['x']")
     refused(lambda: gd.solve(f, "euler", h=0.1, steps=1, y0={"x": X, "y": torch.ones(2)}), "parts['y']", "1 entries")
     refused(lambda: gd.spectrum.step_radius(f, "euler", f.initial_state(), -1.0), "h:", "positive")
-    refused(lambda: gd.games.rotation(3).equilibrium_state() and gd.games.gan(nn.Linear(1, 1), nn.Linear(1, 1))
-            .equilibrium_state(), "declares an equilibrium")
+    refused(
+        lambda: (
+            gd.games.rotation(3).equilibrium_state()
+            and gd.games.gan(nn.Linear(1, 1), nn.Linear(1, 1)).equilibrium_state()
+        ),
+        "declares an equilibrium",
+    )

@@ -56,7 +56,7 @@ class TestSpan:
 
     @pytest.mark.parametrize("how", [{}, {"steps": 3, "t_span": (0, 1)}, {"t_span": (1.0, 1.0)}, {"steps": 0}])
     def test_refusals(self, how):
-        with pytest.raises(gd.ArgumentError, match="steps|t_span"):
+        with pytest.raises(gd.ArgumentError, match=r"steps|t_span"):
             gd.solve(rotation(), "rk4", h=0.1, **how)
 
 

@@ -1,4 +1,4 @@
-"""The bridge to torchdiffeq: bit-equal to it over the whole grid, its traps guarded (methods.md, other packages' faults)."""
+"""The bridge to torchdiffeq: bit-equal to it over the whole grid, its traps guarded (methods.md)."""
 
 from __future__ import annotations
 

@@ -1,0 +1,118 @@
+"""Every study runs at smoke size to a report that needs nothing else; finished parts are kept."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import gamedyn as gd
+from analysis.digits import digits, frechet_distance, reference_distances
+from analysis.studies import get, members
+from analysis.study import Part, Result, run_study, writable
+
+
+@pytest.fixture(scope="module", params=sorted(members()))
+def finished(request, tmp_path_factory):
+    study, out = get(request.param), tmp_path_factory.mktemp(request.param)
+    return study, out, run_study(study, out, smoke=True, jobs=1, progress=False)
+
+
+@pytest.mark.slow
+def test_the_report_is_self_contained_and_names_every_method(finished):
+    study, _, page = finished
+    text = page.read_text()
+    assert not re.search(r'(src|href)="(?!data:)', text)  # mutant: a figure left as a file beside the page
+    assert all(m in text for m in study.smoke.methods)
+    assert "<script" not in text
+
+
+@pytest.mark.slow
+def test_limits_measured_at_smoke_size_match_predictions(finished):
+    _, out, _ = finished
+    rows = json.loads((out / "summary.json").read_text())["limits"]
+    assert rows
+    for r in rows:  # mutant: any wrong R, block matrix, or tangent
+        assert abs(r["ratio"] - 1) < 1e-4, r
+    for r in json.loads((out / "summary.json").read_text())["independent"]:
+        truth = next((x["predicted"] for x in rows if (x["point"], x["method"]) == (r["point"], r["method"])), None)
+        assert truth is None or abs(r["measured"] / truth - 1) < 0.02
+
+
+@pytest.mark.slow
+def test_a_second_run_computes_nothing_anew(finished, monkeypatch):
+    study, out, _ = finished
+    before = {p: p.stat().st_mtime_ns for p in (out / "records").iterdir()}
+
+    def refuse(*_: object, **__: object) -> Result:
+        raise AssertionError("a finished part ran again")
+
+    broken = replace(study, parts=lambda s: [Part(p.name, refuse, p.arguments) for p in study.parts(s)])
+    run_study(broken, out, smoke=True, jobs=1, progress=False)
+    assert {p: p.stat().st_mtime_ns for p in (out / "records").iterdir()} == before
+
+
+@pytest.mark.slow
+def test_an_interrupted_study_keeps_its_finished_parts(tmp_path):
+    command = [
+        sys.executable,
+        "-m",
+        "analysis",
+        "run",
+        "solver_limits",
+        "--smoke",
+        "--jobs",
+        "1",
+        "--out",
+        str(tmp_path),
+    ]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=Path.cwd())
+    records, deadline = tmp_path / "records", time.monotonic() + 120
+    while time.monotonic() < deadline and not list(records.glob("*.json")):
+        time.sleep(0.1)
+    os.kill(process.pid, signal.SIGINT)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert b"interrupted" in error
+    kept = list(records.glob("*.json"))
+    assert kept
+    assert all(json.loads(p.read_text()) for p in kept)  # mutant: half-written records
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(gd.ArgumentError, match=r"out: expected a folder that can be written, got .*file.*--out"):
+        writable(tmp_path / "file" / "inside")
+
+
+def test_an_unknown_study_offers_the_nearest():
+    with pytest.raises(gd.GamedynError, match="did you mean 'solver_limits'"):
+        get("solver_limit")
+
+
+def test_digits_are_the_real_images():
+    assert digits().shape == (1797, 64)
+    assert digits().min() == -1
+    assert digits().max() == 1
+
+
+def test_frechet_distance_of_gaussians_known_in_closed_form():
+    """Diagonal covariances: |m - n|^2 + sum (s - t)^2. Mutant: the cross term without its factor 2."""
+    rng = np.random.default_rng(0)
+    a, b = rng.standard_normal((400_000, 2)) * [1, 2], rng.standard_normal((400_000, 2)) * [3, 1] + [2, 0]
+    assert frechet_distance(a, b) == pytest.approx(4 + 4 + 1, rel=0.01)
+    assert frechet_distance(a, a) == pytest.approx(0, abs=1e-9)
+    assert frechet_distance(a, np.full((10, 2), np.nan)) == float("inf")
+
+
+def test_reference_distances_are_those_of_the_prototype():
+    found = reference_distances()
+    assert found["mean_image"] == pytest.approx(18.8, abs=0.05)
+    assert 0.2 < found["floor"] < 0.3
