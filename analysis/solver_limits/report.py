@@ -71,15 +71,6 @@ def write_report(settings: Any, results: dict[str, Result], out: Path) -> Path:
     return page
 
 
-def cell_values(training: list[dict[str, Any]], case: str, method: str, tau: float, weight: float) -> list[float]:
-    """Distances of the seeds of one cell; None (not finite) as inf."""
-    for r in training:
-        if r["case"] == case and r["method"] == method:
-            pairs = zip(r["cells"], r["distances"], strict=True)
-            return [float("inf") if d is None else d for c, d in pairs if c["tau"] == tau and c["weight"] == weight]
-    return []
-
-
 def _training_table(settings: Any, training: list[dict[str, Any]], case: str, references: dict[str, float]) -> str:
     taus = settings.tau_nonsaturating if case == "nonsaturating" else settings.tau_wasserstein
     weights = settings.penalties if case == "nonsaturating" else (settings.r1,)
@@ -89,7 +80,7 @@ def _training_table(settings: Any, training: list[dict[str, Any]], case: str, re
         row = [m]
         for w in weights:
             for t in taus:
-                values = cell_values(training, case, m, t, w)
+                values = words.cell_values(training, case, m, t, w)
                 failed = sum(v > references["mean_image"] for v in values)
                 shown = f"{sum(values) / len(values):.1f} ({min(values):.1f}-{max(values):.1f})"
                 row.append(

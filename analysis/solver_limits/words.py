@@ -8,7 +8,7 @@ import numpy as np
 
 import gamedyn as gd
 
-__all__ = ["CAPTIONS", "LIMITATIONS", "QUESTION", "limits", "training"]
+__all__ = ["CAPTIONS", "LIMITATIONS", "QUESTION", "cell_values", "limits", "training"]
 
 
 def prose(text: str) -> str:
@@ -66,9 +66,17 @@ LIMITATIONS = tuple(
 )
 
 
+def cell_values(training: list[dict[str, Any]], case: str, method: str, tau: float, weight: float) -> list[float]:
+    """Distances of the seeds of one cell; None (not finite) as inf."""
+    for r in training:
+        if r["case"] == case and r["method"] == method:
+            pairs = zip(r["cells"], r["distances"], strict=True)
+            return [float("inf") if d is None else d for c, d in pairs if c["tau"] == tau and c["weight"] == weight]
+    return []
+
+
 def training(settings: Any, results: list[dict[str, Any]], references: dict[str, float]) -> list[str]:
     """What the training figures show."""
-    from analysis.solver_limits.report import cell_values
 
     def cells(case: str, method: str, tau: float, weight: float) -> list[float]:
         return cell_values(results, case, method, tau, weight)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from gamedyn._lib.errors import ArgumentError
 from gamedyn.methods._coefficients import Coefficient, Declared, digits, rational, row, tolerance_of
+from gamedyn.methods._immutable import Immutable
 from gamedyn.methods._trees import HIGHEST_ORDER
 from gamedyn.methods.explicit import RK4
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["LinearMultistep"]
 
 
-class LinearMultistep:
+class LinearMultistep(Immutable):
     """A k-step method: `sum_j alpha_j y_{n+j} = h sum_j beta_j v_{n+j}`, j = 0 (oldest) ... k (newest).
 
     Args:
@@ -71,11 +72,6 @@ class LinearMultistep:
             expected = "rho(1) = 0 and sigma(1) = time_scale * rho'(1) (consistency)"
             got = f"rho(1) = {sum(self.alpha)}, sigma(1) = {sum(self.beta)}, rho'(1) = {slope}"
             raise ArgumentError("alpha, beta", expected, got, "check the coefficients, or give the time_scale")
-
-    def __setattr__(self, key: str, value: object) -> None:
-        if "source" in self.__dict__ and not isinstance(getattr(type(self), key, None), cached_property):
-            raise AttributeError(f"a method is data and cannot be changed: {key}")
-        object.__setattr__(self, key, value)
 
     def __repr__(self) -> str:
         return f"LinearMultistep({self.name or 'user-made'}, steps={self.steps}, order={self.order})"

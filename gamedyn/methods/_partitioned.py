@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from gamedyn._lib.errors import ArgumentError, UnknownNameError
 from gamedyn.methods._coefficients import Coefficient, Declared, digits, rational, tolerance_of
+from gamedyn.methods._immutable import Immutable
 from gamedyn.methods._trees import Table, separable, verified_order
 from gamedyn.methods.explicit import EULER
 
@@ -56,7 +57,7 @@ class Stages:
     b: tuple[Fraction, ...]
 
 
-class Partitioned:
+class Partitioned(Immutable):
     """Players move in turn, each by one-step method `substep`, the others held where they are.
 
     Args:
@@ -110,11 +111,6 @@ class Partitioned:
         self.players = None if players is None else tuple(players)
         self.name, self.aliases, self.declared, self.source = name, aliases, declared, source
         self.moves(self.fixed_players or 2)
-
-    def __setattr__(self, key: str, value: object) -> None:
-        if "source" in self.__dict__ and not isinstance(getattr(type(self), key, None), cached_property):
-            raise AttributeError(f"a method is data and cannot be changed: {key}")
-        object.__setattr__(self, key, value)
 
     def __repr__(self) -> str:
         orders = f"order_separable={self.order_separable}, order_general={self.order_general}"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from gamedyn._lib.errors import ArgumentError
 from gamedyn.methods._coefficients import Coefficient, Declared, digits, row, table
+from gamedyn.methods._immutable import Immutable
 from gamedyn.methods._trees import verified_order
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["RungeKutta"]
 
 
-class RungeKutta:
+class RungeKutta(Immutable):
     """A Runge-Kutta method: `k_i = v(t + c_i h, y + h sum_j A_ij k_j)`, `y+ = y + h sum_i b_i k_i`.
 
     Args:
@@ -61,11 +62,6 @@ class RungeKutta:
             self.b_hat = self.b_hat + (Fraction(0),) * (len(self.b) - len(self.b_hat))
         self.digits = digits(b, b_hat or (), *rows)
         self.name, self.aliases, self.declared, self.source = name, aliases, declared, source
-
-    def __setattr__(self, key: str, value: object) -> None:
-        if "source" in self.__dict__ and not isinstance(getattr(type(self), key, None), cached_property):
-            raise AttributeError(f"a method is data and cannot be changed: {key}")
-        object.__setattr__(self, key, value)
 
     def __repr__(self) -> str:
         return f"RungeKutta({self.name or 'user-made'}, stages={self.stages}, order={self.order})"
