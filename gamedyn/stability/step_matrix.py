@@ -30,11 +30,36 @@ class Eigenvalues:
         values: complex, any order.
         complete: False for a part of the spectrum; limits from it are upper bounds.
         residuals: `|J x - lambda x| / |x|` of each pair, where known.
+
+    Example:
+        >>> spectrum = Eigenvalues(np.array([-3.0, -1 + 2j, -1 - 2j]))
+        >>> spectrum.leftmost, spectrum.rightmost, spectrum.largest_imaginary
+        ((-3+0j), (-1+2j), (-1+2j))
     """
 
     values: NDArray[np.complex128]
     complete: bool = True
     residuals: NDArray[np.float64] | None = None
+
+    @property
+    def rightmost(self) -> complex:
+        """Of largest real part: it decides whether the flow is stable."""
+        return complex(self.values[np.argmax(self.values.real)])
+
+    @property
+    def leftmost(self) -> complex:
+        """Of smallest real part: stiffness."""
+        return complex(self.values[np.argmin(self.values.real)])
+
+    @property
+    def largest_modulus(self) -> complex:
+        """Of largest modulus."""
+        return complex(self.values[np.argmax(np.abs(self.values))])
+
+    @property
+    def largest_imaginary(self) -> complex:
+        """Of largest imaginary part: rotation."""
+        return complex(self.values[np.argmax(self.values.imag)])
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         return np.asarray(self.values, dtype=dtype)
