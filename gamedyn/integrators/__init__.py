@@ -2,8 +2,9 @@
 
 from gamedyn.integrators._types import Integrator, StepInfo
 from gamedyn.integrators.dispatch import STEPPERS, stepper
+from gamedyn.integrators.ensemble import solve_ensemble
 from gamedyn.integrators.run import Records, Run
-from gamedyn.integrators.solve import solve, solve_ensemble
+from gamedyn.integrators.solve import solve
 from gamedyn.integrators.torchdiffeq import torchdiffeq_methods
 
 __all__ = [

@@ -1,0 +1,163 @@
+"""`solve_ensemble`: many copies of one flow, solved at once."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from gamedyn._lib.checks import positive_int
+from gamedyn._lib.errors import ArgumentError
+from gamedyn.core import Field, Members, State, stacked
+from gamedyn.flows import Flow, GradientFlow
+from gamedyn.integrators.dispatch import stepper
+from gamedyn.integrators.drive import Loop, Plan
+from gamedyn.integrators.solve import batch_source, on_device, past_run
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Mapping, Sequence
+
+    from gamedyn.integrators.run import Run
+    from gamedyn.methods import Method
+
+__all__ = ["solve_ensemble"]
+
+
+def solve_ensemble(
+    flow: Flow,
+    method: str | Method,
+    *,
+    h: float | Sequence[float] | Tensor,
+    steps: int,
+    y0: Tensor | Sequence[State] | None = None,
+    rates: Mapping[str, Sequence[float] | Tensor] | None = None,
+    weights: Mapping[str, Sequence[float] | Tensor] | None = None,
+    batches: Any = None,
+    batch: Any = None,
+    batch_dim: int | None = None,
+    on_step: Callable[[int, float, State, dict[str, Tensor]], Any] | None = None,
+    every: int = 1,
+    resume: Run | str | os.PathLike[str] | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    check_every: int = 50,
+    compile: bool = False,
+    progress: bool = False,
+) -> Run:
+    """Solve many copies of one flow at once, differing in first state, step, rates, weights or batches.
+
+    The losses are mapped over the members by `torch.func.vmap`; everything else is one operation on an
+    (M, n) state. Buffers are shared and do not advance. A member that stops being finite keeps its last
+    checked state and does not disturb the others.
+
+    Args:
+        flow: the flow that all share.
+        method: a name or a method object of a family that steps ensembles.
+        h: one step for all, or one each.
+        steps: how many, in all.
+        y0: (M, n), or a state each; None: the players' present parameters for all.
+        rates: by player, one rate each.
+        weights: by term, one weight each.
+        batches: one stream for all, or a list of one each (streams that appear twice are drawn once).
+        batch: one batch for every step instead.
+        batch_dim: 0 if `batch` (or a single stream's) has a leading dimension of members, None if all share it.
+        on_step: as in `solve`, with (M, n) states.
+        every: as in `solve`.
+        resume: as in `solve`.
+        checkpoint: as in `solve`.
+        check_every: as in `solve`.
+        compile: as in `solve`.
+        progress: as in `solve`.
+
+    Returns:
+        A run whose state has shape (M, n) and whose status is one for each member.
+
+    Raises:
+        ArgumentError: for a bad argument, members that differ in number, or a flow without rates and terms.
+        UnknownNameError: for an unknown method, player or term.
+
+    Example:
+        >>> import gamedyn as gd
+        >>> flow = gd.flows.gradient(gd.games.bilinear())
+        >>> run = gd.solve_ensemble(flow, "euler", h=[0.1, 0.2], steps=10)
+        >>> [round(float(x), 3) for x in run.state.y.norm(dim=1)]
+        [1.486, 1.721]
+    """
+    integrator = stepper(method)
+    if not integrator.ensembles:
+        raise ArgumentError("method", "a method whose stepper takes ensembles", str(method), "loop over solve instead")
+    past = past_run(flow, resume)
+    points = past.state.y if past is not None else _points(flow, y0)
+    streams = list(batches) if isinstance(batches, (list, tuple)) else None
+    members, span = _members(flow, h, rates, weights, {"y0": len(points), "batches": len(streams or [0])})
+    if streams is None:
+        draw, source = batch_source(flow, batches, batch, past)
+    else:
+        draw, batch_dim, source = _streams(flow, streams, past)
+    members = replace(members, batch_dim=batch_dim)
+    plan = Plan(span, positive_int("steps", steps), 0.0, None, {}, every, check_every)
+    state = State(flow.game.layout, points.expand(members.count, -1).clone(), flow.game.state().buffers)
+    field = Field(flow, state.buffers, members=members)
+    loop = Loop(field, integrator, plan, draw, source, compile=compile, checkpoint=checkpoint, on_step=on_step)
+    return loop.run(state, past, throw=False, progress=progress)
+
+
+def _members(
+    flow: Flow, h: Any, rates: Mapping[str, Any] | None, weights: Mapping[str, Any] | None, others: dict[str, int]
+) -> tuple[Members, Tensor]:
+    """How many members, and what differs between them; their steps, (M, 1)."""
+    like = flow.game.state().y
+    rate = {p: _column(f"rates[{p!r}]", v, like) for p, v in (rates or {}).items()}
+    weight = {w: _column(f"weights[{w!r}]", v, like) for w, v in (weights or {}).items()}
+    if (rate or weight) and not isinstance(flow, GradientFlow):
+        raise ArgumentError("rates, weights", "a gradient flow, which has them", type(flow).__name__)
+    for player, column in rate.items():
+        flow.game.layout.place(player)
+        _all_positive(f"rates[{player!r}]", column)
+    if weight and isinstance(flow, GradientFlow):
+        flow.with_weights(**dict.fromkeys(weight, 0.0))
+    steps = _column("h", h, like)
+    _all_positive("h", steps)
+    lengths = {f"rates[{p!r}]": len(c) for p, c in rate.items()} | {
+        f"weights[{w!r}]": len(c) for w, c in weight.items()
+    }
+    several = {k: n for k, n in {**lengths, "h": len(steps), **others}.items() if n != 1}
+    if len(set(several.values())) > 1:
+        raise ArgumentError("members", "one number of members", ", ".join(f"{k}: {n}" for k, n in several.items()))
+    count = next(iter(several.values()), 1)
+    return Members(count, None, rate, weight), steps.expand(count).reshape(count, 1).clone()
+
+
+def _streams(flow: Flow, streams: list[Any], past: Run | None) -> tuple[Callable[[], Any], int | None, list[Any]]:
+    """How to draw a batch for every member, its dimension of members, and the streams that are drawn."""
+    for s in streams:
+        on_device(flow, s)
+    unique = list({id(s): s for s in streams}.values())
+    if past is not None and past.batches is not None:
+        for s, state in zip(unique, past.batches["streams"], strict=True):
+            s.load_state_dict(state)
+    return *stacked(streams), unique
+
+
+def _column(argument: str, values: Any, like: Tensor) -> Tensor:
+    column = torch.as_tensor(values, dtype=like.dtype, device=like.device).reshape(-1)
+    if not column.numel() or not bool(column.isfinite().all()):
+        raise ArgumentError(argument, "finite numbers, one for all or one for each member", values)
+    return column
+
+
+def _points(flow: Flow, y0: Any) -> Tensor:
+    if y0 is None:
+        return flow.initial_state().y[None]
+    points = torch.stack([s.y for s in y0]) if not isinstance(y0, Tensor) else y0
+    points = points.to(flow.game.device, flow.game.dtype)
+    if points.dim() != 2 or points.shape[1] != flow.game.layout.n:
+        raise ArgumentError("y0", f"(members, {flow.game.layout.n})", f"shape {tuple(points.shape)}")
+    return points
+
+
+def _all_positive(argument: str, column: Tensor) -> None:
+    if not bool((column > 0).all()):
+        raise ArgumentError(argument, "positive, finite numbers", f"{column.tolist()}")
