@@ -41,6 +41,10 @@ class FlowLike(Protocol):
     def double_backward(self) -> bool:
         """Whether an evaluation differentiates a gradient."""
 
+    @property
+    def separates_players(self) -> bool:
+        """Whether one player's part costs that player's gradient alone."""
+
     def check(self, batch: Any = None) -> None:
         """Check what the flow takes from its game."""
 
@@ -146,6 +150,7 @@ class Field:
         self._advance = False
         self._views: dict[tuple[int, int], list[Tensor]] = {}
         self._double = flow.double_backward
+        self._share = 1 if flow.separates_players else len(layout.players)
 
     def begin_step(self, batch: Any) -> None:
         """Start a step on a batch: the next evaluation advances the buffers, all replay its randomness."""
@@ -162,11 +167,11 @@ class Field:
         return out
 
     def player(self, i: int, t: float | Tensor, y: Tensor, out: Tensor | None = None) -> Tensor:
-        """v_i(t, y), the entries of player i alone, at that player's cost."""
+        """v_i(t, y), the entries of player i alone; at that player's cost, where the flow separates players."""
         if out is None:
             out = torch.empty_like(self.point[..., self.players[i]])  # type: ignore[index]
         self._evaluate(t, y, i, out)
-        self.work.player_gradients += 1
+        self.work.player_gradients += self._share
         return out
 
     def stages(self, count: int, player: int | None = None) -> Tensor:
@@ -292,7 +297,7 @@ class TracedField:
 
     def player(self, i: int, t: float | Tensor, y: Tensor, out: Tensor | None = None) -> Tensor:
         """v_i(t, y)."""
-        self.work.player_gradients += 1
+        self.work.player_gradients += self._parent._share
         return self._evaluate(t, y, i, out)
 
     def stages(self, count: int, player: int | None = None) -> Tensor:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
+
+from gamedyn.core.composed import composed_norms
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,8 +22,9 @@ class Products:
     """`J u`, `J^T u` and the dense J of a flow at one point, batch and set of buffers.
 
     The graph owns its tensors: clones, never a workspace, since writing a buffer under a kept graph gives
-    wrong products without an error. `J u` is the derivative of `J^T w` in w (double VJP), so any flow that
-    can be differentiated twice has it.
+    wrong products without an error. `J u` is the derivative of `J^T w` in w (double VJP), so any flow whose
+    losses can be differentiated twice has it, three times where a term penalises a gradient; normalisation
+    layers are then written out (see `composed`), since PyTorch's fused ones have wrong third derivatives.
 
     Args:
         flow: the flow.
@@ -34,7 +38,8 @@ class Products:
         self.layout, self.work = flow.game.layout, field.work
         self.leaves = [v.clone().requires_grad_() for v in self.layout.views(y.detach())]
         buffers = tuple(b.clone() for b in field.buffers)
-        with torch.enable_grad(), field.held(self.leaves):
+        third = composed_norms(flow.game.modules) if flow.double_backward else contextlib.nullcontext()
+        with torch.enable_grad(), field.held(self.leaves), third:
             self._v = flow.velocity(t, self.leaves, buffers, batch, create_graph=True).leaves
         self.work.player_gradients += self.work.players
         self.value = self.layout.flat([x.detach() for x in self._v])

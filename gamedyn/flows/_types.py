@@ -36,6 +36,11 @@ class Flow(ABC):
         """
         self.game.check(batch)
 
+    @property
+    def separates_players(self) -> bool:
+        """Whether one player's part costs that player's gradient alone."""
+        return False
+
     @abstractmethod
     def velocity(
         self,

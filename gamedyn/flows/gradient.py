@@ -48,6 +48,11 @@ class GradientFlow(Flow):
         """Whether an evaluation differentiates a gradient."""
         return any(t.double_backward for t in self.terms.values())
 
+    @property
+    def separates_players(self) -> bool:
+        """Whether one player's part costs that player's gradient alone."""
+        return True
+
     def with_term(self, term: Term) -> GradientFlow:
         """This flow with one more penalty term.
 

@@ -92,9 +92,12 @@ class Loop:
         self.field.probe(y, first)
         self.field.draw = self._fresh_batch if self.field.sampling == "fresh" and self.draw is not None else None
         t = self._time(step) if past is None else past.t
+        self._from = t
         memory = self._first_memory(t, y, past)
         self.good = Kept(y.clone(), _copied(memory), step, t, self._buffers(), streams)
         self.alive = torch.ones(y.shape[:-1], dtype=torch.bool, device=y.device)
+        if past is not None and not isinstance(past.status, str):
+            self.alive &= torch.tensor([s != "non_finite" for s in past.status], device=y.device)
         with tqdm(total=self.plan.steps, initial=step, disable=None if progress else True, unit="step") as bar:
             try:
                 y, memory, step, t = self._steps(y, memory, step, t, first, bar)
@@ -137,7 +140,7 @@ class Loop:
                 self.status = info.status if bool(y.isfinite().all()) else "non_finite"
                 break
             stop = self._called(step, t, y)
-            if step % plan.check_every == 0 or step == plan.steps or stop:
+            if step % plan.check_every == 0 or step == plan.steps or step in plan.saves or stop:
                 if not self._checked(y, memory, step, t):
                     break
                 if self.checkpoint is not None and time.monotonic() - noted > CHECKPOINT_SECONDS:
@@ -156,7 +159,7 @@ class Loop:
             return False
         losses = dict(zip(self.field.names, self.field.losses, strict=False))
         with torch.enable_grad():
-            return self.on_step(step, t, self.field.state(y), losses) is True
+            return self.on_step(step, t, self.field.state(y.clone()), losses) is True
 
     def _checked(self, y: Tensor, memory: Any, step: int, t: float) -> bool:
         """Keep the state if it is finite; of an ensemble, the members that still are."""
@@ -207,7 +210,7 @@ class Loop:
         fresh = self.field.sampling == "fresh"
         return {
             **{k: v + before.get(k, 0) for k, v in sums.items()},
-            "start": self.plan.start,
+            "start": before.get("start", self.plan.start),
             "integrated_time": self._integrated(t, before),
             "method": self._method(),
             "h": self._shown_h(),
@@ -262,10 +265,12 @@ class Loop:
         return None if self.streams is None else {"streams": [s.state_dict() for s in self.streams]}
 
     def _integrated(self, t: float, before: dict[str, Any]) -> Any:
-        h = self.plan.h
+        """Time gone through, that of the run gone on from included; of an ensemble a list."""
+        h, done = self.plan.h, before.get("integrated_time", 0.0)
         if isinstance(h, Tensor):
-            return (t * h).flatten().tolist()
-        return t - self.plan.start + (before.get("integrated_time", 0.0) if callable(h) else 0.0)
+            now = ((t - self._from) * h).flatten()
+            return (now + torch.as_tensor(done, dtype=h.dtype, device=h.device)).tolist()
+        return t - self._from + done
 
     def _fresh_batch(self) -> Any:
         """The step's own batch for its first evaluation, a new one for every other."""

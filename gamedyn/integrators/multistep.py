@@ -63,7 +63,8 @@ class MultistepStepper:
         """One step: one evaluation, or the starting method's."""
         fields, values, filled = memory["fields"], memory["values"], memory["filled"]
         if filled < self._back:
-            new, first = self._start.step_and_slope(field, t, y, h)  # type: ignore[union-attr]
+            scale = float(self.method.time_scale)
+            new, first = self._start.step_and_slope(field, t, y, h, scale)  # type: ignore[union-attr]
             newest = self._room(field).copy_(first)
             filled += 1
         else:

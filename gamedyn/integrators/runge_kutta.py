@@ -52,12 +52,15 @@ class RungeKuttaStepper:
         """One step; s evaluations."""
         return self.step_and_slope(field, t, y, h)[0], {}, OK
 
-    def step_and_slope(self, field: Field, t: float | Tensor, y: Tensor, h: float | Tensor) -> tuple[Tensor, Tensor]:
-        """The step, and v(t, y), its first stage; the next step overwrites the latter."""
+    def step_and_slope(
+        self, field: Field, t: float | Tensor, y: Tensor, h: float | Tensor, scale: float = 1.0
+    ) -> tuple[Tensor, Tensor]:
+        """The step on `y' = scale v(t, y)`, and v(t, y), its first stage; the next step overwrites the latter."""
+        span = h if scale == 1 else h * scale
         rows, inner, final = self._bound(field)
         for node, combine, row in zip(self._nodes, inner, rows, strict=True):
-            field(_time(t, node, h), y if combine is None else combine(y, h, field.point), row)
-        return final(y, h, None), rows[0]
+            field(_time(t, node, h), y if combine is None else combine(y, span, field.point), row)
+        return final(y, span, None), rows[0]
 
     def _bound(self, field: Field) -> tuple[Any, Any, Any]:
         """Room for the stages, and the combinations of it: made once per field (traced: each time)."""

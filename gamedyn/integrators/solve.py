@@ -52,7 +52,8 @@ def solve(
         h: step in units of the flow's time (a player's learning rate is h * rate), or a function of the step's
             number, for one-step methods.
         steps: how many, in all (a resumed run goes on until then); or give `t_span`.
-        t_span: (start, end) instead; a last step that does not fit is shortened, for one-step methods.
+        t_span: (start, end) instead; a last step that does not fit is shortened, for one-step methods. A resumed
+            run goes on from its own time to the end.
         y0: first state; None: the players' present parameters.
         batches: `gamedyn.batches(...)`, or any iterator of batches; one is drawn per step.
         batch: one batch for every step instead (full-batch).
@@ -60,10 +61,13 @@ def solve(
         save_at: times, each the end of a step, at which the state is kept in `run.saved`.
         on_step: called as `on_step(step, t, state, losses)` after every `every`-th step; returning True stops.
         every: how often losses are recorded and `on_step` is called.
-        resume: a run, or the file of one, to go on from; `steps` counts its steps too.
+        resume: a run, or the file of one, to go on from; `steps` counts its steps too. It goes on bit for bit,
+            unless the losses draw from the default generator, whose state is the user's.
         checkpoint: file that the run is written to, once a minute and on every exit, failures and Ctrl-C included.
         check_every: how often the state is checked for being finite (the only time the host waits).
-        compile: whether to compile the whole step; `run.stats["compiled"]` says whether that worked.
+        compile: whether to compile the whole step; `run.stats["compiled"]` says whether that worked. Python values
+            that the losses read, and the modules' modes, are frozen into it: let what changes be a tensor, or in
+            the batch.
         throw: whether a failure raises; if not, `run.status` tells.
         progress: whether to show a progress bar (never unless standard error is a terminal).
 
@@ -131,10 +135,13 @@ def _plan(
     if t_span is not None:
         if callable(h):
             raise ArgumentError("t_span", "a constant h to divide it by", "a function", "give steps instead")
-        start, end = map(float, t_span)
-        if not end > start:
+        begin, end = map(float, t_span)
+        if not end > begin:
             raise ArgumentError("t_span", "an end after the start", t_span)
-        steps, last = _divided(end - start, size, changes_h)
+        begin, done = (begin, 0) if past is None else (_gone_to(past, begin, end), past.step)
+        steps, last = _divided(end - begin, size, changes_h)
+        steps += done
+        start = start if past is not None else begin
     return Plan(
         size, positive_int("steps", steps), start, last, _saves(save_at, start, size, steps, last), every, check_every
     )
@@ -146,6 +153,16 @@ def _start(past: Run | None, h: Any) -> float:
         return 0.0 if past is None else past.t
     first, shifted = float(past.stats.get("start", 0.0)), float(past.t - past.step * h)
     return first if first + past.step * h == past.t else shifted
+
+
+def _gone_to(past: Run, begin: float, end: float) -> float:
+    """Where a resumed t_span goes on: it may be given from the run's first time, or from its last."""
+    if begin not in (past.t, float(past.stats.get("start", 0.0))) or not end > past.t:
+        expected = (
+            f"(t, end) with t the run's start, {past.stats.get('start', 0.0)}, or its end, {past.t}; end after it"
+        )
+        raise ArgumentError("t_span", expected, f"({begin}, {end})")
+    return past.t
 
 
 def _divided(span: float, h: float, changes_h: bool) -> tuple[int, float | None]:

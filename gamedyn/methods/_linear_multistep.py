@@ -103,7 +103,7 @@ class LinearMultistep(Immutable):
     def defect(self, q: int) -> Fraction:
         """C_q: coefficient of `h^q y^(q)` left over when the exact solution is put into the formula.
 
-        `C_q = sum_j alpha_j (s j)^q / q! - sum_j beta_j (s j)^(q-1) / (q-1)! s`, s the time scale; the
+        `C_q = sum_j alpha_j (s j)^q / q! - sum_j beta_j (s j)^(q-1) / (q-1)!`, s the time scale; the
         derivative of the exact solution is s v. Source: Hairer, Norsett, Wanner I, III.2, eq. (2.6).
         """
         scale = self.time_scale

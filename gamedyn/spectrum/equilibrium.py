@@ -25,6 +25,10 @@ NEWTON = 1e12
 """Pseudo-time step at which `I/delta - J` is -J: larger ones would only risk a singular matrix."""
 
 
+PATIENCE = 10
+"""Iterations without a better point after which Newton's method is tried from the best one."""
+
+
 @dataclass(frozen=True)
 class Equilibrium:
     """Where the search ended.
@@ -58,8 +62,9 @@ def find_equilibrium(
     """A point with |v| <= tol, from a start near enough.
 
     Each iteration solves `(I/delta - J) s = v` and steps by s; delta grows as the norm falls (switched
-    evolution relaxation), so the search begins along the flow and ends as Newton's method. It may end at any
-    stationary point, unstable ones too: linearise there.
+    evolution relaxation), so the search begins along the flow and ends as Newton's method. Where the flow leads
+    away from the point, Newton's method is tried from the best one so far: the search may end at an unstable
+    stationary point. Linearise there.
 
     Args:
         flow: the flow, penalty terms included.
@@ -88,14 +93,15 @@ def find_equilibrium(
     at, size = point(flow, state), positive("delta", delta)
     products = products_at(flow, at, batch)
     norm = float(products.value.norm())
-    best, norms, done = (at, norm), [norm], 0
+    best, norms, done, improved = (at, norm), [norm], 0, 0
     with tqdm(total=max_iterations, disable=None if progress else True, unit="solve") as bar:
         while norm > tol and done < max_iterations:
-            trial = at.with_y(at.y + _shifted_solve(products, size))
-            after = products_at(flow, trial, batch) if bool(trial.y.isfinite().all()) else None
+            step = _shifted_solve(products, size)
+            trial = None if step is None else at.with_y(at.y + step)
+            after = None if trial is None or not bool(trial.y.isfinite().all()) else products_at(flow, trial, batch)
             done += 1
             bar.update()
-            if after is None or not float(after.value.norm()) < 10 * norm:
+            if trial is None or after is None or not float(after.value.norm()) < 10 * norm:
                 size /= 10
                 if size < 1e-12:
                     break
@@ -104,7 +110,11 @@ def find_equilibrium(
             size = min(size * norm / max(new, 1e-300), NEWTON)
             at, norm, products = trial, new, after
             norms.append(norm)
-            best = min(best, (at, norm), key=lambda pair: pair[1])
+            if norm < best[1]:
+                best, improved = (at, norm), done
+            elif done - improved >= PATIENCE:  # the flow leads away: Newton's method from the best point
+                (at, norm), size, improved = best, NEWTON, done
+                products = products_at(flow, at, batch)
             bar.set_postfix_str(f"|v| = {norm:.1e}")
     found = Equilibrium(best[0], best[1], "converged" if best[1] <= tol else "stalled", done, norms)
     if throw and found.status == "stalled":
@@ -115,11 +125,11 @@ def find_equilibrium(
     return found
 
 
-def _shifted_solve(products: Products, delta: float) -> Tensor:
-    """The step s with `(I/delta - J) s = v`: dense where small, else GMRES."""
+def _shifted_solve(products: Products, delta: float) -> Tensor | None:
+    """The step s with `(I/delta - J) s = v`: dense where small, else GMRES; None where the matrix is singular."""
     v = products.value
     if products.n <= DENSE_UP_TO:
         eye = torch.eye(products.n, dtype=v.dtype, device=v.device)
-        shift: Tensor = torch.linalg.solve(eye / delta - products.dense(), v)
-        return shift
+        shift, failed = torch.linalg.solve_ex(eye / delta - products.dense(), v)
+        return None if bool(failed) else shift
     return gmres(lambda x: x / delta - products.jvp(x), v, rtol=1e-3).x

@@ -94,10 +94,10 @@ class StepTangent:
     Args:
         flow: the flow.
         method: a name or a method object.
-        state: where the step starts: a State, a flat vector, or a Run, whose memory is then used too.
+        state: where the step starts: a State, a flat vector, or a Run, whose memory and time are then used too.
         h: step.
         batch: what the losses take, or None.
-        t: time.
+        t: time; None: the run's, or 0.
 
     A multistep method's memory, unless a run gives it, is filled with v at the state itself: exact at a
     stationary point.
@@ -121,10 +121,11 @@ class StepTangent:
         h: float,
         batch: Any = None,
         *,
-        t: float = 0.0,
+        t: float | None = None,
     ) -> None:
-        self.h, self.t = positive("h", h), t
         run = None if isinstance(state, (State, Tensor)) else state
+        self.h = positive("h", h)
+        self.t = t if t is not None else run.t if run is not None else 0.0
         at = point(flow, run.state if run is not None else state)  # type: ignore[arg-type]
         self._stepper = stepper(method)
         batch = moved_to(flow.game, batch)
@@ -196,7 +197,13 @@ class StepTangent:
 
 
 def step_radius(
-    flow: Flow, method: str | Method, state: State | Tensor | Run, h: float, batch: Any = None, *, t: float = 0.0
+    flow: Flow,
+    method: str | Method,
+    state: State | Tensor | Run,
+    h: float,
+    batch: Any = None,
+    *,
+    t: float | None = None,
 ) -> float:
     """Spectral radius of the tangent of one real step: the measurement beside every prediction.
 

@@ -7,7 +7,7 @@ import numpy as np
 from gamedyn._lib.errors import ArgumentError
 from gamedyn.methods import Method, Partitioned, get
 from gamedyn.stability.rays import ray_intervals
-from gamedyn.stability.step_matrix import BlockJacobian
+from gamedyn.stability.step_matrix import BlockJacobian, two_names
 from gamedyn.stability.step_sets import stable_steps
 
 __all__ = ["imaginary_limit", "real_limit"]
@@ -57,14 +57,9 @@ def _limit(method: str | Method, direction: complex, tolerance: float, J: list[l
     if isinstance(chosen, Partitioned):
         if tolerance:
             raise ArgumentError("tolerance", "0 for a partitioned method", tolerance)
-        first = stable_steps(chosen, BlockJacobian(np.array(J), (1, 1), _two_names(chosen))).first
+        first = stable_steps(chosen, BlockJacobian(np.array(J), (1, 1), two_names(chosen))).first
         return 0.0 if first is None else first[1]
     if not tolerance >= 0:
         raise ArgumentError("tolerance", "a number of at least 0", tolerance)
     intervals = ray_intervals(chosen, direction, tolerance)
     return intervals[0][1] if intervals and intervals[0][0] == 0 else 0.0
-
-
-def _two_names(method: Partitioned) -> tuple[str, ...]:
-    names = tuple(str(p) for p in method.players or ())
-    return names if len(names) == 2 else ("0", "1")

@@ -160,7 +160,7 @@ def as_blocks(method: Partitioned, spectrum: Spectrum) -> BlockJacobian:
     pair = values.ndim == 1 and len(values) == 2 and values.sum() == 0 and values[0] != 0
     if pair and np.all(values.real == 0):
         w = float(abs(values[0].imag))
-        return BlockJacobian(np.array([[0.0, -w], [w, 0.0]]), (1, 1))
+        return BlockJacobian(np.array([[0.0, -w], [w, 0.0]]), (1, 1), two_names(method))
     raise ArgumentError(
         "spectrum",
         f"a BlockJacobian for the partitioned method {method.name or 'given'}",
@@ -168,6 +168,12 @@ def as_blocks(method: Partitioned, spectrum: Spectrum) -> BlockJacobian:
         "its limits depend on the players' blocks, not on eigenvalues: use BlockJacobian(J, sizes), "
         "or gamedyn.spectrum.stable_steps with a linearisation; the bare pair +-i w is allowed",
     )
+
+
+def two_names(method: Partitioned) -> tuple[str, ...]:
+    """Names of the players of a two-player rotation, as the method has them."""
+    names = tuple(str(p) for p in method.players or ())
+    return names if len(names) == 2 else ("0", "1")
 
 
 def amplification(method: str | Method, z: ArrayLike) -> NDArray[np.float64]:
@@ -220,6 +226,9 @@ def log_slope(method: Method, z: complex) -> float:
     if isinstance(method, LinearMultistep):
         zeta = complex(dominant_root(method, np.asarray(z)))
         slope = evaluate(derivative(method.alpha), zeta) - z * evaluate(derivative(method.beta), zeta)
+        size = sum(abs(float(a)) + abs(z * float(b)) for a, b in zip(method.alpha, method.beta, strict=True))
+        if abs(slope) <= 1e-6 * size:  # a double root: two roots part like a square root, no slope exists
+            return float("inf")
         return float(np.real(z * evaluate(method.beta, zeta) / (slope * zeta)))
     raise ArgumentError("method", "a Runge-Kutta or multistep method", method)
 

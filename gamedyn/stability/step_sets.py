@@ -16,6 +16,7 @@ from gamedyn.stability.step_matrix import (
     BlockJacobian,
     Eigenvalues,
     Spectrum,
+    amplification,
     as_blocks,
     dominant_root,
     eigenvalue_array,
@@ -30,6 +31,9 @@ __all__ = ["StepSet", "largest_stable_step", "stable_steps"]
 
 ZERO = 1e-10
 """Share of the largest modulus below which an eigenvalue, or its real part, counts as zero."""
+
+ROUNDING = 16 * np.finfo(float).eps
+"""Share of the largest modulus that an eigensolver's rounding may put into any real part."""
 
 UNIT = 1e-10
 """Excess over 1 of a computed spectral radius that counts as none (partitioned methods)."""
@@ -59,11 +63,14 @@ class StepSet:
             interval of all); None for partitioned methods, and where nothing binds.
         multiplier: the eigenvalue of the step that reaches the unit circle there; None where nothing binds.
         sensitivity: `S = d ln rho / d ln h` there: how abruptly a step beyond it breaks; nan where nothing binds,
-            inf where two eigenvalues of the step meet and part (alternating on the bare rotation).
-        flow_stable: whether the flow damps every mode; None where some eigenvalue is imaginary.
+            inf where two eigenvalues of the step meet and part (alternating or leapfrog on a bare rotation).
+        flow_stable: whether the flow damps every mode that is not neutral; None where some eigenvalue is
+            imaginary, or all are neutral.
         growing: eigenvalues that the flow amplifies.
-        stabilised: those of `growing` that the method damps at some step.
-        damped_intervals: the set for the modes that the flow does not amplify, alone.
+        stabilised: those of `growing` that the method damps at some step (partitioned methods: all, where some
+            step is stable).
+        damped_intervals: the set for the modes that the flow does not amplify, alone; for partitioned methods,
+            whose modes do not decouple, only where the flow amplifies none.
         neutral: eigenvalues taken as zero.
         complete: False if the spectrum is a part: the set is then an upper bound, to be confirmed by the
             spectral radius of the step's tangent.
@@ -130,6 +137,8 @@ def stable_steps(
     modes, facts = _sorted_modes(values, tolerance)
     sets = {lam: _mode_intervals(method, lam) for lam in modes}
     intervals = _intersection(list(sets.values()))
+    if facts["neutral"] and amplification(method, 0.0) > 1 + UNIT:  # not zero-stable: parasitic modes grow at any step
+        intervals = ()
     binding = _binding(sets, intervals)
     multiplier, slope = None, float("nan")
     if binding is not None and intervals:
@@ -141,7 +150,7 @@ def stable_steps(
         binding=binding,
         multiplier=multiplier,
         sensitivity=slope,
-        stabilised=tuple(lam for lam, s in growing.items() if s),
+        stabilised=tuple(lam for lam in facts["growing"] if growing[complex(lam.real, abs(lam.imag))]),
         damped_intervals=_intersection([s for lam, s in sets.items() if lam.real <= 0]),
         complete=complete,
         tolerance=tolerance,
@@ -165,11 +174,11 @@ def _sorted_modes(values: NDArray[np.complex128], tolerance: float) -> tuple[lis
     scale = float(np.abs(values).max())
     neutral = values[np.abs(values) <= tolerance * scale]
     rest = values[np.abs(values) > tolerance * scale]
-    imaginary = np.abs(rest.real) <= tolerance * scale
+    imaginary = np.abs(rest.real) <= np.maximum(tolerance * np.abs(rest), ROUNDING * scale)
     rest = np.where(imaginary, 1j * rest.imag, rest)
     modes = list(dict.fromkeys(complex(x.real, abs(x.imag)) for x in rest))
     growing = tuple(complex(x) for x in rest[rest.real > 0])
-    stable = False if growing else None if imaginary.any() else True
+    stable = False if growing else None if imaginary.any() or not len(rest) else True
     facts: _Facts = {"neutral": tuple(map(complex, neutral)), "growing": growing, "flow_stable": stable}
     return modes, facts
 
@@ -215,10 +224,17 @@ def _partitioned_steps(method: Partitioned, J: BlockJacobian, tolerance: float) 
     values = eigenvalue_array(J)
     _, facts = _sorted_modes(values, tolerance)
     if not np.abs(values).max() and not np.abs(J.matrix).max():
-        return StepSet(((0.0, float("inf")),), None, None, float("nan"), **facts)
+        everywhere = ((0.0, float("inf")),)
+        return StepSet(everywhere, None, None, float("nan"), damped_intervals=everywhere, **facts)
 
     def radius(h: float) -> float:
         return float(np.abs(np.linalg.eigvals(step_matrix(method, J, h))).max())
+
+    fastest = max((lam.real for lam in facts["growing"]), default=0.0)
+
+    def level_at(h: float) -> float:
+        """What counts as no growth: rounding, but never the growth of a mode that the flow amplifies."""
+        return 1 + (min(UNIT, 0.1 * fastest * h) if fastest else UNIT)
 
     grid = _scan_grid(J, values)
     radii = [radius(h) for h in grid]
@@ -227,13 +243,19 @@ def _partitioned_steps(method: Partitioned, J: BlockJacobian, tolerance: float) 
             break
         more = np.linspace(grid[-1], 2 * grid[-1], max(24, len(grid) // 4))[1:]
         grid, radii = np.concatenate([grid, more]), [*radii, *(radius(h) for h in more)]
-    edges: list[float] = [0.0] if radii[0] <= 1 + UNIT else []
+    inside = [r <= level_at(h) for h, r in zip(grid, radii, strict=True)]
+    edges: list[float] = [0.0] if inside[0] else []
     xtol = 1e-13 if len(values) <= 256 else 1e-8
-    for low, high, a, b in zip(grid, grid[1:], radii, radii[1:], strict=False):
-        if (a <= 1 + UNIT) != (b <= 1 + UNIT):
-            level = 1.0 if min(a, b) < 1 - UNIT else 1 + UNIT  # a neutral stretch hovers at 1
-            edges.append(float(brentq(lambda h, level=level: radius(h) - level, low, high, xtol=xtol * high)))
-    if radii[-1] <= 1 + UNIT:
+    for i in range(len(grid) - 1):
+        if inside[i] != inside[i + 1]:
+            low, high = grid[i], grid[i + 1]
+            neutral = min(radii[i], radii[i + 1]) >= 1 - UNIT  # a neutral stretch hovers at 1
+
+            def excess(h: float, neutral: bool = neutral) -> float:
+                return radius(h) - (level_at(h) if neutral else 1.0)
+
+            edges.append(float(brentq(excess, low, high, xtol=xtol * high)))
+    if inside[-1]:
         edges.append(float("inf"))
     intervals = tuple(zip(edges[::2], edges[1::2], strict=True))
     multiplier, slope = None, float("nan")

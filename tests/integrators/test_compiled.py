@@ -61,6 +61,26 @@ def test_ensemble_and_a_step_that_changes():
     torch.testing.assert_close(a.state.y, b.state.y, rtol=0, atol=1e-13)
 
 
+@pytest.mark.slow
+def test_a_python_number_in_the_batch_is_not_burnt_in():
+    # rejects: a graph kept for another number's batch
+    x, y = torch.ones(2, dtype=DOUBLE), torch.ones(2, dtype=DOUBLE)
+
+    def losses(x, y, batch):
+        a, scale = batch
+        value = scale * (a * x * y).sum()
+        return {"x": value, "y": -value}
+
+    def batches():
+        a = torch.tensor([1.0, 2.0], dtype=DOUBLE)
+        return iter([(a * (i + 1), scale) for i, scale in enumerate((0.5, 2.0, 0.5, 2.0))])
+
+    flow = gd.flows.gradient(gd.Game({"x": x, "y": y}, losses))
+    eager, compiled = (gd.solve(flow, "euler", h=0.1, steps=4, batches=batches(), compile=c) for c in (False, True))
+    assert compiled.stats["compiled"] == "yes"
+    torch.testing.assert_close(compiled.state.y, eager.state.y, rtol=0, atol=1e-13)
+
+
 def test_what_cannot_be_compiled_runs_eagerly_and_says_why():
     flow = gd.flows.gradient(gd.games.bilinear())
     run = gd.solve(flow, "torchdiffeq:rk4", h=0.1, steps=3, compile=True)

@@ -92,6 +92,34 @@ class TestLoop:
         assert torch.equal(whole.state.y, resumed.state.y)
 
 
+def test_weights_of_terms_in_the_loss():
+    # rejects: the flow's own weight for every member, one term's weights for another's
+    flow = gd.flows.gradient(toy()).with_term(gd.losses.r1(0.2)).with_term(gd.losses.weight_decay(0.1, into="G"))
+    weights = {"r1": [0.0, 0.5, 1.5], "weight_decay_G": [0.3, 0.0, 0.7]}
+    run = gd.solve_ensemble(flow, "rk4", h=0.1, steps=5, weights=weights, batches=stream(1))
+    for i in range(3):
+        single = flow.with_weights(**{name: w[i] for name, w in weights.items()})
+        alone = gd.solve(single, "rk4", h=0.1, steps=5, batches=stream(1))
+        torch.testing.assert_close(run.state.y[i], alone.state.y, rtol=0, atol=1e-12)
+
+
+def test_a_gradient_used_again_keeps_its_players_rate():
+    # G's gradient is made for D's penalty and used again: rejects: without its rate, or with another member's
+    term, batch = gd.losses.squared_gradient(0.3, of="G", into="D"), next(stream(2).to(torch.device("cpu"), DOUBLE))
+    plain, rates = gd.flows.gradient(toy()), [0.5, 2.0, 3.0]
+    g, d = plain.game.layout.slices
+    y = plain.initial_state().y
+    for rate in rates:
+        v = gd.flows.gradient(toy(), rates={"G": rate}).with_term(term).field(batch)(0.0, y)
+        torch.testing.assert_close(v[g], rate * plain.field(batch)(0.0, y)[g], rtol=0, atol=1e-14)
+        torch.testing.assert_close(v[d], plain.with_term(term).field(batch)(0.0, y)[d], rtol=0, atol=1e-14)
+    run = gd.solve_ensemble(plain.with_term(term), "euler", h=0.1, steps=4, rates={"G": rates}, batch=batch)
+    for i, rate in enumerate(rates):
+        single = gd.flows.gradient(toy(), rates={"G": rate}).with_term(term)
+        alone = gd.solve(single, "euler", h=0.1, steps=4, batch=batch)
+        torch.testing.assert_close(run.state.y[i], alone.state.y, rtol=0, atol=1e-12)
+
+
 def test_a_member_that_fails_does_not_disturb_the_others():
     # Euler on the rotation at h = 1e80 overflows; its neighbour goes on
     flow = gd.flows.gradient(gd.games.bilinear())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import scipy.linalg
 import torch
 
 import gamedyn as gd
@@ -96,6 +97,32 @@ class TestNonNormal:
         assert modulus.real.max() < 0
 
 
+class TestResiduals:
+    """Residuals say how wrong the values are, also where they are right to rounding only."""
+
+    @pytest.mark.parametrize("which", sorted(KINDS.values()))
+    def test_values_that_are_not_exact_say_so(self, which, rng):
+        # rejects: residuals of 0, those of products more exact than the ones made
+        A = rng.standard_normal((200, 200)) / 14 - np.eye(200)
+        single = A.astype(np.float32)
+        rough = extreme(lambda x: A @ x, 200, 3, which, tol=1e-2)
+        rounded = extreme(lambda x: (single @ x.astype(np.float32)).astype(np.float64), 200, 3, which, tol=1e-5)
+        for (values, residuals), least in ((rough, 1e-12), (rounded, 1e-9)):
+            assert len(values)
+            for z, r in zip(values, residuals, strict=True):
+                assert np.linalg.svd(A - z * np.eye(200), compute_uv=False)[-1] <= r + 1e-6 * (least == 1e-9)
+            assert residuals.max() > least
+
+    def test_those_of_a_formed_non_normal_matrix(self, rng):
+        # rejects: residuals of 0; |J x - lambda x| depends on the vectors, so only its size is compared
+        H = np.triu(rng.standard_normal((30, 30)), 1) * 3 + np.diag(np.linspace(1, 2, 30))
+        game = gd.games.quadratic(torch.as_tensor(H))
+        spectrum = gd.spectrum.linearise(gd.flows.gradient(game), game.equilibrium_state()).eigenvalues
+        values, vectors = scipy.linalg.eig(-H)
+        own = np.linalg.norm(-H @ vectors - vectors * values, axis=0)
+        assert 0.01 * own.max() < spectrum.residuals.max() < 100 * own.max()
+
+
 @pytest.mark.parametrize(
     ("kind", "weight", "expected"),
     [
@@ -135,6 +162,17 @@ class TestEquilibrium:
         assert found.norm <= 1e-12
         assert float(found.state.y.norm()) < 1e-11
         assert found.norms[0] > 0.1
+
+    @pytest.mark.parametrize("loss", ["nonsaturating", "least_squares"])
+    def test_it_ends_as_newtons_method(self, loss):
+        # rejects: a pseudo-time step that stops growing, with which the norm falls by a constant factor
+        game = gd.games.dirac_gan(loss, "r1", 0.6)
+        start = torch.tensor([0.5, 0.4], dtype=DOUBLE)
+        found = gd.spectrum.find_equilibrium(gd.flows.gradient(game), start, tol=1e-14)
+        falls = [(a, b) for a, b in zip(found.norms, found.norms[1:], strict=False) if a < 0.05]
+        assert len(falls) >= 2
+        assert all(b <= 20 * a**2 + 1e-15 for a, b in falls)
+        assert found.iterations <= 12
 
     def test_failure_is_reported(self):
         # a field without a zero: |v| >= 1

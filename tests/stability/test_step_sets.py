@@ -59,7 +59,7 @@ def test_unstable_spiral_is_stabilised(method, clock, expected, digits):
     assert largest_stable_step(method, [0.01 + 1j]) == 0.0
     assert steps.flow_stable is False
     assert steps.growing == (0.01 + 1j, 0.01 - 1j)
-    assert steps.stabilised == (0.01 + 1j,)
+    assert steps.stabilised == (0.01 + 1j, 0.01 - 1j)
     assert steps.damped_intervals == ((0.0, INF),)  # no mode left
 
 

@@ -1,0 +1,72 @@
+"""Third derivatives through normalisation layers: the Jacobian of a flow that penalises a gradient."""
+
+import pytest
+import torch
+from torch import nn
+
+import gamedyn as gd
+from gamedyn.core.composed import composed_norms
+
+DOUBLE = torch.float64
+
+
+def gan(norm, out=2):
+    g = torch.Generator().manual_seed(2)
+    G, D = (
+        nn.Sequential(nn.Linear(3, 4), norm, nn.Tanh(), nn.Linear(4, out)),
+        nn.Sequential(nn.Linear(out, 3), nn.Tanh(), nn.Linear(3, 1)),
+    )
+    for p in (*G.parameters(), *D.parameters()):
+        p.data = torch.randn(p.shape, generator=g, dtype=DOUBLE)
+    return gd.games.gan(G.double(), D.double()), (
+        torch.randn(9, out, generator=g, dtype=DOUBLE),
+        torch.randn(9, 3, generator=g, dtype=DOUBLE),
+    )
+
+
+@pytest.mark.parametrize(
+    "norm", [nn.BatchNorm1d(4), nn.LayerNorm(4), nn.GroupNorm(2, 4)], ids=lambda n: type(n).__name__
+)
+@pytest.mark.parametrize(("of", "into"), [("G", "D"), ("G", "G")])
+def test_the_jacobian_is_that_of_the_field(norm, of, into):
+    """Against central differences. Rejects: PyTorch's fused double backward, 2 to 40 per cent off here."""
+    game, batch = gan(norm)
+    flow = gd.flows.gradient(game).with_term(gd.losses.squared_gradient(0.5, of=of, into=into))
+    state = game.state()
+    J, field = gd.spectrum.dense(flow, state, batch), flow.field(batch)
+    field.hold()
+    eps = 1e-6
+    rows = [
+        (field(0.0, state.y + eps * e) - field(0.0, state.y - eps * e)) / (2 * eps)
+        for e in torch.eye(len(state.y), dtype=DOUBLE)
+    ]
+    D = torch.stack(rows, 1)
+    assert float((J - D).abs().max() / D.abs().max()) < 1e-7
+
+
+@pytest.mark.parametrize(
+    ("norm", "shape"),
+    [
+        (nn.BatchNorm1d(3), (5, 3)),
+        (nn.BatchNorm1d(3), (5, 3, 4)),
+        (nn.BatchNorm2d(3), (5, 3, 2, 4)),
+        (nn.BatchNorm2d(3, affine=False), (5, 3, 2, 4)),
+        (nn.InstanceNorm1d(3, affine=True), (5, 3, 4)),
+        (nn.InstanceNorm1d(3), (3, 4)),
+        (nn.InstanceNorm2d(3), (5, 3, 2, 4)),
+        (nn.LayerNorm((3, 4)), (5, 3, 4)),
+        (nn.LayerNorm(4, bias=False), (5, 3, 4)),
+        (nn.BatchNorm1d(3).eval(), (5, 3)),
+    ],
+)
+def test_written_out_norms_have_the_same_values(norm, shape):
+    """Rejects: statistics over the wrong dimensions, the unbiased variance."""
+    g = torch.Generator().manual_seed(0)
+    norm = norm.double()
+    for p in norm.parameters():
+        p.data = torch.randn(p.shape, generator=g, dtype=DOUBLE)
+    x = torch.randn(shape, generator=g, dtype=DOUBLE)
+    with composed_norms([norm]):
+        ours = norm(x)
+    assert "forward" not in norm.__dict__
+    torch.testing.assert_close(ours, norm(x), rtol=1e-12, atol=1e-12)
