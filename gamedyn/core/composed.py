@@ -2,7 +2,7 @@
 
 The Jacobian of a flow with a penalty on a gradient takes a third derivative of the modules. PyTorch's fused
 batch, instance and layer norms give a wrong one without an error (their double backward holds the batch's
-statistics constant): a term such as squared_gradient then has a Jacobian that is off by per cents. While a
+statistics constant; group norm's fails on some shapes): a term such as squared_gradient then has a Jacobian that is off by per cents. While a
 graph for products is built, these layers are therefore evaluated from elementary operations: the same values
 to rounding, and the right derivatives of every order.
 """
@@ -29,8 +29,8 @@ SPATIAL = {nn.InstanceNorm1d: 1, nn.InstanceNorm2d: 2, nn.InstanceNorm3d: 3}
 
 @contextlib.contextmanager
 def composed_norms(modules: Sequence[nn.Module]) -> Iterator[None]:
-    """Let batch, instance and layer norms be evaluated from elementary operations; nothing is tracked."""
-    swapped = [m for m in modules if isinstance(m, nn.LayerNorm) or _uses_batch(m)]
+    """Let batch, instance, group and layer norms be evaluated from elementary operations; nothing is tracked."""
+    swapped = [m for m in modules if isinstance(m, (nn.LayerNorm, nn.GroupNorm)) or _uses_batch(m)]
     for m in swapped:
         m.forward = partial(_normalised, m)  # shadows the class's forward on this object alone
     try:
@@ -48,8 +48,10 @@ def _uses_batch(m: nn.Module) -> bool:
 
 def _normalised(m: nn.Module, x: Tensor) -> Tensor:
     dims, shape = _statistics(m, x)
-    centred = x - x.mean(dims, keepdim=True)
+    grouped = x.reshape(len(x), m.num_groups, -1) if isinstance(m, nn.GroupNorm) else x
+    centred = grouped - grouped.mean(dims, keepdim=True)
     out = centred / torch.sqrt(centred.square().mean(dims, keepdim=True) + m.eps)  # type: ignore[operator]
+    out = out.view(x.shape)
     if m.weight is not None:
         out = out * m.weight.view(shape)  # type: ignore[operator]
     return out if m.bias is None else out + m.bias.view(shape)  # type: ignore[operator]
@@ -59,6 +61,8 @@ def _statistics(m: nn.Module, x: Tensor) -> tuple[list[int], tuple[int, ...]]:
     """Dimensions that statistics are taken over, and the shape of weight and bias against x."""
     if isinstance(m, nn.LayerNorm):
         return list(range(-len(m.normalized_shape), 0)), tuple(m.normalized_shape)
+    if isinstance(m, nn.GroupNorm):
+        return [2], (-1, *[1] * (x.dim() - 2))
     if isinstance(m, _InstanceNorm):
         channel = x.dim() - SPATIAL[type(m)] - 1
         return list(range(channel + 1, x.dim())), (-1, *[1] * (x.dim() - channel - 1))

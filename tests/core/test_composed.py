@@ -55,6 +55,8 @@ def test_the_jacobian_is_that_of_the_field(norm, of, into):
         (nn.InstanceNorm1d(3), (3, 4)),
         (nn.InstanceNorm2d(3), (5, 3, 2, 4)),
         (nn.LayerNorm((3, 4)), (5, 3, 4)),
+        (nn.GroupNorm(2, 4), (5, 4)),
+        (nn.GroupNorm(2, 4), (5, 4, 3, 2)),
         (nn.LayerNorm(4, bias=False), (5, 3, 4)),
         (nn.BatchNorm1d(3).eval(), (5, 3)),
     ],
