@@ -46,7 +46,7 @@ class Settings:
     decay_weight: float = 0.02
     mlp_steps: int = 1000
     mlp_samples: int = 512
-    decay_steps: int = 1500
+    decay_steps: int = 800
 
 
 SMOKE = Settings(
