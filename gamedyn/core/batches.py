@@ -121,7 +121,7 @@ def batches(
 
     Args:
         source: a DataLoader (anything that can be iterated again and again), whose items are passed on as
-            they come, or a tensor of samples, drawn in shuffled batches of `batch_size`, the last incomplete
+            they come, or a tensor or array of samples, drawn in shuffled batches of `batch_size`, the last incomplete
             one of an epoch being dropped.
         latent: size or shape of the standard normal noise for one sample.
         seed: of the noise and of the order.
@@ -139,6 +139,8 @@ def batches(
         >>> item.shape, noise.shape
         (torch.Size([3, 1]), torch.Size([3, 2]))
     """
+    if hasattr(source, "__array__") and not isinstance(source, Tensor):
+        source = torch.as_tensor(source)
     if isinstance(source, Tensor):
         if source.dim() == 0 or len(source) == 0:
             raise ArgumentError("source", "a tensor of samples", f"shape {tuple(source.shape)}", "an empty batch")

@@ -146,6 +146,7 @@ class Field:
         self.draw: Callable[[], Any] | None = None
         self.effects = SideEffects(flow.game.modules)
         self.draws_randomness = False
+        self.finite_at_start = True
         self._random: RandomState | None = None
         self._advance = False
         self._views: dict[tuple[int, int], list[Tensor]] = {}
@@ -251,6 +252,7 @@ class Field:
         try:
             first = self(0.0, y).clone()
             self.draws_randomness = not start.same()
+            self.finite_at_start = bool(first.isfinite().all())
             start.restore()
             second = self(0.0, y)
             start.restore()

@@ -147,18 +147,52 @@ class Game:
             for (d, k, _), tensor in zip(slots, old, strict=True):
                 d[k] = tensor
 
+    def own(self, state: Any) -> State:
+        """A state of this game, from a state, a run (its state), or a flat vector (n,).
+
+        Raises:
+            ArgumentError: if it is none of these, belongs to another game, or holds an ensemble.
+        """
+        found = getattr(state, "state", state)
+        if isinstance(found, Tensor):
+            found = State(self.layout, found, self.state().buffers)
+        if not isinstance(found, State) or found.layout.signature != self.layout.signature:
+            got = repr(found) if isinstance(found, State) else type(state).__name__
+            raise ArgumentError("state", f"a state of {self!r}", got)
+        if found.y.shape != (self.layout.n,):
+            remedy = "one member of an ensemble: state.member(i)"
+            raise ArgumentError(
+                "state", f"a state of shape ({self.layout.n},)", f"shape {tuple(found.y.shape)}", remedy
+            )
+        return State(self.layout, found.y.to(self.device, self.dtype), found.buffers)
+
     @contextlib.contextmanager
     def at(self, state: State) -> Iterator[dict[str, Any]]:
         """The user's modules holding `state`, for the length of a `with`; yields the players by name.
 
-        Tensor players are yielded, not bound. Nothing done inside changes `state`.
+        Tensor players are yielded, not bound. Nothing done inside changes `state`, and the modules' modes
+        (`train`, `eval`) are put back too. A run stands for its state.
+
+        Raises:
+            ArgumentError: if the state belongs to another game, or holds an ensemble.
         """
+        state = self.own(state)
+        modes = [(m, m.training) for m in self.modules]
         leaves = [v.clone() for v in self.layout.views(state.y.detach())]
-        with self.bound(leaves, [b.clone() for b in state.buffers]) as players, torch.no_grad():
-            yield dict(zip(self.players, players, strict=True))
+        try:
+            with self.bound(leaves, [b.clone() for b in state.buffers]) as players, torch.no_grad():
+                yield dict(zip(self.players, players, strict=True))
+        finally:
+            for module, mode in modes:
+                module.training = mode
 
     def write(self, state: State) -> None:
-        """Copy a state into the user's own parameters and buffers, for good."""
+        """Copy a state (or a run's) into the user's own parameters and buffers, for good.
+
+        Raises:
+            ArgumentError: if the state belongs to another game, or holds an ensemble.
+        """
+        state = self.own(state)
         with torch.no_grad():
             for own, value in zip(self._own, self.layout.views(state.y), strict=True):
                 own.copy_(value)

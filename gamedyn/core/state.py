@@ -55,6 +55,11 @@ class Layout:
             self.leaf_slices.append(slice(first, first + len(mine)))
             at, first = at + size, first + len(mine)
 
+    @property
+    def signature(self) -> list[tuple[str, str, list[int]]]:
+        """Player, name and shape of every leaf: equal for states that can stand for one another."""
+        return [(self.players[leaf.player], leaf.name, list(leaf.shape)) for leaf in self.leaves]
+
     def place(self, player: str) -> int:
         """Place of a player in the game's order.
 
@@ -70,7 +75,7 @@ class Layout:
         which = slice(None) if player is None else self.leaf_slices[player]
         lead = flat.shape[:-1]
         pieces = torch.split(flat, self.sizes[which], -1)
-        return [p.view(*lead, *s) for p, s in zip(pieces, self.shapes[which], strict=True)]
+        return [p.view((*lead, *s)) for p, s in zip(pieces, self.shapes[which], strict=True)]
 
     def flat(self, leaves: Sequence[Tensor], lead: int = 0) -> Tensor:
         """The flat vector of leaves with `lead` leading batch dimensions."""
@@ -82,7 +87,7 @@ class Layout:
         for i, (name, at) in enumerate(zip(self.players, self.slices, strict=True)):
             mine = self.leaves[self.leaf_slices[i]]
             piece = flat[..., at]
-            out[name] = piece.view(*flat.shape[:-1], *mine[0].shape) if mine[0].name == "" else piece
+            out[name] = piece.view((*flat.shape[:-1], *mine[0].shape)) if mine[0].name == "" else piece
         return out
 
     def joined(self, parts: Mapping[str, Tensor], lead: int = 0) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
+from gamedyn._lib.errors import ArgumentError
 from gamedyn.core import Field, moved_to
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
     from gamedyn.core import Game, Members, State, Velocity
 
-__all__ = ["Flow"]
+__all__ = ["Flow", "of_flow"]
 
 
 class Flow(ABC):
@@ -72,3 +73,14 @@ class Flow(ABC):
         field = Field(self, self.game.state().buffers)
         field.batch = moved_to(self.game, batch)
         return field
+
+
+def of_flow(flow: object) -> Flow:
+    """The flow itself, if it is one.
+
+    Raises:
+        ArgumentError: otherwise.
+    """
+    if not isinstance(flow, Flow):
+        raise ArgumentError("flow", "a flow", type(flow).__name__, "make one of a game: gamedyn.flows.gradient(game)")
+    return flow

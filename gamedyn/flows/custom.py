@@ -9,7 +9,7 @@ from torch import Tensor
 
 from gamedyn._lib.errors import ArgumentError
 from gamedyn.core import Game, Velocity
-from gamedyn.flows._types import Flow
+from gamedyn.flows._types import Flow, of_flow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -114,7 +114,7 @@ def mapped(flow: Flow, fn: Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]
     """
     if not callable(fn):
         raise ArgumentError("fn", "a function of the velocity by player", fn)
-    return MappedFlow(flow, fn)
+    return MappedFlow(of_flow(flow), fn)
 
 
 def custom(fn: Callable[..., Mapping[str, Tensor]], like: Game) -> CustomFlow:
@@ -123,7 +123,7 @@ def custom(fn: Callable[..., Mapping[str, Tensor]], like: Game) -> CustomFlow:
     Args:
         fn: takes the time, one tensor per player (a tensor player's own shape, 1-D for a module) and the
             batch (None without one); returns one tensor per player.
-        like: the game whose players it moves; its losses are not used.
+        like: the game whose players it moves; its losses are not used, so a run records none.
 
     Raises:
         ArgumentError: if `fn` cannot be called, or (when stepping) returns other players or sizes.
@@ -136,6 +136,8 @@ def custom(fn: Callable[..., Mapping[str, Tensor]], like: Game) -> CustomFlow:
     """
     if not callable(fn):
         raise ArgumentError("fn", "a function of (t, state, batch)", fn)
+    if not isinstance(like, Game):
+        raise ArgumentError("like", "a Game", type(like).__name__, "a flow's is flow.game")
     return CustomFlow(fn, like)
 
 

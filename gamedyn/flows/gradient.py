@@ -9,14 +9,14 @@ from torch import Tensor
 
 from gamedyn._lib.checks import positive
 from gamedyn._lib.errors import ArgumentError, UnknownNameError
-from gamedyn.core import Velocity
+from gamedyn.core import Game, Velocity
 from gamedyn.flows._types import Flow
 from gamedyn.losses import GradientTerm, LossTerm
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from gamedyn.core import Game, Members
+    from gamedyn.core import Members
     from gamedyn.losses import Term
 
 __all__ = ["GradientFlow", "gradient"]
@@ -197,6 +197,10 @@ def gradient(game: Game, rates: Mapping[str, float] | None = None) -> GradientFl
         >>> flow.rates
         {'x': 1.0, 'y': 4.0}
     """
+    if not isinstance(game, Game):
+        raise ArgumentError("game", "a Game", type(game).__name__, "make one: gamedyn.Game(players, losses)")
+    if rates is not None and not hasattr(rates, "keys"):
+        raise ArgumentError("rates", "a dict of rates by player", rates)
     given = dict(rates or {})
     for name in given:
         game.layout.place(name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -10,10 +11,11 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from gamedyn._lib.checks import positive
 from gamedyn._lib.errors import ArgumentError, SolveError
 from gamedyn.core import State
 from gamedyn.integrators.compiled import CompiledStep
-from gamedyn.integrators.run import Records, Run
+from gamedyn.integrators.run import Records, Run, writable
 
 if TYPE_CHECKING:
     import os
@@ -85,6 +87,8 @@ class Loop:
         step, y = (0, state.y) if past is None else (past.step, past.state.y)
         if past is not None and past.step > self.plan.steps:
             raise ArgumentError("steps", f"at least the {past.step} steps already done", self.plan.steps)
+        if self.checkpoint is not None:
+            writable(self.checkpoint)
         self._bring_buffers(state)
         streams = self._standing()
         first = self._next_batch()
@@ -103,17 +107,21 @@ class Loop:
                 y, memory, step, t = self._steps(y, memory, step, t, first, bar)
             except BaseException:  # Ctrl-C, or whatever the losses or on_step raise
                 self.status = "interrupted"
-                self._finish()
+                with contextlib.suppress(ArgumentError):  # a file that cannot be written must not hide the cause
+                    self._finish()
                 raise
         run = self._finish()
         if throw and self.status in ("non_finite", "not_converged"):
-            what = "the state stopped being finite" if self.status == "non_finite" else "a stage did not converge"
-            message = (
-                f"{what} after step {step} (last checked finite state: step {run.step}, error.run.state); "
-                f"h = {self._shown_h()} may be beyond the method's stability limit: see gamedyn.spectrum.stable_steps"
-            )
-            raise SolveError(message, run)
+            raise SolveError(self._failure(step, run.step), run)
         return run
+
+    def _failure(self, step: int, kept: int) -> str:
+        what = "the state stopped being finite" if self.status == "non_finite" else "a stage did not converge"
+        where = f"{what} after step {step} (last checked finite state: step {kept}, error.run.state); "
+        if not self.field.finite_at_start:
+            return where + "the field was not finite at the start: look for nan or inf in parameters, batch and losses"
+        limit = "may be beyond the method's stability limit: see gamedyn.spectrum.stable_steps"
+        return where + f"h = {self._shown_h()} {limit}"
 
     def _steps(
         self, y: Tensor, memory: Any, step: int, t: float, batch: Any, bar: Any
@@ -125,7 +133,7 @@ class Loop:
         while step < plan.steps:
             field.begin_step(batch)
             self.pending = [batch]
-            h: Any = plan.h(step) if callable(plan.h) else plan.h
+            h: Any = positive(f"h({step})", plan.h(step)) if callable(plan.h) else plan.h
             if plan.last is not None and step == plan.steps - 1:
                 h = plan.last
             when = step * h if isinstance(h, Tensor) else t  # members with steps of their own have their own times

@@ -11,7 +11,7 @@ from torch import Tensor
 from gamedyn._lib.checks import positive_int
 from gamedyn._lib.errors import ArgumentError
 from gamedyn.core import Field, Members, State, stacked
-from gamedyn.flows import Flow, GradientFlow
+from gamedyn.flows import Flow, GradientFlow, of_flow
 from gamedyn.integrators.dispatch import stepper
 from gamedyn.integrators.drive import Loop, Plan
 from gamedyn.integrators.solve import batch_source, on_device, past_run
@@ -85,6 +85,7 @@ def solve_ensemble(
         >>> [round(float(x), 3) for x in run.state.y.norm(dim=1)]
         [1.486, 1.721]
     """
+    of_flow(flow)
     integrator = stepper(method)
     if not integrator.ensembles:
         raise ArgumentError("method", "a method whose stepper takes ensembles", str(method), "loop over solve instead")

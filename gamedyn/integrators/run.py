@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from gamedyn.core import State
 if TYPE_CHECKING:
     from gamedyn.flows import Flow
 
-__all__ = ["Records", "Run"]
+__all__ = ["Records", "Run", "writable"]
 
 FORMAT = 1
 
@@ -84,6 +85,7 @@ class Run:
         target = Path(path)
         content = {
             "format": FORMAT,
+            "layout": self.state.layout.signature,
             "y": self.state.y,
             "buffers": list(self.state.buffers),
             "memory": self.memory,
@@ -115,9 +117,9 @@ class Run:
             known = content["format"] == FORMAT
         except Exception as error:
             raise ArgumentError("path", "a file written by Run.save", str(path), f"{type(error).__name__}") from error
-        if not known or content["y"].shape[-1] != game.layout.n:
-            got = f"one of {content['y'].shape[-1]} parameters"
-            raise ArgumentError("path", f"a run of a game of {game.layout.n} parameters", got)
+        if not known or [tuple(x) for x in content["layout"]] != [tuple(x) for x in game.layout.signature]:
+            expected = f"a run of a game of {game.layout.n} parameters, {game!r}"
+            raise ArgumentError("path", expected, "a run of another game")
         status = content["status"]
         return Run(
             state=State(game.layout, content["y"], tuple(content["buffers"])),
@@ -130,3 +132,18 @@ class Run:
             saved={t: State(game.layout, y, tuple(b)) for t, (y, b) in content["saved"].items()},
             batches=content["batches"],
         )
+
+
+def writable(path: str | os.PathLike[str]) -> None:
+    """Check, before work is done, that a run can be written there.
+
+    Raises:
+        ArgumentError: if not.
+    """
+    target = Path(path)
+    try:
+        with tempfile.TemporaryFile(dir=target.parent):
+            pass
+    except OSError as error:
+        got = f"{target} ({error.strerror})"
+        raise ArgumentError("checkpoint", "a file in a folder that can be written", got) from error

@@ -31,6 +31,10 @@ class RungeKuttaStepper:
         if not method.explicit:
             remedy = "implicit methods have their theory in gamedyn.stability, but no stepper yet"
             raise ArgumentError("method", "an explicit method", method, remedy)
+        if method.order < 1:
+            raise ArgumentError(
+                "method", "a consistent method: weights b that add up to 1", f"{method}, sum {sum(method.b)}"
+            )
         self.method = method
         self._inner = [Combination(row) for row in method.A]
         self._final = Combination(method.b)

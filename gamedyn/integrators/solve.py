@@ -9,7 +9,7 @@ from torch import Tensor
 from gamedyn._lib.checks import positive, positive_int
 from gamedyn._lib.errors import ArgumentError
 from gamedyn.core import Batches, Field, State, moved_to
-from gamedyn.flows import Flow
+from gamedyn.flows import Flow, of_flow
 from gamedyn.integrators.dispatch import stepper
 from gamedyn.integrators.drive import Loop, Plan
 from gamedyn.integrators.run import Run
@@ -54,7 +54,7 @@ def solve(
         steps: how many, in all (a resumed run goes on until then); or give `t_span`.
         t_span: (start, end) instead; a last step that does not fit is shortened, for one-step methods. A resumed
             run goes on from its own time to the end.
-        y0: first state; None: the players' present parameters.
+        y0: first state: a State, one tensor per player, or a flat vector; None: the players' present parameters.
         batches: `gamedyn.batches(...)`, or any iterator of batches; one is drawn per step.
         batch: one batch for every step instead (full-batch).
         sampling: "frozen", one batch over a step, or "fresh", one for every evaluation, which voids the order.
@@ -87,6 +87,7 @@ def solve(
         >>> round(float(run.state.y.norm()), 3)
         1.414
     """
+    of_flow(flow)
     integrator = stepper(method)
     past = past_run(flow, resume)
     field = Field(flow, _first_state(flow, y0, past).buffers, sampling=sampling)
@@ -108,10 +109,7 @@ def _first_state(flow: Flow, y0: State | Mapping[str, Tensor] | None, past: Run 
         return past.state
     if y0 is None:
         return flow.initial_state()
-    state = y0 if isinstance(y0, State) else flow.game.state_of(y0)
-    if state.y.shape != (flow.game.layout.n,):
-        raise ArgumentError("y0", f"a state of {flow.game.layout.n} parameters", f"shape {tuple(state.y.shape)}")
-    return State(state.layout, state.y.to(flow.game.device, flow.game.dtype), state.buffers)
+    return flow.game.own(flow.game.state_of(y0) if hasattr(y0, "keys") else y0)
 
 
 def _plan(
@@ -197,13 +195,16 @@ def batch_source(flow: Flow, batches: Any, batch: Any, past: Run | None) -> tupl
     if batches is not None and batch is not None:
         raise ArgumentError("batches, batch", "one of the two", "both")
     if batch is not None:
+        if isinstance(batch, Batches) or hasattr(batch, "batch_sampler"):
+            raise ArgumentError("batch", "one batch, for every step", type(batch).__name__, "give a stream as batches=")
         fixed = moved_to(flow.game, batch)
         return lambda: fixed, None
     if batches is None:
         return None, None
     if not isinstance(batches, Batches):
         if not hasattr(batches, "__next__"):
-            raise ArgumentError("batches", "gamedyn.batches(...) or an iterator", type(batches).__name__)
+            remedy = "wrap it: gamedyn.batches(loader, latent=...); one batch for every step is batch="
+            raise ArgumentError("batches", "gamedyn.batches(...) or an iterator", type(batches).__name__, remedy)
         if past is not None:
             raise ArgumentError("batches", "gamedyn.batches(...), which can be resumed", type(batches).__name__)
         return lambda: moved_to(flow.game, _item(batches)), None

@@ -40,8 +40,9 @@ def region(
     Args:
         methods: Runge-Kutta or multistep methods, or their names.
         eigenvalues: of `J = dv/dy`, or None.
-        h: step that they are multiplied by.
-        per_evaluation: whether to divide regions (and points) by the evaluations a step costs.
+        h: step that they are multiplied by; with `per_evaluation` it is tau = h per evaluation, common to all.
+        per_evaluation: whether to draw the plane of tau*lambda: every region divided by the evaluations a step
+            costs.
         window: left, right, bottom, top of the plane of h*lambda.
         ax: where to draw; None: a new figure.
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from gamedyn.core import Products, State
     from gamedyn.flows import Flow
+    from gamedyn.integrators import Run
 
 __all__ = ["Equilibrium", "find_equilibrium"]
 
@@ -50,7 +51,7 @@ class Equilibrium:
 
 def find_equilibrium(
     flow: Flow,
-    state: State | Tensor,
+    state: State | Tensor | Run,
     batch: Any = None,
     *,
     tol: float = 1e-12,

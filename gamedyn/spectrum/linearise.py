@@ -11,6 +11,7 @@ from torch import Tensor
 from gamedyn import stability
 from gamedyn._lib.errors import ArgumentError
 from gamedyn.core import Field, Products, State, moved_to
+from gamedyn.flows import of_flow
 from gamedyn.methods import Method, Partitioned, get
 from gamedyn.spectrum.outer import outer_eigenvalues
 from gamedyn.stability import BlockJacobian, Eigenvalues, StepSet
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from gamedyn.flows import Flow
+    from gamedyn.integrators import Run
 
 __all__ = ["DENSE_UP_TO", "Linearisation", "dense", "linearise", "stable_steps"]
 
@@ -75,40 +77,35 @@ class Linearisation:
         return self.products.jvp(u)
 
 
-def point(flow: Flow, state: State | Tensor) -> State:
-    """The state of an argument that may be a flat vector.
+def point(flow: Flow, state: State | Tensor | Run) -> State:
+    """The state of an argument that may be a run or a flat vector.
 
     Raises:
-        ArgumentError: if it is neither, or of another size.
+        ArgumentError: if it is none of these, not finite, or of another game; if `flow` is not a flow.
     """
-    if isinstance(state, Tensor):
-        state = flow.initial_state().with_y(state)
-    if not isinstance(state, State) or state.y.shape != (flow.game.layout.n,):
-        got = f"shape {tuple(state.y.shape)}" if isinstance(state, State) else type(state).__name__
-        raise ArgumentError(
-            "state", f"a state of {flow.game.layout.n} parameters", got, "one member of an ensemble: state.member(i)"
-        )
-    if not bool(state.y.isfinite().all()):
+    at = of_flow(flow).game.own(state)
+    if not bool(at.y.isfinite().all()):
         raise ArgumentError("state", "a finite state", "nan or inf")
-    return state
+    return at
 
 
 def products_at(flow: Flow, state: State, batch: Any, t: float = 0.0) -> Products:
     """The kept graph at a state, on the batch given, with every side effect held."""
     field = Field(flow, tuple(b.clone() for b in state.buffers))
     batch = moved_to(flow.game, batch)
+    flow.check(batch)
     field.probe(state.y, batch)
     field.begin_step(batch)
     field.hold()
     return Products(flow, t, state.y, batch, field)
 
 
-def dense(flow: Flow, state: State | Tensor, batch: Any = None, *, t: float = 0.0) -> Tensor:
+def dense(flow: Flow, state: State | Tensor | Run, batch: Any = None, *, t: float = 0.0) -> Tensor:
     """The Jacobian J = dv/dy, (n, n): the slow, obvious reference.
 
     Args:
         flow: the flow.
-        state: a State, or a flat vector (n,).
+        state: a State, a Run (its state), or a flat vector (n,).
         batch: what the losses take, or None.
         t: time.
 
@@ -127,7 +124,7 @@ def dense(flow: Flow, state: State | Tensor, batch: Any = None, *, t: float = 0.
 
 def linearise(
     flow: Flow,
-    state: State | Tensor,
+    state: State | Tensor | Run,
     batch: Any = None,
     *,
     t: float = 0.0,
@@ -138,7 +135,7 @@ def linearise(
 
     Args:
         flow: the flow, penalty terms included.
-        state: a State, or a flat vector (n,).
+        state: a State, a Run (its state), or a flat vector (n,).
         batch: what the losses take, or None. A mini-batch gives the mini-batch's Jacobian.
         t: time.
         dense: whether to form the matrix; None: up to DENSE_UP_TO parameters.
@@ -189,6 +186,9 @@ def stable_steps(method: str | Method, linearisation: Linearisation) -> StepSet:
         2.0
     """
     chosen = get(method)
+    if not isinstance(linearisation, Linearisation):
+        remedy = "eigenvalues alone go to gamedyn.stability.stable_steps"
+        raise ArgumentError("linearisation", "the result of linearise", type(linearisation).__name__, remedy)
     if isinstance(chosen, Partitioned):
         return stability.stable_steps(chosen, linearisation.blocks)
     return stability.stable_steps(chosen, linearisation.eigenvalues)

@@ -126,9 +126,10 @@ class StepTangent:
         run = None if isinstance(state, (State, Tensor)) else state
         self.h = positive("h", h)
         self.t = t if t is not None else run.t if run is not None else 0.0
-        at = point(flow, run.state if run is not None else state)  # type: ignore[arg-type]
+        at = point(flow, state)
         self._stepper = stepper(method)
         batch = moved_to(flow.game, batch)
+        flow.check(batch)
         self.field = Field(flow, tuple(b.clone() for b in at.buffers))
         self.field.probe(at.y, batch)
         self.field.begin_step(batch)

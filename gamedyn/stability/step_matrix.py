@@ -263,7 +263,14 @@ def eigenvalue_array(spectrum: Spectrum) -> NDArray[np.complex128]:
     """
     if isinstance(spectrum, BlockJacobian):
         return np.linalg.eigvals(spectrum.matrix).astype(np.complex128)
-    values = np.atleast_1d(np.asarray(spectrum, dtype=np.complex128)).ravel()
+    try:
+        values = np.atleast_1d(np.asarray(spectrum, dtype=np.complex128))
+    except (TypeError, ValueError):
+        remedy = "of a linearisation take lin.eigenvalues, or use gamedyn.spectrum.stable_steps"
+        raise ArgumentError("eigenvalues", "an array of numbers", type(spectrum).__name__, remedy) from None
+    if values.ndim > 1:
+        remedy = "pass its eigenvalues, or BlockJacobian(J, sizes)"
+        raise ArgumentError("eigenvalues", "a flat array", f"an array of shape {values.shape}", remedy)
     if values.size == 0 or not np.isfinite(values).all():
         got = "none" if values.size == 0 else "nan or inf among them"
         raise ArgumentError("eigenvalues", "at least one, all finite", got)

@@ -99,6 +99,11 @@ class StepSet:
         """The interval that starts at 0, or None."""
         return self.intervals[0] if self.intervals and self.intervals[0][0] == 0 else None
 
+    @property
+    def limit(self) -> float:
+        """End of the first interval: the largest stable step; 0.0 where no interval starts at 0."""
+        return self.first[1] if self.first else 0.0
+
     def __contains__(self, h: float) -> bool:
         return any(low <= h <= high for low, high in self.intervals)
 
@@ -165,8 +170,7 @@ def largest_stable_step(method: str | Method, spectrum: Spectrum) -> float:
         >>> round(largest_stable_step("rk4", [1j, -1j]) ** 2, 12)
         8.0
     """
-    first = stable_steps(method, spectrum).first
-    return 0.0 if first is None else first[1]
+    return stable_steps(method, spectrum).limit
 
 
 def _sorted_modes(values: NDArray[np.complex128], tolerance: float) -> tuple[list[complex], _Facts]:
