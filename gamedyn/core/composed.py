@@ -2,9 +2,10 @@
 
 The Jacobian of a flow with a penalty on a gradient takes a third derivative of the modules. PyTorch's fused
 batch, instance and layer norms give a wrong one without an error (their double backward holds the batch's
-statistics constant; group norm's fails on some shapes): a term such as squared_gradient then has a Jacobian that is off by per cents. While a
-graph for products is built, these layers are therefore evaluated from elementary operations: the same values
-to rounding, and the right derivatives of every order.
+statistics constant), group norm's fails on some shapes: a term such as squared_gradient then has a Jacobian
+that is off by per cents. While a graph for products is built, these layers are therefore evaluated from
+elementary operations: the same values to rounding, and the right derivatives of every order. Only modules are
+seen: norms called as functions inside a user's forward are not.
 """
 
 from __future__ import annotations

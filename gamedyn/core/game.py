@@ -162,7 +162,7 @@ class Game:
         if found.y.shape != (self.layout.n,):
             remedy = "one member of an ensemble: state.member(i)"
             raise ArgumentError(
-                "state", f"a state of shape ({self.layout.n},)", f"shape {tuple(found.y.shape)}", remedy
+                "state", f"a state of {self.layout.n} parameters", f"shape {tuple(found.y.shape)}", remedy
             )
         return State(self.layout, found.y.to(self.device, self.dtype), found.buffers)
 

@@ -33,7 +33,7 @@ class RungeKuttaStepper:
             raise ArgumentError("method", "an explicit method", method, remedy)
         if method.order < 1:
             raise ArgumentError(
-                "method", "a consistent method: weights b that add up to 1", f"{method}, sum {sum(method.b)}"
+                "method", "a consistent method: weights b that add up to 1", f"{method}, whose sum is {sum(method.b)}"
             )
         self.method = method
         self._inner = [Combination(row) for row in method.A]

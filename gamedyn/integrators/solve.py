@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
@@ -16,7 +17,7 @@ from gamedyn.integrators.run import Run
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable
 
     from gamedyn.methods import Method
 
@@ -109,7 +110,7 @@ def _first_state(flow: Flow, y0: State | Mapping[str, Tensor] | None, past: Run 
         return past.state
     if y0 is None:
         return flow.initial_state()
-    return flow.game.own(flow.game.state_of(y0) if hasattr(y0, "keys") else y0)
+    return flow.game.own(flow.game.state_of(y0) if isinstance(y0, Mapping) else y0)
 
 
 def _plan(

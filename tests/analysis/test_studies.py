@@ -26,17 +26,20 @@ def finished(request, tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_the_report_is_self_contained_and_names_every_method(finished):
+def test_the_report_is_self_contained(finished):
     study, _, page = finished
     text = page.read_text()
     assert not re.search(r'(src|href)="(?!data:)', text)  # mutant: a figure left as a file beside the page
-    assert all(m in text for m in study.smoke.methods)
+    assert study.name in text
     assert "<script" not in text
 
 
 @pytest.mark.slow
 def test_limits_measured_at_smoke_size_match_predictions(finished):
-    _, out, _ = finished
+    study, out, page = finished
+    if study.name != "solver_limits":
+        pytest.skip("about the study solver_limits")
+    assert all(m in page.read_text() for m in study.smoke.methods)
     rows = json.loads((out / "summary.json").read_text())["limits"]
     assert rows
     for r in rows:  # mutant: any wrong R, block matrix, or tangent
