@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.patches import Rectangle
 
 import gamedyn as gd
 from gamedyn.plot import COLOURS, image_grid, region
@@ -26,7 +27,7 @@ def draw_all(settings: Any, results: dict[str, Result], references: dict[str, fl
     """Every figure that the parts allow, as PNG; paths by name."""
     drawn = {
         "distance": _distance(settings, results, references),
-        "samples": _samples(settings, results),
+        "samples": _samples(settings, results, references),
         "trained": _trained(settings, results),
         "ratio": _ratio(settings, results),
         "regions": _regions(settings, results),
@@ -68,7 +69,7 @@ def _distance(settings: Any, results: dict[str, Result], references: dict[str, f
     return fig
 
 
-def _samples(settings: Any, results: dict[str, Result]) -> Figure:
+def _samples(settings: Any, results: dict[str, Result], references: dict[str, float]) -> Figure:
     groups = [
         (c, t)
         for c in ("nonsaturating", "wasserstein")
@@ -86,6 +87,11 @@ def _samples(settings: Any, results: dict[str, Result]) -> Figure:
             r = results[f"train-{case}-{method}"]
             tiles = r.arrays["images"][r.figures["image_tau"].index(tau)]
             image_grid(np.nan_to_num(tiles, nan=0.0), columns=4, ax=ax)
+            weight = settings.penalties[-1] if case == "nonsaturating" else settings.r1
+            distance = r.figures["distances"][r.figures["cells"].index({"seed": 0, "tau": tau, "weight": weight})]
+            if distance is None or distance > references["mean_image"]:
+                frame = Rectangle((0, 0), 1, 1, transform=ax.transAxes, fill=False, ec="crimson", lw=4, clip_on=False)
+                ax.add_patch(frame)
             if ax is row[0]:
                 ax.text(-0.08, 0.5, method, rotation=90, va="center", ha="center", transform=ax.transAxes, fontsize=9)
             if i == 0:
@@ -116,19 +122,30 @@ def _trained(settings: Any, results: dict[str, Result]) -> Figure:
 def _ratio(settings: Any, results: dict[str, Result]) -> Figure:
     fig, ax = plt.subplots(figsize=(8, 3.6), layout="constrained")
     names = settings.limit_methods
-    ax.axhspan(0.98, 1.02, color="0.92")
+    ax.axhline(0.02, color="0.4", ls="--", lw=1)
     for i, point in enumerate(settings.points):
         rows = [results[f"limit-{point}-{m}"].figures for m in names]
         where = np.arange(len(names)) + 0.2 * (i - 1)
-        ax.plot(where, [r["ratio"] or np.nan for r in rows], MARKS[i], color=COLOURS[i], ms=5, label=point)
+        ax.plot(
+            where,
+            [abs((r["ratio"] or np.nan) - 1) + 1e-16 for r in rows],
+            MARKS[i],
+            color=COLOURS[i],
+            ms=5,
+            label=point,
+        )
     others = [r.figures for n, r in results.items() if n.startswith("independent-")]
     for j, r in enumerate(o for o in others if o["method"] in names):
         predicted = results[f"limit-{r['point']}-{r['method']}"].figures["predicted"]
         ax.plot(
-            names.index(r["method"]), r["measured"] / predicted, "kx", ms=7, label=None if j else "independent code"
+            names.index(r["method"]),
+            abs(r["measured"] / predicted - 1),
+            "kx",
+            ms=7,
+            label=None if j else "independent code",
         )
     ax.set_xticks(range(len(names)), names, rotation=35, ha="right", fontsize=8)
-    ax.set(ylabel="measured / predicted limit", ylim=(0.96, 1.04))
+    ax.set(ylabel="|measured / predicted - 1|", yscale="log", ylim=(1e-14, 0.2))
     ax.legend(fontsize=8, ncols=2)
     return fig
 

@@ -78,12 +78,12 @@ def limit(settings: Any, *, point: str, method: str) -> Result:
     predicted = steps.first[1] if steps.first else 0.0
     calls: list[float] = []
 
-    def beyond(h: float) -> float:
+    def beyond(h: float) -> float | None:
         """Ln of the spectral radius; only multipliers known to be outside count as such."""
         calls.append(h)
-        values, residuals = gd.spectrum.StepTangent(flow, chosen, state, h, batch).multipliers(restarts=3)
+        values, residuals = gd.spectrum.StepTangent(flow, chosen, state, h, batch).multipliers()
         sure = np.abs(values) - np.where(residuals > 1e-6, residuals, 0.0)
-        return float(np.log(sure.max())) if len(sure) else -1.0
+        return float(np.log(sure.max())) if len(sure) else None
 
     measured = measured_limit(beyond)
     binding = steps.binding if steps.binding is not None else steps.multiplier
@@ -104,19 +104,33 @@ def limit(settings: Any, *, point: str, method: str) -> Result:
     return Result(figures, arrays)
 
 
-def measured_limit(beyond: Callable[[float], float], tiny: float = TINY) -> float:
+def measured_limit(beyond: Callable[[float], float | None], tiny: float = TINY) -> float:
     """The step at which `beyond` turns positive: doubling from a tiny step, then a root finder.
 
-    Returns 0 where the tiny step is already beyond, inf where nothing is up to 1e3.
+    Returns 0 where the tiny step is already beyond, inf where nothing is up to 1e3. Unknown values (None: at
+    steps so small that all multipliers crowd around 1) count as not beyond while doubling.
+
+    Raises:
+        ArithmeticError: if the value at the end of the bracket, or inside it, is unknown.
     """
     low, high = tiny, 2 * tiny
-    if beyond(low) > 0:
+    value = beyond(low)
+    if value is not None and value > 0:
         return 0.0
-    while beyond(high) <= 0:
+    while (value := beyond(high)) is None or value <= 0:
         low, high = high, 2 * high
         if high > 1e3:
+            if value is None:
+                raise ArithmeticError(f"no dominant multiplier converged at h = {high}")
             return float("inf")
-    return float(brentq(beyond, low, high, xtol=1e-6 * high, rtol=1e-6))
+
+    def known(h: float) -> float:
+        inside = beyond(h)
+        if inside is None:
+            raise ArithmeticError(f"no dominant multiplier converged at h = {h}")
+        return inside
+
+    return float(brentq(known, low, high, xtol=1e-6 * high, rtol=1e-6))
 
 
 def wrong_theories(settings: Any) -> Result:

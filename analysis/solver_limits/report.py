@@ -40,6 +40,7 @@ def write_report(settings: Any, results: dict[str, Result], out: Path) -> Path:
         *(_paragraph(p) for p in words.training(settings, training, references)),
         *(_training_table(settings, training, case, references) for case in ("nonsaturating", "wasserstein")),
         *(_figure(pictures[k], words.CAPTIONS[k]) for k in ("distance", "samples", "trained") if k in pictures),
+        *(_paragraph(p) for p in words.trained(settings, _trained_eigenvalues(settings, results))),
         "<h2>The largest stable step</h2>",
         *(_paragraph(p) for p in words.limits(limits, independent, wrong)),
         *(_limit_table(limits, point) for point in settings.points),
@@ -69,6 +70,11 @@ def write_report(settings: Any, results: dict[str, Result], out: Path) -> Path:
     }
     (out / "summary.json").write_text(json.dumps(summary, indent=1))
     return page
+
+
+def _trained_eigenvalues(settings: Any, results: dict[str, Result]) -> dict[tuple[str, str], Any]:
+    cases = ("nonsaturating", "wasserstein")
+    return {(c, m): results[f"train-{c}-{m}"].arrays["eigenvalues"] for c in cases for m in settings.methods}
 
 
 def _training_table(settings: Any, training: list[dict[str, Any]], case: str, references: dict[str, float]) -> str:

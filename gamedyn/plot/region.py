@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["COLOURS", "region"]
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
-"""Okabe and Ito's palette, which colour-blind readers can tell apart."""
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F7F7F")
+"""Okabe and Ito's palette, which colour-blind readers can tell apart; grey for its yellow, too faint on white."""
 
 STYLES = ("-", "--", "-.", ":")
 

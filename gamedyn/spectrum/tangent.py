@@ -163,7 +163,7 @@ class StepTangent:
             values, vectors = np.linalg.eig(M)
             residuals = np.linalg.norm(M @ vectors - vectors * values, axis=0)
         else:
-            values, residuals = extreme(self._numpy, self.n, k, "LM", restarts=restarts)
+            values, residuals = extreme(self._numpy, self.n, k, "LM", tol=1e-7, restarts=restarts)
         order = np.argsort(-np.abs(values), kind="stable")
         return values[order].astype(np.complex128), residuals[order]
 
