@@ -25,6 +25,7 @@ _NAMES = {
     "GamedynError": "gamedyn._lib.errors",
     "ArgumentError": "gamedyn._lib.errors",
     "SolveError": "gamedyn._lib.errors",
+    "UnknownNameError": "gamedyn._lib.errors",
 }
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "Run",
     "SolveError",
     "State",
+    "UnknownNameError",
     "__version__",
     "batches",
     "core",
@@ -52,7 +54,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from gamedyn import core, flows, games, integrators, krylov, losses, methods, plot, spectrum, stability
-    from gamedyn._lib.errors import ArgumentError, GamedynError, SolveError
+    from gamedyn._lib.errors import ArgumentError, GamedynError, SolveError, UnknownNameError
     from gamedyn.core import Game, State, batches
     from gamedyn.integrators import Run, solve, solve_ensemble
 

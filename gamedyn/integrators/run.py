@@ -28,7 +28,7 @@ class Records:
 
     Attributes:
         step: number of steps done before the losses were taken, (r,).
-        t: time there, (r,).
+        t: time there, (r,); of an ensemble, whose members have times of their own, the step's number.
         losses: by player, (r,), or (r, members): at the first evaluation of the step.
     """
 

@@ -31,7 +31,7 @@ def image_grid(
         ax: where to draw; None: a new figure.
 
     Raises:
-        ArgumentError: if the images are not square or none.
+        ArgumentError: if there is none, or (k, pixels) are not those of squares.
 
     Example:
         >>> ax = image_grid(np.zeros((4, 64)), columns=2)

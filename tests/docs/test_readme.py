@@ -49,6 +49,19 @@ def test_tutorial_prints_what_its_page_says(capsys):
     assert names["distance"][1.05] > 10
 
 
+def test_the_training_page_runs(tmp_path, monkeypatch):
+    """Block after block, in an empty folder; the resumed run is whole and the modules come back in training mode."""
+    monkeypatch.chdir(tmp_path)
+    names = {"__name__": "training"}
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        for code in blocks(ROOT / "docs" / "training.md", "python"):
+            exec(compile(code, "training.md", "exec"), names)
+    assert out.getvalue().startswith("done 100 200.0 torch.Size([100])")
+    assert names["generator"].training
+    assert names["samples"].shape == (4, 64)
+    assert set(names["many"].status) == {"done"}
+
+
 if __name__ == "__main__":
     if printed_by_readme() != blocks(ROOT / "README.md", "text")[0]:
         raise SystemExit("the README's example prints something else than it says")
