@@ -29,7 +29,10 @@ def gan(norm, out=2):
 )
 @pytest.mark.parametrize(("of", "into"), [("G", "D"), ("G", "G")])
 def test_the_jacobian_is_that_of_the_field(norm, of, into):
-    """Against central differences. Rejects: PyTorch's fused double backward, 2 to 40 per cent off here."""
+    """Against central differences.
+
+    Rejects: PyTorch's fused double backward, 2.5 to 20 per cent off here (group norm's raises).
+    """
     game, batch = gan(norm)
     flow = gd.flows.gradient(game).with_term(gd.losses.squared_gradient(0.5, of=of, into=into))
     state = game.state()
