@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -18,9 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from gamedyn.core.game import Game
+    from gamedyn.core.products import Products
     from gamedyn.core.state import Layout, State
 
-__all__ = ["Field", "FlowLike", "Members", "Velocity", "Work"]
+__all__ = ["Field", "FlowLike", "Members", "Request", "Velocity", "Work"]
 
 SAMPLING = ("frozen", "fresh")
 
@@ -45,6 +47,14 @@ class FlowLike(Protocol):
     def separates_players(self) -> bool:
         """Whether one player's part costs that player's gradient alone."""
 
+    @property
+    def autonomous(self) -> bool:
+        """Whether the field does not depend on time."""
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Names of the parts whose sum it is: "game", and its penalty terms."""
+
     def check(self, batch: Any = None) -> None:
         """Check what the flow takes from its game."""
 
@@ -54,12 +64,9 @@ class FlowLike(Protocol):
         leaves: Sequence[Tensor],
         buffers: Sequence[Tensor],
         batch: Any,
-        *,
-        players: Sequence[int] | None = None,
-        create_graph: bool = False,
-        members: Members | None = None,
+        request: Request,
     ) -> Velocity:
-        """The field at `leaves`, for all players or some."""
+        """The field at `leaves`."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +84,22 @@ class Members:
     batch_dim: int | None = None
     rates: dict[str, Tensor] = field(default_factory=dict)
     weights: dict[str, Tensor] = field(default_factory=dict)
+
+
+class Request(NamedTuple):
+    """What is asked of a flow's velocity.
+
+    Attributes:
+        players: places of the players whose part is wanted; None: all.
+        factors: by part, what it is multiplied with (a part not named: 0); None: 1 for every part.
+        create_graph: whether the velocity is to be differentiated.
+        members: the ensemble, or None for a single game.
+    """
+
+    players: tuple[int, ...] | None = None
+    factors: Mapping[str, float] | None = None
+    create_graph: bool = False
+    members: Members | None = None
 
 
 @dataclass
@@ -116,6 +139,8 @@ class Field:
         sampling: "frozen" holds one batch over a step; "fresh" draws one for every evaluation, which voids
             the order of the method.
         members: the ensemble, or None for a single game.
+        one_batch: whether every step has the same batch (or none): its `batch_id` then changes only where
+            buffers advance or losses draw.
 
     A call writes nothing but `out`. `point` is a buffer that stage points may be written to: evaluating there
     saves a copy.
@@ -128,7 +153,9 @@ class Field:
         *,
         sampling: str = "frozen",
         members: Members | None = None,
+        one_batch: bool = False,
     ) -> None:
+        self.one_batch = one_batch
         self.flow, self.buffers, self.members = flow, tuple(buffers), members
         self.sampling = choice("sampling", sampling, SAMPLING)
         layout = flow.game.layout
@@ -152,10 +179,14 @@ class Field:
         self._views: dict[tuple[int, int], list[Tensor]] = {}
         self._double = flow.double_backward
         self._share = 1 if flow.separates_players else len(layout.players)
+        self._requests: dict[int | None, Request] = {
+            i: Request(None if i is None else (i,), members=members) for i in (None, *range(len(layout.players)))
+        }
 
     def begin_step(self, batch: Any) -> None:
         """Start a step on a batch: the next evaluation advances the buffers, all replay its randomness."""
-        self.batch, self.batch_id, self.losses = batch, self.batch_id + 1, ()
+        same = self.one_batch and self.batch_id >= 0 and not (self.effects or self.draws_randomness)
+        self.batch, self.batch_id, self.losses = batch, self.batch_id + (not same), ()
         self._advance = bool(self.effects) and self.members is None
         self._random = RandomState(self.flow.game.device) if self.draws_randomness else None
 
@@ -163,7 +194,7 @@ class Field:
         """v(t, y), shape of y, written to `out` if given."""
         if out is None:
             out = torch.empty(self.shape, dtype=self.flow.game.dtype, device=self.flow.game.device)
-        self._evaluate(t, y, None, out)
+        self._evaluate(t, y, self._requests[None], None, out)
         self.work.player_gradients += self.work.players
         return out
 
@@ -171,9 +202,31 @@ class Field:
         """v_i(t, y), the entries of player i alone; at that player's cost, where the flow separates players."""
         if out is None:
             out = torch.empty_like(self.point[..., self.players[i]])  # type: ignore[index]
-        self._evaluate(t, y, i, out)
+        self._evaluate(t, y, self._requests[i], i, out)
         self.work.player_gradients += self._share
         return out
+
+    def weighted(self, factors: Mapping[str, float], t: float | Tensor, y: Tensor, out: Tensor | None = None) -> Tensor:
+        """`sum_parts factor v_part(t, y)`, shape of y: parts that are not named are left out and cost nothing."""
+        if out is None:
+            out = torch.empty(self.shape, dtype=self.flow.game.dtype, device=self.flow.game.device)
+        self._evaluate(t, y, Request(factors=factors, members=self.members), None, out)
+        self.work.player_gradients += self.work.players
+        return out
+
+    def linearise(self, t: float | Tensor, y: Tensor) -> Products:
+        """The field at a point with its derivative: `.value`, `.jvp(u)`, `.vjp(u)`, `.cross(u)`; shape (n,).
+
+        Raises:
+            ArgumentError: if the field cannot be differentiated: its graph is cut, or an operation has no
+                second derivative.
+        """
+        from gamedyn.core.products import Products
+
+        products = Products(self.flow, t, y, self.batch, self)
+        if not self.losses:
+            self.losses = products.losses
+        return products
 
     def stages(self, count: int, player: int | None = None) -> Tensor:
         """Room for `count` field values (or one player's), shape (count, ..., n)."""
@@ -188,22 +241,17 @@ class Field:
         shape = (count, *self.shape[:-1], at.stop - at.start)
         return torch.empty(shape, dtype=self.flow.game.dtype, device=self.flow.game.device)
 
-    def _evaluate(self, t: float | Tensor, y: Tensor, player: int | None, out: Tensor) -> None:
+    def _evaluate(self, t: float | Tensor, y: Tensor, request: Request, player: int | None, out: Tensor) -> None:
         if y is not self.point:
             self.point.copy_(y.detach())  # type: ignore[union-attr]
         if self.draw is not None:
             self.batch = self.draw()
-        players = None if player is None else (player,)
         with torch.enable_grad():
             if self.effects or self._random is not None:
                 with self.held(self.leaves):
-                    value = self.flow.velocity(
-                        t, self.leaves, self.buffers, self.batch, players=players, members=self.members
-                    )
+                    value = self.flow.velocity(t, self.leaves, self.buffers, self.batch, request)
             else:
-                value = self.flow.velocity(
-                    t, self.leaves, self.buffers, self.batch, players=players, members=self.members
-                )
+                value = self.flow.velocity(t, self.leaves, self.buffers, self.batch, request)
         self.work.double_backward += self._double
         if not self.losses:
             self.losses = tuple([x.detach() for x in value.losses])
@@ -295,23 +343,29 @@ class TracedField:
     def __call__(self, t: float | Tensor, y: Tensor, out: Tensor | None = None) -> Tensor:
         """v(t, y)."""
         self.work.player_gradients += self.work.players
-        return self._evaluate(t, y, None, out)
+        return self._evaluate(t, y, Request(members=self.members), None, out)
 
     def player(self, i: int, t: float | Tensor, y: Tensor, out: Tensor | None = None) -> Tensor:
         """v_i(t, y)."""
         self.work.player_gradients += self._parent._share
-        return self._evaluate(t, y, i, out)
+        return self._evaluate(t, y, Request((i,), members=self.members), i, out)
+
+    def weighted(self, factors: Mapping[str, float], t: float | Tensor, y: Tensor, out: Tensor | None = None) -> Tensor:
+        """`sum_parts factor v_part(t, y)`."""
+        self.work.player_gradients += self.work.players
+        return self._evaluate(t, y, Request(factors=factors, members=self.members), None, out)
 
     def stages(self, count: int, player: int | None = None) -> Tensor:
         """Fresh room for field values."""
         return self._parent.room(count, player)
 
-    def _evaluate(self, t: float | Tensor, y: Tensor, player: int | None, out: Tensor | None) -> Tensor:
+    def _evaluate(
+        self, t: float | Tensor, y: Tensor, request: Request, player: int | None, out: Tensor | None
+    ) -> Tensor:
         lead = len(self.shape) - 1
         leaves = [v.clone().requires_grad_() for v in self.layout.views(y.detach())]
-        players = None if player is None else (player,)
         with torch.enable_grad():
-            value = self.flow.velocity(t, leaves, self.buffers, self.batch, players=players, members=self.members)
+            value = self.flow.velocity(t, leaves, self.buffers, self.batch, request)
         self.work.double_backward += self.flow.double_backward
         self.losses = self.losses or value.losses
         row = self.layout.flat([x.detach() for x in value.leaves], lead)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from gamedyn.core.composed import composed_norms
+from gamedyn.core.field import Request
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,13 +35,15 @@ class Products:
         field: counts the work and holds the modules' side effects; its buffers are used.
     """
 
-    def __init__(self, flow: FlowLike, t: float, y: Tensor, batch: Any, field: Field) -> None:
+    def __init__(self, flow: FlowLike, t: float | Tensor, y: Tensor, batch: Any, field: Field) -> None:
         self.layout, self.work = flow.game.layout, field.work
         self.leaves = [v.clone().requires_grad_() for v in self.layout.views(y.detach())]
         buffers = tuple(b.clone() for b in field.buffers)
         third = composed_norms(flow.game.modules) if flow.double_backward else contextlib.nullcontext()
         with torch.enable_grad(), field.held(self.leaves), third:
-            self._v = flow.velocity(t, self.leaves, buffers, batch, create_graph=True).leaves
+            velocity = flow.velocity(t, self.leaves, buffers, batch, Request(create_graph=True))
+        self._v = velocity.leaves
+        self.losses = tuple([x.detach() for x in velocity.losses])
         self.work.player_gradients += self.work.players
         self.value = self.layout.flat([x.detach() for x in self._v])
         self.n = self.layout.n
@@ -69,6 +72,18 @@ class Products:
     def vjp(self, u: Tensor) -> Tensor:
         """`J^T u`, shape (n,) or, for rows of vectors, (k, n)."""
         return self._pulled(self._v, self.leaves, u)
+
+    def cross(self, u: Tensor) -> Tensor:
+        """`W u`, W the cross-player blocks of J: each player's part of u, seen by the others; (n,)."""
+        players = tuple(self.layout.slices)
+        parts = u.new_zeros(len(players), self.n)
+        for row, at in zip(parts, players, strict=True):
+            row[at] = u[at]
+        images = self.jvp(parts)
+        out = images.sum(0)
+        for row, at in zip(images, players, strict=True):
+            out[at] -= row[at]
+        return out
 
     def dense(self, block: int = 64) -> Tensor:
         """J, (n, n), a block of rows at a time."""

@@ -9,11 +9,11 @@ from gamedyn._lib.errors import ArgumentError
 from gamedyn.core import Field, moved_to
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from torch import Tensor
 
-    from gamedyn.core import Game, Members, State, Velocity
+    from gamedyn.core import Game, Request, State, Velocity
 
 __all__ = ["Flow", "of_flow"]
 
@@ -42,6 +42,21 @@ class Flow(ABC):
         """Whether one player's part costs that player's gradient alone."""
         return False
 
+    @property
+    def autonomous(self) -> bool:
+        """Whether the field does not depend on time."""
+        return True
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Names of the parts whose sum it is; methods with a tableau per part use them."""
+        return ("game",)
+
+    @property
+    def rates(self) -> Mapping[str, float]:
+        """By player: what its gradient has been multiplied with; a player's learning rate is h * rate."""
+        return dict.fromkeys(self.game.players, 1.0)
+
     @abstractmethod
     def velocity(
         self,
@@ -49,12 +64,9 @@ class Flow(ABC):
         leaves: Sequence[Tensor],
         buffers: Sequence[Tensor],
         batch: Any,
-        *,
-        players: Sequence[int] | None = None,
-        create_graph: bool = False,
-        members: Members | None = None,
+        request: Request,
     ) -> Velocity:
-        """The field at `leaves`."""
+        """The field at `leaves`, for the players and parts asked for."""
 
     def initial_state(self) -> State:
         """The players' present parameters and buffers, copied."""

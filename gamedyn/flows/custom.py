@@ -14,7 +14,7 @@ from gamedyn.flows._types import Flow, of_flow
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from gamedyn.core import Members
+    from gamedyn.core import Request
 
 __all__ = ["CustomFlow", "MappedFlow", "custom", "mapped"]
 
@@ -31,6 +31,16 @@ class MappedFlow(Flow):
         """Whether an evaluation differentiates a gradient."""
         return self.inner.double_backward
 
+    @property
+    def autonomous(self) -> bool:
+        """Whether the field does not depend on time."""
+        return self.inner.autonomous
+
+    @property
+    def rates(self) -> Mapping[str, float]:
+        """Those of the inner flow."""
+        return self.inner.rates
+
     def check(self, batch: Any = None) -> None:
         """As the inner flow does."""
         self.inner.check(batch)
@@ -41,21 +51,19 @@ class MappedFlow(Flow):
         leaves: Sequence[Tensor],
         buffers: Sequence[Tensor],
         batch: Any,
-        *,
-        players: Sequence[int] | None = None,
-        create_graph: bool = False,
-        members: Members | None = None,
+        request: Request,
     ) -> Velocity:
         """The function of the inner velocity, for all players; then those asked for."""
-        layout, lead = self.game.layout, 0 if members is None else 1
-        inner = self.inner.velocity(t, leaves, buffers, batch, create_graph=create_graph, members=members)
+        layout, members = self.game.layout, request.members
+        lead = 0 if members is None else 1
+        inner = self.inner.velocity(t, leaves, buffers, batch, request._replace(players=None, factors=None))
         flat = layout.flat(inner.leaves, lead)
 
         def mapped_flat(y: Tensor) -> Tensor:
             return layout.joined(self.fn(layout.parts(y)))
 
         flat = mapped_flat(flat) if members is None else torch.func.vmap(mapped_flat)(flat)
-        return Velocity(_selected(layout.views(flat), self.game, players), inner.losses)
+        return Velocity(_selected(layout.views(_scaled(flat, request)), self.game, request.players), inner.losses)
 
 
 class CustomFlow(Flow):
@@ -64,6 +72,11 @@ class CustomFlow(Flow):
     def __init__(self, fn: Callable[..., Mapping[str, Tensor]], like: Game) -> None:
         super().__init__(like)
         self.fn = fn
+
+    @property
+    def autonomous(self) -> bool:
+        """Not known: its function takes the time."""
+        return False
 
     def check(self, batch: Any = None) -> None:
         """Nothing: the game's losses are not used."""
@@ -74,13 +87,10 @@ class CustomFlow(Flow):
         leaves: Sequence[Tensor],
         buffers: Sequence[Tensor],
         batch: Any,
-        *,
-        players: Sequence[int] | None = None,
-        create_graph: bool = False,
-        members: Members | None = None,
+        request: Request,
     ) -> Velocity:
         """The function's value, for all players; then those asked for."""
-        layout = self.game.layout
+        layout, members = self.game.layout, request.members
 
         def once(y: Tensor, inner: Any, when: float | Tensor = t) -> Tensor:
             return layout.joined(self.fn(when, layout.parts(y), inner))
@@ -91,8 +101,8 @@ class CustomFlow(Flow):
         else:  # members with steps of their own have times of their own, (M, 1)
             times = torch.as_tensor(t, dtype=flat.dtype, device=flat.device).expand(members.count, 1)[:, 0]
             v = torch.func.vmap(once, in_dims=(0, members.batch_dim, 0))(flat, batch, times)
-        v = v if create_graph else v.detach()
-        return Velocity(_selected(layout.views(v), self.game, players), ())
+        v = v if request.create_graph else v.detach()
+        return Velocity(_selected(layout.views(_scaled(v, request)), self.game, request.players), ())
 
 
 def mapped(flow: Flow, fn: Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]]) -> MappedFlow:
@@ -139,6 +149,11 @@ def custom(fn: Callable[..., Mapping[str, Tensor]], like: Game) -> CustomFlow:
     if not isinstance(like, Game):
         raise ArgumentError("like", "a Game", type(like).__name__, "a flow's is flow.game")
     return CustomFlow(fn, like)
+
+
+def _scaled(v: Tensor, request: Request) -> Tensor:
+    """The only part of such a flow is "game"."""
+    return v if request.factors is None else v * request.factors.get("game", 0.0)
 
 
 def _selected(leaves: list[Tensor], game: Game, players: Sequence[int] | None) -> list[Tensor]:

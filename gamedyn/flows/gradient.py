@@ -16,7 +16,7 @@ from gamedyn.losses import GradientTerm, LossTerm
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from gamedyn.core import Members
+    from gamedyn.core import Members, Request
     from gamedyn.losses import Term
 
 __all__ = ["GradientFlow", "gradient"]
@@ -32,7 +32,7 @@ class GradientFlow(Flow):
 
     def __init__(self, game: Game, rates: Mapping[str, float], terms: Mapping[str, Term]) -> None:
         super().__init__(game)
-        self.rates, self.terms = dict(rates), dict(terms)
+        self._rates, self.terms = dict(rates), dict(terms)
         place = game.layout.place
         self._inside = [(t, place(t.into)) for t in terms.values() if isinstance(t, LossTerm)]
         self._outside = [(t, place(t.of), place(t.into)) for t in terms.values() if isinstance(t, GradientTerm)]
@@ -42,6 +42,11 @@ class GradientFlow(Flow):
     def __repr__(self) -> str:
         terms = "".join(f" + {t.weight:g} {name} into {t.into}" for name, t in self.terms.items())
         return f"GradientFlow({self.game!r}, rates={self.rates}{terms})"
+
+    @property
+    def rates(self) -> dict[str, float]:
+        """By player, in the game's order."""
+        return self._rates
 
     @property
     def double_backward(self) -> bool:
@@ -62,8 +67,8 @@ class GradientFlow(Flow):
         """
         if not isinstance(term, (LossTerm, GradientTerm)):
             raise ArgumentError("term", "a term, such as gamedyn.losses.r1(1.0)", term)
-        if term.name in self.terms:
-            raise ArgumentError("term", f"a name other than {sorted(self.terms)}", term.name, "give it a name=")
+        if term.name in self.parts:
+            raise ArgumentError("term", f"a name other than {sorted(self.parts)}", term.name, "give it a name=")
         return GradientFlow(self.game, self.rates, {**self.terms, term.name: term})
 
     def with_weights(self, **weights: float) -> GradientFlow:
@@ -78,35 +83,39 @@ class GradientFlow(Flow):
         terms = {n: t.scaled(float(weights[n])) if n in weights else t for n, t in self.terms.items()}
         return GradientFlow(self.game, self.rates, terms)
 
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The game itself, and every term by its name."""
+        return ("game", *self.terms)
+
     def velocity(
         self,
         t: float | Tensor,
         leaves: Sequence[Tensor],
         buffers: Sequence[Tensor],
         batch: Any,
-        *,
-        players: Sequence[int] | None = None,
-        create_graph: bool = False,
-        members: Members | None = None,
+        request: Request,
     ) -> Velocity:
         """One shared forward, one pruned backward per player; a gradient that a term has made is used again."""
-        if members is None and not self.terms:
-            return self._plain(leaves, buffers, batch, players, create_graph)
+        if request.members is None and not self.terms and request.factors is None:
+            return self._plain(leaves, buffers, batch, request.players, request.create_graph)
         layout, names = self.game.layout, self.game.layout.players
-        wanted = range(len(names)) if players is None else players
+        create_graph, members = request.create_graph, request.members
+        wanted = range(len(names)) if request.players is None else request.players
         losses, inside = self._values(leaves, buffers, batch, members)
-        totals = list(losses)
+        share = 1.0 if request.factors is None else request.factors.get("game", 0.0)
+        totals = list(losses) if share == 1 else [x * share for x in losses]
         for (term, into), value in zip(self._inside, inside, strict=True):
-            totals[into] = totals[into] + self._weight(term, members) * value
+            totals[into] = totals[into] + self._weight(term, request) * value
         made: dict[int, Sequence[Tensor]] = {}
         for rule, of, into in self._outside:
-            if into not in wanted:
+            if into not in wanted or (request.factors is not None and not request.factors.get(rule.name)):
                 continue
             if of not in made:
                 mine = leaves[layout.leaf_slices[of]]
                 made[of] = torch.autograd.grad(losses[of].sum(), mine, create_graph=True, materialize_grads=True)
             penalty = rule.value(made[of], 0 if members is None else 1)
-            totals[into] = totals[into] + self._weight(rule, members) * penalty
+            totals[into] = totals[into] + self._weight(rule, request) * penalty
         out: list[Tensor] = []
         for i in wanted:
             mine, factor = leaves[layout.leaf_slices[i]], self._factor(i, members)
@@ -151,8 +160,10 @@ class GradientFlow(Flow):
             )
         return Velocity(out, losses)
 
-    def _weight(self, term: Term, members: Members | None) -> float | Tensor:
-        return term.weight if members is None else members.weights.get(term.name, term.weight)
+    def _weight(self, term: Term, request: Request) -> float | Tensor:
+        members, factors = request.members, request.factors
+        weight = term.weight if members is None else members.weights.get(term.name, term.weight)
+        return weight if factors is None else weight * factors.get(term.name, 0.0)
 
     def _values(
         self, leaves: Sequence[Tensor], buffers: Sequence[Tensor], batch: Any, members: Members | None

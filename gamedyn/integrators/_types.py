@@ -8,18 +8,28 @@ import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from fractions import Fraction
 
     from gamedyn.core import Field
 
-__all__ = ["OK", "Combination", "Integrator", "StepInfo"]
+__all__ = ["OK", "Combination", "Integrator", "StepInfo", "Stepper"]
 
 
 class StepInfo(NamedTuple):
-    """How a step went: "ok", or a named status that the driver must handle."""
+    """How a step went.
+
+    Attributes:
+        status: "ok", or what the driver must handle: "not_converged" rejects the step.
+        counts: what the step did besides evaluations ("newton_iterations", "rejected", ...); summed by the driver.
+        h: the step that was taken, where it is not the one asked for.
+        error: the embedded error estimate, shape of y, where the step makes one.
+    """
 
     status: str = "ok"
+    counts: Mapping[str, float] = {}
+    h: float | None = None
+    error: Tensor | None = None
 
 
 OK = StepInfo()
@@ -29,19 +39,27 @@ class Integrator(Protocol):
     """One stepper per family of methods; it sees a Field and coefficients, nothing else.
 
     `init(field, t, y, h) -> memory`; `step(field, t, y, h, memory) -> (y, memory, info)`. `step` never writes
-    `y`; a memory is used once. `h` is a float, a 0-dim tensor (traced) or a tensor (members, 1).
+    `y` (`in_place`: unless it is the field's own point); a memory is used once. `h` is a float, a 0-dim tensor (traced) or a tensor (members, 1).
 
     Attributes:
         takes: the type of method data it steps.
+        options: names of the keyword arguments that its constructor takes besides the method.
         method: that data.
         traces: whether a step can be compiled as a whole.
         ensembles: whether it steps many members at once.
+        variational: whether a step on the rows (y, d), with `d' = J(y) d`, is the step and its derivative.
+        resamples: whether every evaluation of a step may see a batch of its own.
+        in_place: whether y is advanced in the field's own point: the only y that a step may write.
         changes_h: whether the step may change between steps.
     """
 
     takes: ClassVar[type]
+    options: ClassVar[tuple[str, ...]]
     traces: ClassVar[bool]
     ensembles: ClassVar[bool]
+    variational: ClassVar[bool]
+    resamples: ClassVar[bool]
+    in_place: ClassVar[bool]
     changes_h: bool
     method: Any
 
@@ -55,6 +73,31 @@ class Integrator(Protocol):
 
     def started(self, memory: Any) -> bool:
         """Whether the memory is full: from then on every step does the same work."""
+
+
+class Stepper:
+    """What most steppers are: pure, explicit, without memory; families override what differs."""
+
+    options: ClassVar[tuple[str, ...]] = ()
+    traces: ClassVar[bool] = True
+    ensembles: ClassVar[bool] = True
+    variational: ClassVar[bool] = True
+    resamples: ClassVar[bool] = True
+    in_place: ClassVar[bool] = False
+    changes_h: bool = True
+
+    @classmethod
+    def accepts(cls, method: Any) -> bool:
+        """Whether a method of the type it takes is one that it steps."""
+        return True
+
+    def init(self, field: Field, t: float, y: Tensor, h: float | Tensor) -> Any:
+        """No memory."""
+        return {}
+
+    def started(self, memory: Any) -> bool:
+        """Always."""
+        return True
 
 
 class Combination:

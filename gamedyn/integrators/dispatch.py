@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gamedyn._lib.errors import ArgumentError
 from gamedyn.integrators.multistep import MultistepStepper
@@ -16,25 +16,32 @@ if TYPE_CHECKING:
 
 __all__ = ["STEPPERS", "stepper"]
 
-STEPPERS: tuple[type, ...] = (RungeKuttaStepper, MultistepStepper, PartitionedStepper, TorchdiffeqStepper)
+STEPPERS: tuple[Any, ...] = (RungeKuttaStepper, MultistepStepper, PartitionedStepper, TorchdiffeqStepper)
 
 
-def stepper(method: str | Method) -> Integrator:
+def stepper(method: str | Method, **options: Any) -> Integrator:
     """The integrator of a method.
 
     Args:
         method: a name ("rk4", "torchdiffeq:rk4") or a method object, registered or not.
+        options: of the family: `solver` (how implicit equations are solved), `history` ("stale" or "refresh").
+            None stands for the default.
 
     Raises:
         UnknownNameError: if nothing is called so.
-        ArgumentError: if the method is implicit, which no stepper takes yet.
+        ArgumentError: for an option that the method's family does not have.
 
     Example:
         >>> type(stepper("ab2")).__name__
         'MultistepStepper'
     """
     chosen = get(method)
+    given = {k: v for k, v in options.items() if v is not None}
     for family in STEPPERS:
-        if isinstance(chosen, family.takes):  # type: ignore[attr-defined]
-            return family(chosen)  # type: ignore[no-any-return]
+        if isinstance(chosen, family.takes) and family.accepts(chosen):
+            for name in given:
+                if name not in family.options:
+                    having = sorted(f.__name__ for f in STEPPERS if name in f.options)
+                    raise ArgumentError(name, f"none for {chosen!r}", given[name], f"taken by {', '.join(having)}")
+            return family(chosen, **given)
     raise ArgumentError("method", "a method of a family that has a stepper", chosen)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 
 from gamedyn._lib.errors import ArgumentError
-from gamedyn.integrators._types import OK, Combination, StepInfo
+from gamedyn.integrators._types import OK, Combination, StepInfo, Stepper
 from gamedyn.integrators.runge_kutta import RungeKuttaStepper
 from gamedyn.methods import LinearMultistep
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["MultistepStepper"]
 
 
-class MultistepStepper:
+class MultistepStepper(Stepper):
     """`y_{n+k} = -sum_{j<k} alpha_j y_{n+j} + h sum_{j<k} beta_j v_{n+j}`, started by the method's own rule.
 
     Memory: `fields`, the k - 1 last field values, newest first; `values`, the k - 1 last points where an
@@ -29,8 +29,6 @@ class MultistepStepper:
     """
 
     takes: ClassVar[type] = LinearMultistep
-    traces: ClassVar[bool] = True
-    ensembles: ClassVar[bool] = True
     changes_h: bool = False
 
     def __init__(self, method: LinearMultistep) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from gamedyn.integrators._types import OK, Combination, StepInfo
+from gamedyn.integrators._types import OK, Combination, StepInfo, Stepper
 from gamedyn.methods import Partitioned
 
 if TYPE_CHECKING:
@@ -15,13 +15,10 @@ if TYPE_CHECKING:
 __all__ = ["PartitionedStepper"]
 
 
-class PartitionedStepper:
+class PartitionedStepper(Stepper):
     """Each move takes one player along its own field, the others held, by the sub-step method."""
 
     takes: ClassVar[type] = Partitioned
-    traces: ClassVar[bool] = True
-    ensembles: ClassVar[bool] = True
-    changes_h: bool = True
 
     def __init__(self, method: Partitioned) -> None:
         self.method = method
@@ -34,10 +31,6 @@ class PartitionedStepper:
         """No memory; checks that the order of play fits the game."""
         self.method.order_of_play(field.names)
         return {}
-
-    def started(self, memory: Any) -> bool:
-        """Always."""
-        return True
 
     def step(
         self, field: Field, t: float | Tensor, y: Tensor, h: float | Tensor, memory: Any

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from gamedyn._lib.errors import ArgumentError
-from gamedyn.integrators._types import OK, Combination, StepInfo
+from gamedyn.integrators._types import OK, Combination, StepInfo, Stepper
 from gamedyn.methods import RungeKutta
 
 if TYPE_CHECKING:
@@ -16,16 +16,13 @@ if TYPE_CHECKING:
 __all__ = ["RungeKuttaStepper"]
 
 
-class RungeKuttaStepper:
+class RungeKuttaStepper(Stepper):
     """`k_i = v(t + c_i h, y + h sum_j A_ij k_j)`, `y+ = y + h sum_i b_i k_i`.
 
     Eager, it holds the stages and the field's point: s + 1 registers of parameter size beside y.
     """
 
     takes: ClassVar[type] = RungeKutta
-    traces: ClassVar[bool] = True
-    ensembles: ClassVar[bool] = True
-    changes_h: bool = True
 
     def __init__(self, method: RungeKutta) -> None:
         if not method.explicit:
@@ -41,14 +38,6 @@ class RungeKuttaStepper:
         self._nodes = [float(c) for c in method.c]
         self._made: tuple[Any, Any, Any] = ((), (), None)
         self._owner: Field | None = None
-
-    def init(self, field: Field, t: float, y: Tensor, h: float | Tensor) -> dict[str, Any]:
-        """No memory."""
-        return {}
-
-    def started(self, memory: Any) -> bool:
-        """Always."""
-        return True
 
     def step(
         self, field: Field, t: float | Tensor, y: Tensor, h: float | Tensor, memory: Any

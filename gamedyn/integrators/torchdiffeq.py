@@ -20,7 +20,7 @@ from torchdiffeq._impl.solvers import FixedGridODESolver
 
 from gamedyn._lib.checks import known_options, positive, positive_int
 from gamedyn._lib.errors import ArgumentError, UnknownNameError
-from gamedyn.integrators._types import OK, StepInfo
+from gamedyn.integrators._types import OK, StepInfo, Stepper
 from gamedyn.methods import Delegated
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ TOLERANCES = {"rtol": 1e-7, "atol": 1e-9}
 """Of `torchdiffeq.odeint`; only the implicit Adams corrector looks at them."""
 
 
-class TorchdiffeqStepper:
+class TorchdiffeqStepper(Stepper):
     """Steps `torchdiffeq:<method>`.
 
     Options of the Adams methods: `order` (explicit: 3 to 11, the order of Adams-Bashforth; implicit: 4 to 12,
@@ -58,6 +58,7 @@ class TorchdiffeqStepper:
     takes: ClassVar[type] = Delegated
     traces: ClassVar[bool] = False
     ensembles: ClassVar[bool] = False
+    variational: ClassVar[bool] = False
 
     def __init__(self, method: Delegated) -> None:
         if method.name not in torchdiffeq_methods():

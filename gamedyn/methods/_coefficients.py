@@ -5,15 +5,28 @@ from __future__ import annotations
 import math
 import numbers
 from dataclasses import dataclass
+from decimal import Decimal, localcontext
 from fractions import Fraction
 from typing import TYPE_CHECKING, Union
 
 from gamedyn._lib.errors import ArgumentError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
-__all__ = ["FLOAT_DIGITS", "Coefficient", "Declared", "digits", "rational", "row", "table", "tolerance_of"]
+__all__ = [
+    "FLOAT_DIGITS",
+    "IRRATIONAL_DIGITS",
+    "Coefficient",
+    "Declared",
+    "fewest_digits",
+    "float_digits",
+    "irrational",
+    "rational",
+    "row",
+    "table",
+    "tolerance_of",
+]
 
 Coefficient = Union[int, float, str, Fraction]
 
@@ -29,11 +42,13 @@ class Declared:
         order: classical order.
         real: length of the real stability interval [-real, 0] of h*lambda; may be infinite.
         imaginary: length of the imaginary stability interval [0, imaginary i] of h*lambda.
+        digits: significant digits that the two lengths are given to.
     """
 
     order: int
     real: float
     imaginary: float
+    digits: int = 11
 
 
 def rational(argument: str, value: Coefficient) -> Fraction:
@@ -81,7 +96,30 @@ def table(argument: str, rows: Sequence[Iterable[Coefficient]], width: int) -> t
     return tuple(r + (Fraction(0),) * (width - len(r)) for r in out)
 
 
-def digits(*sources: Iterable[Coefficient]) -> int | None:
+IRRATIONAL_DIGITS = 50
+"""Decimals that algebraic coefficients are computed to."""
+
+
+def irrational(expression: Callable[[type[Decimal]], Decimal]) -> Fraction:
+    """An algebraic number to 50 decimals, of a function of the number type.
+
+    Methods that use one say `digits=IRRATIONAL_DIGITS`.
+
+    Example:
+        >>> float(irrational(lambda D: D(2).sqrt()) ** 2)
+        2.0
+    """
+    with localcontext() as context:
+        context.prec = IRRATIONAL_DIGITS + 15
+        return Fraction(expression(Decimal))
+
+
+def fewest_digits(*given: int | None) -> int | None:
+    """The least of several digits, None standing for exact."""
+    return min((d for d in given if d is not None), default=None)
+
+
+def float_digits(*sources: Iterable[Coefficient]) -> int | None:
     """Digits the coefficients are trusted to: None where all are exact, else those of a float."""
     floats = any(isinstance(v, numbers.Real) and not isinstance(v, numbers.Rational) for s in sources for v in s)
     return FLOAT_DIGITS if floats else None

@@ -8,7 +8,7 @@ from math import factorial
 from typing import TYPE_CHECKING
 
 from gamedyn._lib.errors import ArgumentError
-from gamedyn.methods._coefficients import Coefficient, Declared, digits, rational, row, tolerance_of
+from gamedyn.methods._coefficients import Coefficient, Declared, float_digits, rational, row, tolerance_of
 from gamedyn.methods._immutable import Immutable
 from gamedyn.methods._trees import HIGHEST_ORDER
 from gamedyn.methods.explicit import RK4
@@ -65,7 +65,7 @@ class LinearMultistep(Immutable):
         self.beta = tuple(x / a[-1] for x in b)
         self.start = RK4 if start is None else start
         self.time_scale = rational("time_scale", time_scale)
-        self.digits = digits(alpha, beta, (time_scale,))
+        self.digits = float_digits(alpha, beta, (time_scale,))
         self.name, self.aliases, self.declared, self.source = name, aliases, declared, source
         if self.order < 1:
             slope = sum((j * x for j, x in enumerate(self.alpha)), Fraction(0))

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from gamedyn._lib.errors import ArgumentError, UnknownNameError
-from gamedyn.methods._coefficients import Coefficient, Declared, digits, rational, tolerance_of
+from gamedyn.methods._coefficients import Coefficient, Declared, fewest_digits, float_digits, rational, tolerance_of
 from gamedyn.methods._immutable import Immutable
 from gamedyn.methods._trees import Table, separable, verified_order
 from gamedyn.methods.explicit import EULER
@@ -106,7 +106,7 @@ class Partitioned(Immutable):
             for s, row in zip(sweeps, self._lengths, strict=True)
         )
         self.substep = substep
-        self.digits = substep.digits if digits(*given) is None else digits(*given)
+        self.digits = fewest_digits(substep.digits, float_digits(*given))
         self._moves: dict[int, tuple[Move, ...]] = {}
         self.players = None if players is None else tuple(players)
         self.name, self.aliases, self.declared, self.source = name, aliases, declared, source

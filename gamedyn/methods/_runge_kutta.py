@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from gamedyn._lib.errors import ArgumentError
-from gamedyn.methods._coefficients import Coefficient, Declared, digits, row, table
+from gamedyn.methods._coefficients import Coefficient, Declared, fewest_digits, float_digits, rational, row, table
 from gamedyn.methods._immutable import Immutable
 from gamedyn.methods._trees import verified_order
 
@@ -24,12 +24,14 @@ class RungeKutta(Immutable):
         A: stage coefficients, s rows of at most s entries (ints, Fractions, strings, floats).
         b: weights, s entries.
         b_hat: weights of the embedded method, or None.
+        time_scale: the clock s of the method, `sum_i b_i = s`; it solves `y' = s v` (Lookahead).
+        digits: decimals that published decimal coefficients are trusted to; None: exact (floats: 15).
         name: canonical name; user-made methods need none.
         aliases: other names.
         declared: what the literature says, checked by the contract suite.
         source: where the coefficients come from.
 
-    The nodes `c = A 1` and the order are derived, never typed in. Immutable.
+    The nodes `c = A 1 / s` and the order are derived, never typed in. Immutable.
 
     Raises:
         ArgumentError: if the shapes do not match or a coefficient is not a number.
@@ -46,6 +48,8 @@ class RungeKutta(Immutable):
         b: Sequence[Coefficient],
         b_hat: Sequence[Coefficient] | None = None,
         *,
+        time_scale: Coefficient = 1,
+        digits: int | None = None,
         name: str = "",
         aliases: tuple[str, ...] = (),
         declared: Declared | None = None,
@@ -60,7 +64,8 @@ class RungeKutta(Immutable):
         if self.b_hat is not None:
             table("b_hat", [self.b_hat] * len(self.b), len(self.b))
             self.b_hat = self.b_hat + (Fraction(0),) * (len(self.b) - len(self.b_hat))
-        self.digits = digits(b, b_hat or (), *rows)
+        self.time_scale = rational("time_scale", time_scale)
+        self.digits = fewest_digits(digits, float_digits(b, b_hat or (), (time_scale,), *rows))
         self.name, self.aliases, self.declared, self.source = name, aliases, declared, source
 
     def __repr__(self) -> str:
@@ -71,10 +76,25 @@ class RungeKutta(Immutable):
         """Number of stages s."""
         return len(self.b)
 
+    @cached_property
+    def needed(self) -> int:
+        """Number of leading stages that `y+` depends on: the others serve the error estimate alone."""
+        last = max(i for i, w in enumerate(self.b) if w)
+        while True:
+            deeper = max([last, *(j for r in self.A[: last + 1] for j, a in enumerate(r) if a)])
+            if deeper == last:
+                return last + 1
+            last = deeper
+
     @property
     def evaluations(self) -> int:
-        """Field evaluations a step."""
-        return self.stages
+        """Field evaluations of a step of fixed size (explicit methods)."""
+        return self.needed
+
+    @property
+    def registers(self) -> int:
+        """Vectors of parameter size that a step holds: stages, y, the stage point, the result, a checked state."""
+        return self.needed + 4
 
     @property
     def steps(self) -> int:
@@ -83,8 +103,8 @@ class RungeKutta(Immutable):
 
     @cached_property
     def c(self) -> tuple[Fraction, ...]:
-        """Nodes, `c_i = sum_j A_ij`."""
-        return tuple(sum(r, Fraction(0)) for r in self.A)
+        """Nodes, `c_i = sum_j A_ij / s`."""
+        return tuple(sum(r, Fraction(0)) / self.time_scale for r in self.A)
 
     @cached_property
     def explicit(self) -> bool:
@@ -92,16 +112,26 @@ class RungeKutta(Immutable):
         return all(not a for i, r in enumerate(self.A) for a in r[i:])
 
     @cached_property
+    def diagonally_implicit(self) -> bool:
+        """Whether no stage uses a later one."""
+        return all(not a for i, r in enumerate(self.A) for a in r[i + 1 :])
+
+    @cached_property
     def order(self) -> int:
         """Classical order, proved by the rooted-tree conditions."""
-        return verified_order([self.A], [self.b], self.digits)
+        return self._order(self.b)
 
     @cached_property
     def embedded_order(self) -> int | None:
         """Order of the embedded weights, or None where there are none."""
-        return None if self.b_hat is None else verified_order([self.A], [self.b_hat], self.digits)
+        return None if self.b_hat is None else self._order(self.b_hat)
 
     @cached_property
     def fsal(self) -> bool:
         """Whether the last stage is the first of the next step."""
-        return self.stages > 1 and self.A[-1] == self.b and self.b[-1] == 0
+        return self.stages > 1 and self.explicit and self.A[-1] == self.b and self.b[-1] == 0
+
+    def _order(self, weights: tuple[Fraction, ...]) -> int:
+        s = self.time_scale
+        A = tuple(tuple(a / s for a in r) for r in self.A)
+        return verified_order([A], [tuple(w / s for w in weights)], self.digits)

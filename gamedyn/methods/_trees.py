@@ -14,9 +14,10 @@ Source: Hairer, Norsett, Wanner, Solving ODEs I, II.2 theorem 2.13 (plain) and I
 
 from __future__ import annotations
 
+from decimal import Decimal, localcontext
 from fractions import Fraction
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from gamedyn.methods._coefficients import tolerance_of
 
@@ -86,14 +87,22 @@ def separable(tree: Tree) -> bool:
     return all(child[0] != tree[0] and separable(child) for child in tree[1])
 
 
-def _weights(tree: Tree, A: Sequence[Table]) -> list[Fraction]:
+Number = TypeVar("Number", Fraction, Decimal)
+
+PRECISION = 100
+"""Digits in which the conditions of inexact coefficients are evaluated."""
+
+
+def _weights(tree: Tree, A: Sequence[Sequence[Sequence[Number]]], one: Number, known: dict[Tree, Any]) -> list[Number]:
     """Phi_s(t) for every stage s."""
-    out = [Fraction(1)] * len(A[0])
-    for child in tree[1]:
-        inner = _weights(child, A)
-        for s, coefficients in enumerate(A[child[0]]):
-            out[s] *= sum((a * w for a, w in zip(coefficients, inner, strict=True) if a), Fraction(0))
-    return out
+    if tree not in known:
+        out = [one] * len(A[0])
+        for child in tree[1]:
+            inner = _weights(child, A, one, known)
+            for s, coefficients in enumerate(A[child[0]]):
+                out[s] *= sum((a * w for a, w in zip(coefficients, inner, strict=True) if a), one - one)
+        known[tree] = out
+    return known[tree]  # type: ignore[no-any-return]
 
 
 def tree_residual(tree: Tree, A: Sequence[Table], b: Sequence[Sequence[Fraction]]) -> Fraction:
@@ -104,9 +113,19 @@ def tree_residual(tree: Tree, A: Sequence[Table], b: Sequence[Sequence[Fraction]
         A: one table per colour.
         b: one row of weights per colour.
     """
-    phi = _weights(tree, A)
-    total = sum((w * x for w, x in zip(b[tree[0]], phi, strict=True)), Fraction(0))
-    return total - Fraction(1, density(tree))
+    return _residual(tree, A, b, Fraction(1), {})
+
+
+def _residual(
+    tree: Tree,
+    A: Sequence[Sequence[Sequence[Number]]],
+    b: Sequence[Sequence[Number]],
+    one: Number,
+    known: dict[Tree, Any],
+) -> Number:
+    phi = _weights(tree, A, one, known)
+    total = sum((w * x for w, x in zip(b[tree[0]], phi, strict=True)), one - one)
+    return total - one / density(tree)
 
 
 def verified_order(
@@ -116,9 +135,29 @@ def verified_order(
     keep: Callable[[Tree], bool] = lambda _: True,
 ) -> int:
     """Largest p up to which every condition holds: exactly, or to `digits` decimals for inexact data."""
-    tolerance = tolerance_of(digits)
+    if digits is None:
+        return _first_failure(A, b, Fraction(1), Fraction(0), keep) - 1
+    with localcontext() as context:
+        context.prec = PRECISION
+        rounded = [[[_decimal(a) for a in r] for r in table] for table in A]
+        weights = [[_decimal(w) for w in r] for r in b]
+        return _first_failure(rounded, weights, Decimal(1), _decimal(tolerance_of(digits)), keep) - 1
+
+
+def _decimal(x: Fraction) -> Decimal:
+    return Decimal(x.numerator) / Decimal(x.denominator)
+
+
+def _first_failure(
+    A: Sequence[Sequence[Sequence[Number]]],
+    b: Sequence[Sequence[Number]],
+    one: Number,
+    tolerance: Number,
+    keep: Callable[[Tree], bool],
+) -> int:
+    known: dict[Tree, Any] = {}
     for order in range(1, HIGHEST_ORDER + 1):
         for tree in rooted_trees(order, len(A)):
-            if keep(tree) and abs(tree_residual(tree, A, b)) > tolerance:
-                return order - 1
-    return HIGHEST_ORDER
+            if keep(tree) and abs(_residual(tree, A, b, one, known)) > tolerance:
+                return order
+    return HIGHEST_ORDER + 1
