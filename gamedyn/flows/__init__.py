@@ -1,7 +1,40 @@
 """What is solved: the ODE made from a game."""
 
 from gamedyn.flows._types import Flow, of_flow
+from gamedyn.flows.adam import AdamFlow, adam
+from gamedyn.flows.adjusted import (
+    AdjustedFlow,
+    ConsensusFlow,
+    DriftCancelledFlow,
+    SymplecticFlow,
+    consensus,
+    drift_cancelled,
+    sga,
+    symplectic_adjustment,
+)
 from gamedyn.flows.custom import CustomFlow, MappedFlow, custom, mapped
 from gamedyn.flows.gradient import GradientFlow, gradient
+from gamedyn.flows.preconditioned import PreconditionedFlow, preconditioned
 
-__all__ = ["CustomFlow", "Flow", "GradientFlow", "MappedFlow", "custom", "gradient", "mapped", "of_flow"]
+__all__ = [
+    "AdamFlow",
+    "AdjustedFlow",
+    "ConsensusFlow",
+    "CustomFlow",
+    "DriftCancelledFlow",
+    "Flow",
+    "GradientFlow",
+    "MappedFlow",
+    "PreconditionedFlow",
+    "SymplecticFlow",
+    "adam",
+    "consensus",
+    "custom",
+    "drift_cancelled",
+    "gradient",
+    "mapped",
+    "of_flow",
+    "preconditioned",
+    "sga",
+    "symplectic_adjustment",
+]

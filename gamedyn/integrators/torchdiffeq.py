@@ -1,11 +1,12 @@
-"""torchdiffeq's fixed-grid and Adams methods, stepped by torchdiffeq.
+"""torchdiffeq's methods, stepped by torchdiffeq. Which there are is read off the installed version.
 
-One of its solver objects is kept alive over the whole run, so that its Adams methods keep their history
-(a call of `odeint` per step would restart them, and Adams would be rk4). Which methods there are is read
-off the installed version. Guarded: time is float64 (float32 grids gain a spurious last step), options are
-checked by name (torchdiffeq only warns), the order of Adams is given in so many words (`max_order = k`
-means AB(k-1), and the default ends at AB11, which is stable on [-0.0034, 0]), a corrector that does not
-converge is a status and not a warning.
+Of its fixed-grid and Adams methods one solver object is kept alive over the whole run, so that Adams keeps
+its history (a call of `odeint` per step would restart it, and Adams would be rk4). An adaptive method takes
+each step from t to t + h as an integration of its own, to its tolerances, landing on t + h. Guarded: time is
+float64 (float32 grids gain a spurious last step), options are checked by name (torchdiffeq only warns), the
+order of Adams is given in so many words (`max_order = k` means AB(k-1), and the default ends at AB11, which
+is stable on [-0.0034, 0]), a corrector that does not converge and a step size that underflows are a status
+and not a warning or an AssertionError.
 """
 
 from __future__ import annotations
@@ -15,7 +16,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torchdiffeq._impl.fixed_adams import AdamsBashforth, AdamsBashforthMoulton
+from torchdiffeq._impl.misc import _rms_norm
 from torchdiffeq._impl.odeint import SOLVERS
+from torchdiffeq._impl.rk_common import RKAdaptiveStepsizeODESolver
+from torchdiffeq._impl.scipy_wrapper import ScipyWrapperODESolver
 from torchdiffeq._impl.solvers import FixedGridODESolver
 
 from gamedyn._lib.checks import known_options, positive, positive_int
@@ -30,29 +34,39 @@ if TYPE_CHECKING:
 
 __all__ = ["TorchdiffeqStepper", "torchdiffeq_methods"]
 
+LIBRARY = "torchdiffeq"
+KINDS = (FixedGridODESolver, RKAdaptiveStepsizeODESolver, ScipyWrapperODESolver)
+TOLERANCES = {"rtol": 1e-7, "atol": 1e-9}
+"""Of `torchdiffeq.odeint`; fixed-grid methods do not look at them, of Adams only the implicit corrector."""
+FACTORS = {"safety": (0.0, 1.0), "dfactor": (0.0, 1.0), "ifactor": (1.0, float("inf"))}
+FAILURES = ("underflow in dt", "non-finite values in state", "max_num_steps exceeded")
+"""How the AssertionErrors begin with which its adaptive methods give up."""
+
 
 def torchdiffeq_methods() -> tuple[str, ...]:
-    """The fixed-grid and Adams methods of the installed torchdiffeq, with their prefix.
+    """The methods of the installed torchdiffeq, with their prefix.
 
     Example:
-        >>> "torchdiffeq:rk4" in torchdiffeq_methods()
+        >>> {"torchdiffeq:rk4", "torchdiffeq:dopri5"} <= set(torchdiffeq_methods())
         True
     """
-    return tuple(
-        sorted(f"torchdiffeq:{name}" for name, solver in SOLVERS.items() if issubclass(solver, FixedGridODESolver))
-    )
-
-
-TOLERANCES = {"rtol": 1e-7, "atol": 1e-9}
-"""Of `torchdiffeq.odeint`; only the implicit Adams corrector looks at them."""
+    return tuple(sorted(f"{LIBRARY}:{name}" for name, solver in SOLVERS.items() if issubclass(solver, KINDS)))
 
 
 class TorchdiffeqStepper(Stepper):
     """Steps `torchdiffeq:<method>`.
 
+    Options of the adaptive methods: `rtol` (1e-7) and `atol` (1e-9), `first_step`, `min_step`, `max_step`,
+    `safety`, `ifactor`, `dfactor`, `max_num_steps` (of one step of h). At `min_step` torchdiffeq accepts
+    whatever the error is. Of scipy_solver: `rtol`, `atol`, `min_step`, `max_step`; its solver is LSODA.
+
     Options of the Adams methods: `order` (explicit: 3 to 11, the order of Adams-Bashforth; implicit: 4 to 12,
     that of the corrector; 4 unless given), and for implicit ones `max_iters`, `rtol`, `atol`. Memory: the
     solver's field values, newest first.
+
+    Raises:
+        UnknownNameError: if torchdiffeq has no such method, or the method no such option.
+        ArgumentError: for an option with a bad value.
     """
 
     takes: ClassVar[type] = Delegated
@@ -62,22 +76,23 @@ class TorchdiffeqStepper(Stepper):
 
     def __init__(self, method: Delegated) -> None:
         if method.name not in torchdiffeq_methods():
-            if method.method in SOLVERS:
-                remedy = "adaptive methods choose their own steps and are not stepped here"
-                raise ArgumentError("method", "a fixed-grid or Adams method", method.name, remedy)
             raise UnknownNameError("method", method.name, torchdiffeq_methods())
         self.method, self._solver_type = method, SOLVERS[method.method]
         self._adams = issubclass(self._solver_type, AdamsBashforthMoulton)
-        self._options = {**TOLERANCES, **(_adams_options(method) if self._adams else {})}
-        if not self._adams:
-            known_options(method.name, method.options, ())
+        self._adaptive = not issubclass(self._solver_type, FixedGridODESolver)
+        self._options = {**TOLERANCES, **_options(method, self._solver_type)}
         self.changes_h = not self._adams
         self._solver: Any = None
         self._field: Field | None = None
 
+    @classmethod
+    def accepts(cls, method: Any) -> bool:
+        """Whether it belongs to torchdiffeq."""
+        return bool(method.library == LIBRARY)
+
     def init(self, field: Field, t: float, y: Tensor, h: float | Tensor) -> dict[str, Any]:
         """An empty history."""
-        return {"fields": []}
+        return {} if self._adaptive else {"fields": []}
 
     def started(self, memory: Any) -> bool:
         """Whether an Adams method has its whole history."""
@@ -86,7 +101,11 @@ class TorchdiffeqStepper(Stepper):
     def step(
         self, field: Field, t: float | Tensor, y: Tensor, h: float | Tensor, memory: Any
     ) -> tuple[Tensor, dict[str, Any], StepInfo]:
-        """One step of the living solver on the field's present batch."""
+        """One step, on the field's present batch."""
+        start = torch.tensor(float(t), dtype=torch.float64)
+        dt = torch.tensor(float(h), dtype=torch.float64)
+        if self._adaptive:
+            return self._integrated(field, torch.stack([start, start + dt]), y)
 
         def func(when: Tensor, point: Tensor, *, perturb: object = None) -> Tensor:
             return field(float(when), point)
@@ -98,14 +117,82 @@ class TorchdiffeqStepper(Stepper):
             self._solver.prev_f.clear()
             self._solver.prev_f.extend(memory["fields"])
             self._solver.prev_t = None
-        start = torch.tensor(float(t), dtype=torch.float64)
-        dt = torch.tensor(float(h), dtype=torch.float64)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             change, _ = self._solver._step_func(func, start, dt, start + dt, y)
         missed = any("did not converge" in str(w.message) for w in caught)
         fields = list(self._solver.prev_f) if self._adams else []
         return y + change, {"fields": fields}, StepInfo("not_converged") if missed else OK
+
+    def _integrated(self, field: Field, span: Tensor, y: Tensor) -> tuple[Tensor, dict[str, Any], StepInfo]:
+        """What `odeint` does from span[0] to span[1]; its own call would turn time into the players' dtype."""
+        func, options = _Counted(field), dict(self._options)
+        if issubclass(self._solver_type, RKAdaptiveStepsizeODESolver):
+            options["step_t"] = span[1:].to(y.device)
+        try:
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", message="lsoda")  # a failure, seen by the missing row
+                solver = self._solver_type(func=func, y0=y, norm=_rms_norm, **options)
+                rows = solver.integrate(span.to(y.device))
+            ended = len(rows) == 2 and bool(rows[-1].isfinite().all())
+        except AssertionError as error:
+            if not str(error).startswith(FAILURES):
+                raise
+            rows, ended = y[None].clone(), False
+        counts = {"inner_steps": float(func.accepted), "inner_rejected": float(func.rejected)}
+        if ended:
+            return rows[-1], {}, StepInfo(counts=counts)
+        new = torch.full_like(y, float("nan")) if not func.finite() else y.clone()
+        return new, {}, StepInfo("not_converged", counts)
+
+
+class _Counted:
+    """A field as torchdiffeq's adaptive solvers call it, counting their steps."""
+
+    def __init__(self, field: Field) -> None:
+        self._field, self.accepted, self.rejected = field, 0, 0
+        self._last: Tensor | None = None
+
+    def __call__(self, t: Tensor, y: Tensor, *, perturb: object = None) -> Tensor:
+        self._last = value = self._field(float(t), y)
+        return value
+
+    def finite(self) -> bool:
+        """Whether the last value was finite."""
+        return self._last is None or bool(self._last.isfinite().all())
+
+    def callback_step(self, t: Tensor, y: Tensor, dt: Tensor) -> None:
+        """A step begins."""
+
+    def callback_accept_step(self, t: Tensor, y: Tensor, dt: Tensor) -> None:
+        """A step is accepted."""
+        self.accepted += 1
+
+    def callback_reject_step(self, t: Tensor, y: Tensor, dt: Tensor) -> None:
+        """A step is rejected."""
+        self.rejected += 1
+
+
+def _options(method: Delegated, solver: type) -> dict[str, Any]:
+    if issubclass(solver, AdamsBashforthMoulton):
+        return _adams_options(method)
+    if issubclass(solver, FixedGridODESolver):
+        known_options(method.name, method.options, ())
+        return {}
+    sizes = ("rtol", "atol", "min_step", "max_step")
+    if issubclass(solver, ScipyWrapperODESolver):
+        known_options(method.name, method.options, sizes)
+    else:
+        known_options(method.name, method.options, (*sizes, "first_step", *FACTORS, "max_num_steps"))
+    given: dict[str, Any] = dict(method.options)
+    for name, value in given.items():
+        given[name] = positive_int(name, value) if name == "max_num_steps" else positive(name, value)
+    for name, (low, high) in FACTORS.items():
+        if name in given and not low < given[name] < high:
+            raise ArgumentError(name, f"between {low:g} and {high:g}", given[name])
+    if given.get("min_step", 0.0) > given.get("max_step", float("inf")):
+        raise ArgumentError("min_step", f"at most max_step, {given['max_step']:g}", given["min_step"])
+    return given
 
 
 def _adams_options(method: Delegated) -> dict[str, Any]:

@@ -6,38 +6,74 @@ from typing import Union
 
 from gamedyn._lib.discover import Registry
 from gamedyn._lib.errors import ArgumentError, UnknownNameError
+from gamedyn.methods._additive import AdditiveRungeKutta
 from gamedyn.methods._coefficients import Declared
 from gamedyn.methods._delegated import Delegated
+from gamedyn.methods._exponential import ExponentialRosenbrock
 from gamedyn.methods._linear_multistep import LinearMultistep
+from gamedyn.methods._linearly_implicit import LinearlyImplicit
+from gamedyn.methods._lookahead import Lookahead
+from gamedyn.methods._low_storage import LowStorage
 from gamedyn.methods._partitioned import Partitioned, Stages, Sweep
+from gamedyn.methods._predictor_corrector import PredictorCorrector
 from gamedyn.methods._runge_kutta import RungeKutta
-from gamedyn.methods.multistep import optimistic
-from gamedyn.methods.partitioned import alternating
+from gamedyn.methods.additive import penalty_placed
+from gamedyn.methods.implicit import theta
+from gamedyn.methods.momentum import complex_momentum, heavy_ball, lead, optimistic
+from gamedyn.methods.multistep import adams_bashforth, adams_moulton, bdf, explicit_bdf
+from gamedyn.methods.partitioned import alternating, forest_ruth, ruth3, strang
 
 __all__ = [
+    "AdditiveRungeKutta",
     "Declared",
     "Delegated",
+    "ExponentialRosenbrock",
     "LinearMultistep",
+    "LinearlyImplicit",
+    "Lookahead",
+    "LowStorage",
+    "Member",
     "Method",
     "Partitioned",
+    "PredictorCorrector",
     "RungeKutta",
     "Stages",
     "Sweep",
+    "adams_bashforth",
+    "adams_moulton",
     "alternating",
+    "bdf",
+    "complex_momentum",
+    "explicit_bdf",
+    "forest_ruth",
     "get",
+    "heavy_ball",
+    "lead",
     "members",
     "names",
     "optimistic",
+    "penalty_placed",
+    "ruth3",
+    "strang",
+    "theta",
 ]
 
-Method = Union[RungeKutta, LinearMultistep, Partitioned, Delegated]
+Member = Union[
+    RungeKutta,
+    LinearMultistep,
+    PredictorCorrector,
+    Partitioned,
+    AdditiveRungeKutta,
+    LinearlyImplicit,
+    ExponentialRosenbrock,
+    Lookahead,
+]
+Method = Union[Member, Delegated]
 
-LIBRARIES = ("torchdiffeq",)
+LIBRARIES = ("torchdiffeq", "scipy", "torch.optim")
 """Libraries a name may be prefixed with."""
 
-_REGISTRY: Registry[RungeKutta | LinearMultistep | Partitioned] = Registry(
-    "gamedyn.methods", (RungeKutta, LinearMultistep, Partitioned), "method"
-)
+_REGISTRY: Registry[Member] = Registry("gamedyn.methods", Member.__args__, "method")  # type: ignore[attr-defined]
 
 
 def names() -> tuple[str, ...]:
@@ -50,7 +86,7 @@ def names() -> tuple[str, ...]:
     return _REGISTRY.names()
 
 
-def members() -> dict[str, RungeKutta | LinearMultistep | Partitioned]:
+def members() -> dict[str, Member]:
     """All members by canonical name."""
     return dict(_REGISTRY.members())
 
@@ -80,6 +116,6 @@ def get(method: str | Method, **options: object) -> Method:
         raise ArgumentError("options", f"none for {method!r}", ", ".join(options), remedy)
     if isinstance(method, str):
         return _REGISTRY.get(method)
-    if not isinstance(method, (RungeKutta, LinearMultistep, Partitioned, Delegated)):
+    if not isinstance(method, Method.__args__):  # type: ignore[attr-defined]
         raise ArgumentError("method", "a name or a method object", method, f"names: {', '.join(names())}")
     return method

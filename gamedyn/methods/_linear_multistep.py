@@ -8,7 +8,15 @@ from math import factorial
 from typing import TYPE_CHECKING
 
 from gamedyn._lib.errors import ArgumentError
-from gamedyn.methods._coefficients import Coefficient, Declared, float_digits, rational, row, tolerance_of
+from gamedyn.methods._coefficients import (
+    Coefficient,
+    Declared,
+    fewest_digits,
+    float_digits,
+    rational,
+    row,
+    tolerance_of,
+)
 from gamedyn.methods._immutable import Immutable
 from gamedyn.methods._trees import HIGHEST_ORDER
 from gamedyn.methods.explicit import RK4
@@ -27,7 +35,11 @@ class LinearMultistep(Immutable):
     Args:
         alpha: k + 1 coefficients of the values, oldest first; scaled so that `alpha_k = 1`.
         beta: k + 1 coefficients of the field values, oldest first; `beta_k = 0` for explicit methods.
-        start: one-step method that makes the first k - 1 values (default: classical Runge-Kutta).
+        start: one-step method that makes the first k - 1 values (default: classical Runge-Kutta); or "rest": the
+            players have stood still before, `y_{-j} = y_0` and `v_{-j} = 0` (momentum methods).
+        coupling: k coefficients delta of `h W sum_j delta_j y_{n+j}`, W the cross-player blocks of J at the newest
+            known value, oldest first; they add up to 0 (LEAD). None: no such term.
+        digits: decimals that published decimal coefficients are trusted to; None: exact (floats: 15).
         time_scale: the clock s of the method, `sigma(1) = s rho'(1)`; it solves `y' = s v`.
         name: canonical name; user-made methods need none.
         aliases: other names.
@@ -48,9 +60,11 @@ class LinearMultistep(Immutable):
         self,
         alpha: Sequence[Coefficient],
         beta: Sequence[Coefficient],
-        start: RungeKutta | None = None,
+        start: RungeKutta | str | None = None,
         *,
+        coupling: Sequence[Coefficient] | None = None,
         time_scale: Coefficient = 1,
+        digits: int | None = None,
         name: str = "",
         aliases: tuple[str, ...] = (),
         declared: Declared | None = None,
@@ -63,9 +77,12 @@ class LinearMultistep(Immutable):
             raise ArgumentError("alpha", "a last entry (of the newest value) other than 0", a[-1])
         self.alpha = tuple(x / a[-1] for x in a)
         self.beta = tuple(x / a[-1] for x in b)
+        if isinstance(start, str) and start != "rest":
+            raise ArgumentError("start", 'a Runge-Kutta method or "rest"', start)
         self.start = RK4 if start is None else start
         self.time_scale = rational("time_scale", time_scale)
-        self.digits = float_digits(alpha, beta, (time_scale,))
+        self.digits = fewest_digits(digits, float_digits(alpha, beta, (time_scale,), coupling or ()))
+        self.coupling = None if coupling is None else _coupling(coupling, len(a) - 1, self.digits)
         self.name, self.aliases, self.declared, self.source = name, aliases, declared, source
         if self.order < 1:
             slope = sum((j * x for j, x in enumerate(self.alpha)), Fraction(0))
@@ -82,9 +99,14 @@ class LinearMultistep(Immutable):
         return len(self.alpha) - 1
 
     @property
-    def evaluations(self) -> int:
-        """Field evaluations a step, once started (explicit methods)."""
-        return 1
+    def evaluations(self) -> int | None:
+        """Field evaluations a step, once started; None where a solver decides."""
+        return 1 if self.explicit else None
+
+    @property
+    def registers(self) -> int:
+        """Vectors of parameter size that a step holds: history, y, its point, the result, a checked state."""
+        return self.steps + (self.steps - 1) * (any(self.alpha[:-2]) or self.coupling is not None) + 4
 
     @property
     def explicit(self) -> bool:
@@ -93,12 +115,10 @@ class LinearMultistep(Immutable):
 
     @cached_property
     def order(self) -> int:
-        """Largest p with `C_0 = ... = C_p = 0`."""
+        """Largest p with `C_0 = ... = C_p = 0`; at most 1 with a coupling."""
         tolerance = tolerance_of(self.digits)
-        for q in range(HIGHEST_ORDER + 2):
-            if abs(self.defect(q)) > tolerance:
-                return q - 1
-        return HIGHEST_ORDER + 1
+        highest = HIGHEST_ORDER + 1 if self.coupling is None else 1  # a coupling is a term of order h^2
+        return next((q - 1 for q in range(highest + 1) if abs(self.defect(q)) > tolerance), highest)
 
     def defect(self, q: int) -> Fraction:
         """C_q: coefficient of `h^q y^(q)` left over when the exact solution is put into the formula.
@@ -112,3 +132,10 @@ class LinearMultistep(Immutable):
             return value
         slope = sum((b * (scale * j) ** (q - 1) for j, b in enumerate(self.beta)), Fraction(0))
         return value - slope / factorial(q - 1)
+
+
+def _coupling(values: Sequence[Coefficient], steps: int, digits: int | None) -> tuple[Fraction, ...]:
+    out = row("coupling", values)
+    if len(out) != steps or abs(sum(out)) > tolerance_of(digits):
+        raise ArgumentError("coupling", f"{steps} coefficients that add up to 0", [str(x) for x in out])
+    return out

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+from gamedyn._lib.checks import positive_int
 from gamedyn._lib.errors import ArgumentError, UnknownNameError
 from gamedyn.methods._coefficients import Coefficient, Declared, fewest_digits, float_digits, rational, tolerance_of
 from gamedyn.methods._immutable import Immutable
@@ -14,7 +15,7 @@ from gamedyn.methods._trees import Table, separable, verified_order
 from gamedyn.methods.explicit import EULER
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from gamedyn.methods._runge_kutta import RungeKutta
 
@@ -34,8 +35,7 @@ class Sweep:
     backward: bool = False
 
 
-@dataclass(frozen=True)
-class Move:
+class Move(NamedTuple):
     """The player at `place` in the order of play goes `length` steps along its field at time `t + node h`."""
 
     place: int
@@ -65,13 +65,18 @@ class Partitioned(Immutable):
             of a float where one is a float.
         substep: explicit Runge-Kutta method of a single move.
         players: order of play by name or place; None: the game's own order.
+        cycles: steps that each player takes for a move: k_i moves of 1/k_i of its length (sub-cycling); it
+            names every player, in the order of play unless `players` gives that. How often a player moves is
+            one thing, how fast its clock runs another: a discriminator that takes five steps of full length
+            for each of the generator's has `cycles={"D": 5, "G": 1}` and the rate 5.
+        digits: decimals that published decimal lengths are trusted to; None: exact (floats: 15).
         name: canonical name; user-made methods need none.
         aliases: other names.
         declared: what the literature says; `order` is that for a separable game.
         source: where the method comes from.
 
     Time is carried by the opponents: a player's field is taken at the time its predecessor in the
-    order (cyclically) has reached. Two orders belong to such a method: `order_separable`, on games
+    order (cyclically) has reached. Moves of one player that follow each other are joined in one. Two orders belong to such a method: `order_separable`, on games
     in which no player's gradient depends on its own parameters, and `order_general`. Immutable.
 
     Raises:
@@ -90,6 +95,8 @@ class Partitioned(Immutable):
         substep: RungeKutta = EULER,
         *,
         players: Sequence[str | int] | None = None,
+        cycles: Mapping[str | int, int] | None = None,
+        digits: int | None = None,
         name: str = "",
         aliases: tuple[str, ...] = (),
         declared: Declared | None = None,
@@ -106,9 +113,10 @@ class Partitioned(Immutable):
             for s, row in zip(sweeps, self._lengths, strict=True)
         )
         self.substep = substep
-        self.digits = fewest_digits(substep.digits, float_digits(*given))
+        self.digits = fewest_digits(digits, substep.digits, float_digits(*given))
         self._moves: dict[int, tuple[Move, ...]] = {}
-        self.players = None if players is None else tuple(players)
+        self.players = tuple(players) if players is not None else None if cycles is None else tuple(cycles)
+        self.cycles = None if cycles is None else _counts(self.players or (), cycles)
         self.name, self.aliases, self.declared, self.source = name, aliases, declared, source
         self.moves(self.fixed_players or 2)
 
@@ -136,18 +144,24 @@ class Partitioned(Immutable):
         return True
 
     @property
-    def evaluations(self) -> int:
-        """Field evaluations a step: a move costs one player's share of an evaluation."""
-        return len(self.sweeps) * self.substep.stages
+    def evaluations(self) -> float:
+        """Field evaluations a step: every stage of a move costs one player's share (two players, if not fixed)."""
+        n = self.fixed_players or 2
+        return len(self.moves(n)) * self.substep.evaluations / n
+
+    @property
+    def registers(self) -> int:
+        """Vectors of parameter size that a step holds: y, its point, the sub-steps' stages, the result, a checked state."""
+        return self.substep.evaluations + 4 + (self.substep.evaluations > 1)
 
     @cached_property
     def order_general(self) -> int:
-        """Order on every two-player game (penalties and weight decay included)."""
+        """Order on every game of two players, or as many as it is for (penalties and weight decay included)."""
         return self._order(separable_only=False)
 
     @cached_property
     def order_separable(self) -> int:
-        """Order on two-player games in which no gradient depends on its own player."""
+        """Order on games in which no gradient depends on its own player."""
         return self._order(separable_only=True)
 
     @property
@@ -176,23 +190,27 @@ class Partitioned(Immutable):
         return out
 
     def moves(self, n_players: int) -> tuple[Move, ...]:
-        """The moves of a step, for players numbered in their order of play."""
+        """The moves of a step, for players numbered in their order of play; equal ones are steps of a cycle."""
         if n_players not in self._moves:
             self._moves[n_players] = self._made_moves(n_players)
         return self._moves[n_players]
 
     def _made_moves(self, n_players: int) -> tuple[Move, ...]:
         clock = [Fraction(0)] * n_players
-        out: list[Move] = []
+        whole: list[Move] = []
         for sweep, lengths in zip(self.sweeps, self._lengths, strict=True):
             places = range(n_players)
             for place in reversed(places) if sweep.backward else places:
                 length = lengths[place] if isinstance(sweep.lengths, tuple) else lengths[0]
-                out.append(Move(place, length, clock[place - 1]))
                 clock[place] += length
+                if whole and whole[-1].place == place:
+                    whole[-1] = whole[-1]._replace(length=whole[-1].length + length)
+                elif length:
+                    whole.append(Move(place, length, clock[place - 1] - (length if n_players == 1 else 0)))
         if any(abs(reached - 1) > tolerance_of(self.digits) for reached in clock):
             raise ArgumentError("sweeps", "lengths that add up to 1 for every player", [str(c) for c in clock])
-        return tuple(out)
+        counts = self.cycles or (1,) * n_players
+        return tuple(m._replace(length=m.length / counts[m.place]) for m in whole for _ in range(counts[m.place]))
 
     def stages(self, n_players: int) -> Stages:
         """The method written out as one tableau, for players numbered in their order of play."""
@@ -202,20 +220,28 @@ class Partitioned(Immutable):
         weights: list[Fraction] = []
         for move in self.moves(n_players):
             done = list(weights)
-            for inner in self.substep.A:
-                rows.append([*done, *(move.length * a for a in inner)])
+            for inner in self.substep.A[: self.substep.needed]:
+                rows.append([*done, *(move.length * a for a in inner[: self.substep.needed])])
                 node.append(move.node)
                 player.append(move.place)
-            weights += [move.length * b for b in self.substep.b]
+            weights += [move.length * b for b in self.substep.b[: self.substep.needed]]
         total = len(weights)
         full = tuple(tuple(r) + (Fraction(0),) * (total - len(r)) for r in rows)
         return Stages(tuple(player), tuple(node), full, tuple(weights))
 
     def _order(self, *, separable_only: bool) -> int:
-        stages = self.stages(2)
-        A = [_columns(stages.A, stages.player, i) for i in range(2)]
-        b = [[w if p == i else Fraction(0) for w, p in zip(stages.b, stages.player, strict=True)] for i in range(2)]
+        n = self.fixed_players or 2
+        stages = self.stages(n)
+        A = [_columns(stages.A, stages.player, i) for i in range(n)]
+        b = [[w if p == i else Fraction(0) for w, p in zip(stages.b, stages.player, strict=True)] for i in range(n)]
         return verified_order(A, b, self.digits, separable if separable_only else lambda _: True)
+
+
+def _counts(players: tuple[str | int, ...], cycles: Mapping[str | int, int]) -> tuple[int, ...]:
+    if set(players) != set(cycles):
+        expected = f"a count for every player: {', '.join(map(str, players))}"
+        raise ArgumentError("cycles", expected, f"counts for {', '.join(map(str, cycles))}")
+    return tuple(positive_int(f"cycles[{p!r}]", cycles[p]) for p in players)
 
 
 def _columns(A: Table, player: tuple[int, ...], i: int) -> Table:

@@ -161,3 +161,48 @@ def _first_failure(
             if keep(tree) and abs(_residual(tree, A, b, one, known)) > tolerance:
                 return order
     return HIGHEST_ORDER + 1
+
+
+def verified_w_order(
+    A: Table, gamma: Table, b: Sequence[Fraction], digits: int | None = None, *, exact: bool = True
+) -> int:
+    """Order of a linearly implicit method (A, gamma, b), with W = J (`exact`) or with any W at all.
+
+    A vertex with one child may be a derivative of v (coefficients A, weight 1/density as usual) or a product
+    with W (coefficients gamma); with W = J the two add up, with any W the conditions of trees in which a W
+    occurs are that their sums vanish.
+
+    Source: Hairer, Wanner II, IV.7, theorem 7.4 (W = J), and the text on W-methods, eq. (7.25).
+    """
+    tolerance = tolerance_of(digits)
+    both = tuple(tuple(x + y for x, y in zip(r, g, strict=True)) for r, g in zip(A, gamma, strict=True))
+    for order in range(1, HIGHEST_ORDER + 1):
+        for tree in rooted_trees(order):
+            wanted = Fraction(1, density(tree))
+            if exact:
+                sums = [(_single_weights(tree, A, (both,)), wanted)]
+            else:
+                choices = _single_weights(tree, A, (A, gamma))
+                sums = [([x], wanted if i == 0 else Fraction(0)) for i, x in enumerate(choices)]
+            for phis, target in sums:
+                for phi in phis:
+                    if abs(sum((w * x for w, x in zip(b, phi, strict=True)), Fraction(0)) - target) > tolerance:
+                        return order - 1
+    return HIGHEST_ORDER
+
+
+def _single_weights(tree: Tree, A: Table, single: tuple[Table, ...]) -> list[list[Fraction]]:
+    """Phi for every choice of `single[i]` at the vertices with one child; the first is all `single[0]`."""
+    ones = [Fraction(1)] * len(A)
+    if len(tree[1]) == 1:
+        inner = _single_weights(tree[1][0], A, single)
+        return [_times(table, phi) for table in single for phi in inner]
+    out = [ones]
+    for child in tree[1]:
+        inner = [_times(A, phi) for phi in _single_weights(child, A, single)]
+        out = [[x * y for x, y in zip(left, right, strict=True)] for left in out for right in inner]
+    return out
+
+
+def _times(table: Table, phi: Sequence[Fraction]) -> list[Fraction]:
+    return [sum((a * x for a, x in zip(r, phi, strict=True) if a), Fraction(0)) for r in table]

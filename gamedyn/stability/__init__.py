@@ -4,10 +4,12 @@ Sign convention: `J = dv/dy`, stable means eigenvalues in the left half-plane; `
 the region of absolute stability.
 """
 
+from gamedyn.stability.amplification import amplification
+from gamedyn.stability.eigenvalues import BlockJacobian, Eigenvalues, needs_blocks
 from gamedyn.stability.limits import imaginary_limit, real_limit
 from gamedyn.stability.order import embedded_order, order, order_residuals, rooted_trees
 from gamedyn.stability.polynomial import RationalFunction, characteristic_polynomials, stability_function
-from gamedyn.stability.step_matrix import BlockJacobian, Eigenvalues, amplification, spectral_radius, step_matrix
+from gamedyn.stability.step_matrix import spectral_radius, step_matrix
 from gamedyn.stability.step_sets import StepSet, largest_stable_step, stable_steps
 
 __all__ = [
@@ -20,6 +22,7 @@ __all__ = [
     "embedded_order",
     "imaginary_limit",
     "largest_stable_step",
+    "needs_blocks",
     "order",
     "order_residuals",
     "real_limit",

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from gamedyn._lib.errors import ArgumentError
-from gamedyn.methods import Method, Partitioned, get
+from gamedyn.methods import Method, get
+from gamedyn.stability.eigenvalues import BlockJacobian, needs_blocks, two_names
 from gamedyn.stability.rays import ray_intervals
-from gamedyn.stability.step_matrix import BlockJacobian, two_names
 from gamedyn.stability.step_sets import stable_steps
 
 __all__ = ["imaginary_limit", "real_limit"]
@@ -17,14 +17,14 @@ def real_limit(method: str | Method, *, tolerance: float = 0.0) -> float:
     """Length of the real stability interval: `sup {x : |R(-t)| <= 1 for 0 <= t <= x}`, or the root condition.
 
     Args:
-        method: one of our methods, or its name; for a partitioned one, two uncoupled players.
+        method: one of our methods, or its name; for one that needs blocks, two uncoupled players.
         tolerance: growth allowed a step; 0 is the strict limit, 1e-3 what a few hundred steps would show.
 
     Returns:
         The limit of h*|lambda|; inf for methods stable on the whole axis.
 
     Raises:
-        ArgumentError: for a partitioned method with a tolerance.
+        ArgumentError: for a tolerance with a method that needs blocks.
 
     Example:
         >>> round(real_limit("rk4"), 10)
@@ -36,14 +36,14 @@ def real_limit(method: str | Method, *, tolerance: float = 0.0) -> float:
 def imaginary_limit(method: str | Method, *, tolerance: float = 0.0) -> float:
     """Length of the imaginary stability interval: `sup {y : |R(it)| <= 1 for 0 <= t <= y}`.
 
-    For a partitioned method: on the canonical rotation `q' = -w p, p' = w q`.
+    For a method that needs blocks: on the canonical rotation `q' = -w p, p' = w q`.
 
     Args:
         method: one of our methods, or its name.
         tolerance: growth allowed a step; 0 is the strict limit.
 
     Raises:
-        ArgumentError: for a partitioned method with a tolerance.
+        ArgumentError: for a tolerance with a method that needs blocks.
 
     Example:
         >>> imaginary_limit("heun2"), round(imaginary_limit("heun2", tolerance=1e-3), 4)
@@ -54,9 +54,9 @@ def imaginary_limit(method: str | Method, *, tolerance: float = 0.0) -> float:
 
 def _limit(method: str | Method, direction: complex, tolerance: float, J: list[list[float]]) -> float:
     chosen = get(method)
-    if isinstance(chosen, Partitioned):
+    if needs_blocks(chosen):
         if tolerance:
-            raise ArgumentError("tolerance", "0 for a partitioned method", tolerance)
+            raise ArgumentError("tolerance", "0 for a method that needs blocks", tolerance)
         first = stable_steps(chosen, BlockJacobian(np.array(J), (1, 1), two_names(chosen))).first
         return 0.0 if first is None else first[1]
     if not tolerance >= 0:

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
+from math import factorial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from gamedyn._lib.errors import ArgumentError
-from gamedyn.methods import LinearMultistep, Method, RungeKutta, get
+from gamedyn.methods import LinearlyImplicit, LinearMultistep, Method, RungeKutta, get
+from gamedyn.methods._coefficients import IRRATIONAL_DIGITS, tolerance_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     from numpy.typing import ArrayLike, NDArray
 
 __all__ = ["RationalFunction", "characteristic_polynomials", "stability_function"]
@@ -66,30 +71,75 @@ class RationalFunction:
         return n
 
 
+@lru_cache(maxsize=512)
+def _stability_function(method: RungeKutta | LinearlyImplicit) -> RationalFunction:
+    table = method.A
+    if isinstance(method, LinearlyImplicit):
+        table = tuple(tuple(a + g for a, g in zip(r, s, strict=True)) for r, s in zip(table, method.gamma, strict=True))
+    if method.explicit:
+        return RationalFunction(_snapped(_moments(table, method.b), method))
+    moved = [[a - w for a, w in zip(r, method.b, strict=True)] for r in table]
+    top, bottom = _reversed_characteristic(moved), _reversed_characteristic([list(r) for r in table])
+    if method.digits is None:
+        common = _gcd(top, bottom)
+        top, bottom = _quotient(top, common), _quotient(bottom, common)
+    top, bottom = (trimmed(_rounded(x / bottom[0], method.digits) for x in p) for p in (top, bottom))
+    return RationalFunction(top, bottom)
+
+
+def _moments(A: Sequence[Sequence[Fraction]], b: Sequence[Fraction]) -> Polynomial:
+    """`1 + sum_k z^k b^T A^(k-1) 1`: the stability function of an explicit method."""
+    out, phi = [Fraction(1)], [Fraction(1)] * len(b)
+    for _ in b:
+        out.append(sum((w * x for w, x in zip(b, phi, strict=True)), Fraction(0)))
+        phi = [sum((a * x for a, x in zip(r, phi, strict=True) if a), Fraction(0)) for r in A]
+    return trimmed(out)
+
+
+def _snapped(p: Polynomial, method: RungeKutta | LinearlyImplicit) -> Polynomial:
+    """Leading coefficients that are those of exp, to the digits of inexact data, made so: near 0 they cancel."""
+    tolerance, scale = tolerance_of(method.digits), getattr(method, "time_scale", Fraction(1))
+    out = list(p)
+    for k, c in enumerate(p):
+        exact = scale**k / factorial(k)
+        if abs(c - exact) > tolerance:
+            break
+        out[k] = exact
+    return tuple(out)
+
+
+def _rounded(x: Fraction, digits: int | None) -> Fraction:
+    """The simple fraction that an algebraic coefficient is, to its digits; 0 for what is below them."""
+    if digits is None:
+        return x
+    simple = x.limit_denominator(10**6 if digits >= IRRATIONAL_DIGITS else 1)
+    return simple if abs(x - simple) <= tolerance_of(digits) else x
+
+
 def stability_function(method: str | Method) -> RationalFunction:
-    """R(z) of a Runge-Kutta method: `R(z) = det(I - zA + z 1 b^T) / det(I - zA)`.
+    """R(z) of a one-step method: `R(z) = det(I - zA + z 1 b^T) / det(I - zA)`.
+
+    For a linearly implicit method with W = J, A is the sum of its two tables.
 
     Args:
-        method: a Runge-Kutta method or its name.
+        method: a Runge-Kutta or Rosenbrock method, or its name.
 
     Raises:
-        ArgumentError: for a method of another family, which has no R(z).
+        ArgumentError: for a method of another family, which has no rational R(z).
 
-    Source: Hairer, Wanner, Solving ODEs II, IV.3, proposition 3.2.
+    Source: Hairer, Wanner, Solving ODEs II, IV.3, proposition 3.2; IV.7, eq. (7.14).
 
     Example:
         >>> stability_function("rk4")
         RationalFunction(1 + z + 1/2 z^2 + 1/6 z^3 + 1/24 z^4)
+        >>> stability_function("gauss4")
+        RationalFunction((1 + 1/2 z + 1/12 z^2) / (1 - 1/2 z + 1/12 z^2))
     """
     method = get(method)
-    if not isinstance(method, RungeKutta):
-        remedy = "multistep methods have characteristic_polynomials, partitioned ones a step_matrix"
-        raise ArgumentError("method", "a Runge-Kutta method", method, remedy)
-    moved = [[a - w for a, w in zip(r, method.b, strict=True)] for r in method.A]
-    top, bottom = _reversed_characteristic(moved), _reversed_characteristic([list(r) for r in method.A])
-    common = _gcd(top, bottom)
-    top, bottom = _quotient(top, common), _quotient(bottom, common)
-    return RationalFunction(tuple(x / bottom[0] for x in top), tuple(x / bottom[0] for x in bottom))
+    if isinstance(method, RungeKutta) or (isinstance(method, LinearlyImplicit) and method.part == "full"):
+        return _stability_function(method)
+    remedy = "multistep methods have characteristic_polynomials, partitioned ones a step_matrix"
+    raise ArgumentError("method", "a Runge-Kutta or Rosenbrock method", method, remedy)
 
 
 def characteristic_polynomials(method: str | Method) -> tuple[Polynomial, Polynomial]:
@@ -108,7 +158,7 @@ def characteristic_polynomials(method: str | Method) -> tuple[Polynomial, Polyno
         ('-zeta + zeta^2', '-1/2 + 3/2 zeta')
     """
     method = get(method)
-    if not isinstance(method, LinearMultistep):
+    if not isinstance(method, LinearMultistep) or method.coupling is not None:
         raise ArgumentError("method", "a linear multistep method", method)
     return method.alpha, method.beta
 
@@ -149,10 +199,27 @@ def _reversed_characteristic(M: list[list[Fraction]]) -> Polynomial:
             B[i][i] += out[-1]
         B = [[sum((M[i][q] * B[q][j] for q in range(n) if M[i][q]), Fraction(0)) for j in range(n)] for i in range(n)]
         out.append(-sum((B[i][i] for i in range(n)), Fraction(0)) / k)
-    return _trimmed(out)
+    return trimmed(out)
 
 
-def _trimmed(p: list[Fraction] | Polynomial) -> Polynomial:
+def added(p: Polynomial, q: Polynomial) -> Polynomial:
+    """Sum."""
+    n = max(len(p), len(q))
+    return tuple((p[i] if i < len(p) else Fraction(0)) + (q[i] if i < len(q) else Fraction(0)) for i in range(n))
+
+
+def multiplied(p: Polynomial, q: Polynomial) -> Polynomial:
+    """Product."""
+    out = [Fraction(0)] * (len(p) + len(q) - 1)
+    for i, a in enumerate(p):
+        if a:
+            for j, b in enumerate(q):
+                out[i + j] += a * b
+    return tuple(out)
+
+
+def trimmed(p: Iterable[Fraction]) -> Polynomial:
+    """Without leading zeros."""
     q = list(p)
     while len(q) > 1 and q[-1] == 0:
         q.pop()
@@ -165,7 +232,7 @@ def _divided(p: Polynomial, q: Polynomial) -> tuple[Polynomial, Polynomial]:
         out[k] = rest[k + len(q) - 1] / q[-1]
         for j, c in enumerate(q):
             rest[k + j] -= out[k] * c
-    return _trimmed(out), _trimmed(rest[: max(1, len(q) - 1)])
+    return trimmed(out), trimmed(rest[: max(1, len(q) - 1)])
 
 
 def _quotient(p: Polynomial, q: Polynomial) -> Polynomial:

@@ -7,17 +7,19 @@ polynomial. Between roots one sample decides. Nothing is bisected, so no interva
 from __future__ import annotations
 
 from fractions import Fraction
-from functools import lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.optimize import brentq
 
 from gamedyn._lib.errors import ArgumentError
-from gamedyn.methods import LinearMultistep, Method, RungeKutta
+from gamedyn.methods import ExponentialRosenbrock, LinearMultistep, Method, PredictorCorrector
 from gamedyn.methods._coefficients import tolerance_of
-from gamedyn.stability.polynomial import RationalFunction, derivative, evaluate, stability_function
-from gamedyn.stability.step_matrix import dominant_root
+from gamedyn.stability.amplification import rational_function
+from gamedyn.stability.eigenvalues import needs_blocks
+from gamedyn.stability.polynomial import RationalFunction, derivative, evaluate
+from gamedyn.stability.recurrence import dominant_root, principal_root_sign
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,38 +37,79 @@ ROOT_NOISE = 2e-14
 """A root modulus this close to the boundary says nothing."""
 
 
-@lru_cache(maxsize=256)
-def _stability_function(method: RungeKutta) -> RationalFunction:
-    return stability_function(method)
-
-
 def ray_intervals(method: Method, direction: complex, tolerance: float = 0.0) -> list[Interval]:
     """Sorted, disjoint intervals of r in which the mode `z = r direction` does not grow.
 
     A point at which the boundary is touched from inside does not split an interval.
 
     Args:
-        method: a Runge-Kutta or multistep method.
+        method: a method whose modes decouple: no blocks needed.
         direction: of modulus 1.
         tolerance: growth up to `1 + tolerance` a step counts as none.
 
     Raises:
-        ArgumentError: for a partitioned method: its modes do not decouple.
+        ArgumentError: for a partitioned method, or another whose modes do not decouple.
 
     Example:
         >>> from gamedyn.methods import get
         >>> ray_intervals(get("euler"), -1.0)
         [(0.0, 2.0)]
     """
-    if isinstance(method, RungeKutta):
-        crossings, growth = _rational_boundary(_stability_function(method), direction, 1 + tolerance)
-        start = 0
-    elif isinstance(method, LinearMultistep):
-        crossings, growth = _multistep_boundary(method, direction, 1 + tolerance)
+    if needs_blocks(method):
+        raise ArgumentError("method", "a method whose modes decouple", method)
+    level, start = 1 + tolerance, 0
+    if isinstance(method, ExponentialRosenbrock):  # |exp(z)|: what the flow does
+        return [] if direction.real > 0 and not tolerance else [(0.0, _exponential_end(direction, level))]
+    if isinstance(method, LinearMultistep):
+        crossings, growth = _multistep_boundary(method, direction, level)
         start = 0 if tolerance else _start_sign(method, direction)
+    elif isinstance(method, PredictorCorrector):
+        start = 0 if tolerance else _first_sign(method, direction)
+        crossings, growth = _scanned_boundary(method, direction, level, start)
     else:
-        raise ArgumentError("method", "a Runge-Kutta or multistep method", method)
+        crossings, growth = _rational_boundary(rational_function(method), direction, level)
     return _classified(np.unique(crossings), growth, start)
+
+
+def _exponential_end(direction: complex, level: float) -> float:
+    return float(np.log(level) / direction.real) if direction.real > 0 else float("inf")
+
+
+def _first_sign(method: PredictorCorrector, u: complex) -> int:
+    """The sign at r = 0+ where rho has no other root on the unit circle."""
+    if u.real:
+        return 1 if u.real > 0 else -1
+    return principal_root_sign(method)
+
+
+SCAN_END, SCAN_POINTS = 11.987654321, 3000
+"""Predictor-corrector regions are bounded: how far along a ray, and how finely, their boundary is looked for."""
+
+
+def _scanned_boundary(
+    method: PredictorCorrector, u: complex, level: float, start: int
+) -> tuple[NDArray[np.float64], Callable[[float], int]]:
+    """Changes of sign on an even grid, refined by Brent's method."""
+
+    def excess(r: float) -> float:
+        return abs(complex(dominant_root(method, np.asarray(r * u)))) - level
+
+    grid = np.linspace(0, SCAN_END, SCAN_POINTS + 1)[1:]  # SCAN_END is odd: limits are often round numbers
+    values = np.abs(dominant_root(method, grid * u)) - level
+    noise = (np.abs(values) <= 1e-12) & (grid < 0.5)
+    signs = np.where(noise, start, np.sign(values))
+    found = [0.0] if start and signs[0] != start else []
+    for i in np.flatnonzero(signs[1:] * signs[:-1] < 0):
+        low, high = grid[i], grid[i + 1]
+        if not noise[i] and not noise[i + 1]:
+            found.append(float(brentq(excess, low, high, xtol=1e-15, rtol=1e-14)))
+    crossings = np.array([x for x in found if x > 0])
+
+    def growth(r: float) -> int:
+        value = excess(r)
+        return 0 if abs(value) <= 1e-12 else int(np.sign(value))
+
+    return crossings, growth
 
 
 def _classified(crossings: NDArray[np.float64], growth: Callable[[float], int], start: int) -> list[Interval]:

@@ -9,20 +9,19 @@ import numpy as np
 from scipy.optimize import brentq
 
 from gamedyn._lib.errors import ArgumentError
-from gamedyn.methods import Delegated, LinearMultistep, Method, Partitioned, get
-from gamedyn.stability.polynomial import stability_function
-from gamedyn.stability.rays import Interval, ray_intervals
-from gamedyn.stability.step_matrix import (
+from gamedyn.methods import Delegated, Method, get
+from gamedyn.stability.amplification import amplification, log_slope
+from gamedyn.stability.amplification import multiplier as factor
+from gamedyn.stability.eigenvalues import (
     BlockJacobian,
     Eigenvalues,
     Spectrum,
-    amplification,
     as_blocks,
-    dominant_root,
     eigenvalue_array,
-    log_slope,
-    step_matrix,
+    needs_blocks,
 )
+from gamedyn.stability.rays import Interval, ray_intervals
+from gamedyn.stability.step_matrix import step_matrix
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -136,8 +135,8 @@ def stable_steps(
         raise ArgumentError("method", "a method whose coefficients gamedyn holds", method.name)
     if complete is None:
         complete = spectrum.complete if isinstance(spectrum, Eigenvalues) else True
-    if isinstance(method, Partitioned):
-        return _partitioned_steps(method, as_blocks(method, spectrum), tolerance)
+    if needs_blocks(method):
+        return _scanned_steps(method, as_blocks(method, spectrum), tolerance)
     values = eigenvalue_array(spectrum)
     modes, facts = _sorted_modes(values, tolerance)
     sets = {lam: _mode_intervals(method, lam) for lam in modes}
@@ -148,7 +147,7 @@ def stable_steps(
     multiplier, slope = None, float("nan")
     if binding is not None and intervals:
         z = _ending(intervals) * binding
-        slope, multiplier = log_slope(method, z), _multiplier(method, z)
+        slope, multiplier = log_slope(method, z), complex(factor(method, z))
     growing = {lam: s for lam, s in sets.items() if lam.real > 0}
     return StepSet(
         intervals=intervals,
@@ -218,13 +217,7 @@ def _binding(sets: dict[complex, list[Interval]], intervals: tuple[Interval, ...
     return min(sets, key=lambda lam: min((abs(high - end) for _, high in sets[lam]), default=np.inf))
 
 
-def _multiplier(method: Method, z: complex) -> complex:
-    if isinstance(method, LinearMultistep):
-        return complex(dominant_root(method, np.asarray(z)))
-    return complex(stability_function(method)(z))
-
-
-def _partitioned_steps(method: Partitioned, J: BlockJacobian, tolerance: float) -> StepSet:
+def _scanned_steps(method: Method, J: BlockJacobian, tolerance: float) -> StepSet:
     values = eigenvalue_array(J)
     _, facts = _sorted_modes(values, tolerance)
     if not np.abs(values).max() and not np.abs(J.matrix).max():

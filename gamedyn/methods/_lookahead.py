@@ -1,0 +1,111 @@
+"""What Lookahead is over methods that are no Runge-Kutta method: k steps ahead, then part of the way back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Union
+
+from gamedyn._lib.checks import positive_int
+from gamedyn._lib.errors import ArgumentError
+from gamedyn.methods._coefficients import Coefficient, Declared, rational
+from gamedyn.methods._immutable import Immutable
+from gamedyn.methods._linear_multistep import LinearMultistep
+from gamedyn.methods._partitioned import Partitioned
+from gamedyn.methods._predictor_corrector import PredictorCorrector
+
+if TYPE_CHECKING:
+    from fractions import Fraction
+
+__all__ = ["Lookahead"]
+
+
+class Lookahead(Immutable):
+    """`z = k steps of the inner method from y`, `y+ = y + alpha (z - y)`; h is the inner step.
+
+    Args:
+        inner: a multistep, predictor-corrector or partitioned method (over Runge-Kutta methods Lookahead is itself a
+            Runge-Kutta method: `gamedyn.methods.lookahead`).
+        k: inner steps for each outer one.
+        alpha: how much of the way is kept, in (0, 1].
+        name: canonical name; user-made methods need none.
+        aliases: other names.
+        declared: what the literature says, checked by the contract suite.
+        source: where the method comes from.
+
+    The memory of a multistep inner method belongs to points that the outer step has moved: it is dropped, and the
+    method's starting rule begins every outer step anew. The clock is `time_scale = alpha k` times that of the inner method. Immutable.
+
+    Raises:
+        ArgumentError: if the inner method is of another family, k not positive, or alpha not in (0, 1].
+
+    Source: Zhang, Lucas, Ba, Hinton 2019; in games: Chavdarova et al. 2021 (Lookahead-Minmax).
+
+    Example:
+        >>> from gamedyn.methods.partitioned import ALTERNATING
+        >>> Lookahead(ALTERNATING, 5, "1/2").time_scale
+        Fraction(5, 2)
+    """
+
+    def __init__(
+        self,
+        inner: Union[LinearMultistep, PredictorCorrector, Partitioned],
+        k: int,
+        alpha: Coefficient,
+        *,
+        name: str = "",
+        aliases: tuple[str, ...] = (),
+        declared: Declared | None = None,
+        source: str = "user",
+    ) -> None:
+        if not isinstance(inner, (LinearMultistep, PredictorCorrector, Partitioned)):
+            raise ArgumentError("inner", "a multistep, predictor-corrector or partitioned method", inner)
+        self.inner, self.k, self.alpha = inner, positive_int("k", k), rational("alpha", alpha)
+        if not 0 < self.alpha <= 1:
+            raise ArgumentError("alpha", "a number in (0, 1]", alpha)
+        self.digits = inner.digits
+        self.name, self.aliases, self.declared, self.source = name, aliases, declared, source
+
+    def __repr__(self) -> str:
+        return f"Lookahead({self.name or repr(self.inner)}, k={self.k}, alpha={self.alpha}, order={self.order})"
+
+    @property
+    def time_scale(self) -> Fraction:
+        """The clock: it solves `y' = time_scale v` in steps of h."""
+        return self.alpha * self.k * getattr(self.inner, "time_scale", 1)
+
+    @property
+    def steps(self) -> int:
+        """Steps whose values enter the formula: one."""
+        return 1
+
+    @property
+    def explicit(self) -> bool:
+        """Whether no equation has to be solved."""
+        return self.inner.explicit
+
+    @property
+    def evaluations(self) -> float | None:
+        """Field evaluations a step, once started."""
+        inner = self.inner
+        if inner.evaluations is None:
+            return None
+        if isinstance(inner, Partitioned):
+            return self.k * inner.evaluations
+        if isinstance(inner.start, str):
+            return self.k * inner.evaluations
+        starting, rule = min(inner.steps - 1, self.k), inner.start.evaluations
+        return (self.k - starting) * inner.evaluations + starting * rule
+
+    @property
+    def registers(self) -> int:
+        """Vectors of parameter size that a step holds: the inner method's, and y."""
+        return self.inner.registers + 1
+
+    @property
+    def order(self) -> int:
+        """The inner method's where alpha = 1, else 1."""
+        return self.inner.order if self.alpha == 1 else 1
+
+    @property
+    def order_separable(self) -> int:
+        """On games without own curvature: the inner method's where alpha = 1, else 1."""
+        return getattr(self.inner, "order_separable", self.inner.order) if self.alpha == 1 else 1
