@@ -32,7 +32,8 @@ class Lookahead(Immutable):
         source: where the method comes from.
 
     The memory of a multistep inner method belongs to points that the outer step has moved: it is dropped, and the
-    method's starting rule begins every outer step anew. The clock is `time_scale = alpha k` times that of the inner method. Immutable.
+    method's starting rule begins every outer step anew. The clock is `time_scale = alpha k` times that of the
+    inner method. Immutable.
 
     Raises:
         ArgumentError: if the inner method is of another family, k not positive, or alpha not in (0, 1].

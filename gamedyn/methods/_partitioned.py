@@ -76,7 +76,8 @@ class Partitioned(Immutable):
         source: where the method comes from.
 
     Time is carried by the opponents: a player's field is taken at the time its predecessor in the
-    order (cyclically) has reached. Moves of one player that follow each other are joined in one. Two orders belong to such a method: `order_separable`, on games
+    order (cyclically) has reached. Moves of one player that follow each other are joined in one.
+    Two orders belong to such a method: `order_separable`, on games
     in which no player's gradient depends on its own parameters, and `order_general`. Immutable.
 
     Raises:
@@ -151,7 +152,7 @@ class Partitioned(Immutable):
 
     @property
     def registers(self) -> int:
-        """Vectors of parameter size that a step holds: y, its point, the sub-steps' stages, the result, a checked state."""
+        """Vectors of parameter size that a step holds: stages, y, its point, the result, a checked state."""
         return self.substep.evaluations + 4 + (self.substep.evaluations > 1)
 
     @cached_property

@@ -85,7 +85,7 @@ class PredictorCorrector(Immutable):
 
     @property
     def registers(self) -> int:
-        """Vectors of parameter size that a step holds: history, two more field values, y, its point, a checked state."""
+        """Vectors of parameter size that a step holds: history, field values, y, its point, a checked state."""
         keeps = any(any(m.alpha[:-2]) for m in (self.predictor, self.corrector))
         return self.steps + 1 + (self.steps - 1) * keeps + 5
 

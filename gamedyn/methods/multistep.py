@@ -259,7 +259,7 @@ LEAPFROG = LinearMultistep(
     source="Nystrom 1925; HNW I, III.1, eq. (1.13'): weakly unstable for any damping",
 )
 
-_PAIR = "Milne 1926; HNW I, III.1 (PECE)"
+_PAIR = "Milne 1926; HNW I, III.1 (PECE); limits computed here where HW II, V.1 gives none"
 PECE_AB2_AM2 = PredictorCorrector(
     AB2,
     _start_from(HEUN2, AM2),
@@ -271,11 +271,11 @@ PECE_AB2_AM3 = PredictorCorrector(
     AB2, AM3, name="pece_ab2_am3", declared=Declared(order=3, real=2.4, imaginary=1.2), source=_PAIR
 )
 PECE_AB3_AM4 = PredictorCorrector(
-    AB3, AM4, name="pece_ab3_am4", declared=Declared(order=4, real=0.0, imaginary=0.0), source=_PAIR
+    AB3, AM4, name="pece_ab3_am4", declared=Declared(order=4, real=1.93460842116, imaginary=1.17847173060), source=_PAIR
 )
 PECE_AB4_AM4 = PredictorCorrector(
-    AB4, AM4, name="pece_ab4_am4", declared=Declared(order=4, real=0.0, imaginary=0.0), source=_PAIR
+    AB4, AM4, name="pece_ab4_am4", declared=Declared(order=4, real=1.28481626311, imaginary=0.0), source=_PAIR
 )
 PECECE_AB2_AM3 = PredictorCorrector(
-    AB2, AM3, 2, name="pecece_ab2_am3", declared=Declared(order=3, real=0.0, imaginary=0.0), source=_PAIR
+    AB2, AM3, 2, name="pecece_ab2_am3", declared=Declared(order=3, real=1.58028757451, imaginary=0.0), source=_PAIR
 )

@@ -32,9 +32,6 @@ __all__ = [
     "strang",
 ]
 
-Order = "Sequence[str | int] | None"
-Cycles = "Mapping[str | int, int] | None"
-
 
 def alternating(
     players: Sequence[str | int] | None = None,
@@ -137,7 +134,9 @@ def forest_ruth(
     substep: RungeKutta = EULER,
     **facts: object,
 ) -> Partitioned:
-    """The method of Forest and Ruth (Yoshida's of order 4): Strang's over 1/(2 - c), -c/(2 - c), 1/(2 - c), c = 2^(1/3).
+    """The method of Forest and Ruth (Yoshida's of order 4): three of Strang's steps, the middle one backward.
+
+    Their lengths are 1/(2 - c), -c/(2 - c), 1/(2 - c) with c = 2^(1/3).
 
     Args:
         players: as in `alternating`.
@@ -165,13 +164,13 @@ STRANG = strang(
 )
 RUTH3 = ruth3(
     name="ruth3",
-    declared=Declared(order=3, real=0.0, imaginary=2.507481171, digits=10),
+    declared=Declared(order=3, real=2.08113883008, imaginary=2.507481171, digits=10),
     source="Ruth 1983, IEEE Trans. Nucl. Sci. 30, p. 2669",
 )
 FOREST_RUTH = forest_ruth(
     name="forest_ruth",
     aliases=("yoshida4",),
-    declared=Declared(order=4, real=0.0, imaginary=1.573401947, digits=10),
+    declared=Declared(order=4, real=1.16817005111, imaginary=1.573401947, digits=10),
     source="Forest, Ruth 1990, Physica D 43; HLW II.4, eq. (4.4)",
 )
 STRANG_MIDPOINT = strang(
@@ -183,12 +182,12 @@ STRANG_MIDPOINT = strang(
 RUTH3_KUTTA3 = ruth3(
     substep=KUTTA3,
     name="ruth3_kutta3",
-    declared=Declared(order=3, real=0.0, imaginary=2.507481171, digits=10),
+    declared=Declared(order=3, real=2.68413231936, imaginary=2.507481171, digits=10),
     source="Ruth 1983, every move by Kutta's method of order 3",
 )
 FOREST_RUTH_RK4 = forest_ruth(
     substep=RK4,
     name="forest_ruth_rk4",
-    declared=Declared(order=4, real=0.0, imaginary=1.573401947, digits=10),
+    declared=Declared(order=4, real=1.42850128613, imaginary=1.573401947, digits=10),
     source="Forest, Ruth 1990, every move by the classical Runge-Kutta method",
 )

@@ -1,0 +1,230 @@
+"""Normalised descent and grafting against their formulas."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+import gamedyn as gd
+from gamedyn.integrators.maps import GraftedStepper
+from gamedyn.methods._maps import Grafted, Map, NormalisedDescent
+
+DOUBLE = torch.float64
+H, RATES = 0.05, {"G": 0.5, "D": 4.0}
+MEMBERS = [m for m in gd.methods.members().values() if isinstance(m, Map)]
+
+
+def small_gan(dtype=DOUBLE):
+    g = torch.Generator().manual_seed(4)
+    return gd.games.gan(
+        gd.games.mlp((2, 5, 2), generator=g, dtype=dtype), gd.games.mlp((2, 5, 1), generator=g, dtype=dtype)
+    )
+
+
+def data(dtype=DOUBLE):
+    g = torch.Generator().manual_seed(5)
+    return tuple(torch.randn(7, 2, generator=g, dtype=DOUBLE).to(dtype) for _ in range(2))
+
+
+def pieces(flow, layerwise):
+    """Entries, and rate, of every player or parameter tensor."""
+    at, out = 0, []
+    for leaf in flow.game.layout.leaves:
+        name = flow.game.layout.players[leaf.player]
+        if layerwise or not out or out[-1][1] != name:
+            out.append([[], name])
+        out[-1][0] += range(at, at + leaf.size)
+        at += leaf.size
+    return [(entries, flow.rates[name]) for entries, name in out]
+
+
+def gradient_flow():
+    return gd.flows.gradient(small_gan(), rates=RATES)
+
+
+def test_members_are_maps_without_theory():
+    # rejects: an order or limits declared for a map
+    assert {"normalised", "normalised_layerwise", "grafted_adam_on_sgd"} <= {m.name for m in MEMBERS}
+    assert gd.methods.get("nsgda") is gd.methods.get("normalised")
+    for m in MEMBERS:
+        assert (m.steps, m.explicit, m.evaluations, m.order, m.declared) == (1, True, 1, None, None)
+        with pytest.raises(AttributeError, match="a method is data"):
+            m.layerwise = True
+    for method in ("normalised", "grafted_adam_on_sgd", Grafted("normalised", "euler")):
+        with pytest.raises(gd.ArgumentError):
+            gd.stability.stable_steps(method, [-1.0])
+
+
+class TestNormalised:
+    @pytest.mark.parametrize("layerwise", [False, True])
+    def test_formula(self, layerwise):
+        # rejects: a norm over all players, the rate lost or squared, one norm for all layers (or one per layer)
+        flow = gradient_flow()
+        name = "normalised_layerwise" if layerwise else "normalised"
+        y, field = flow.initial_state().y, flow.field(data())
+        v, expected = field(0.0, y), y.clone()
+        for at, rate in pieces(flow, layerwise):
+            expected[at] += H * rate * v[at] / math.sqrt(math.fsum((v[at] ** 2).tolist()))
+        run = gd.solve(flow, name, h=H, steps=1, batch=data())
+        torch.testing.assert_close(run.state.y, expected, rtol=0, atol=1e-16 * 4)
+        assert run.stats["evaluations"] == 1
+        for at, rate in pieces(flow, layerwise):
+            assert float((run.state.y - y)[at].norm()) == pytest.approx(H * rate, rel=1e-13)
+
+    def test_constant_steps_on_the_bilinear_game_neither_grow_nor_settle(self):
+        # systems.md section 4.1: steps of constant length; with one entry each it is sign descent
+        game = gd.games.bilinear()
+        run = gd.solve(gd.flows.gradient(game), "normalised", h=0.01, steps=4000)
+        assert 0.005 < float(run.state.y.norm()) < 3
+        euler = gd.solve(gd.flows.gradient(game), "euler", h=0.1, steps=4000, throw=False)
+        assert float(euler.state.y.norm()) > 1e3
+
+    def test_zero_velocity_stays(self):
+        # rejects: 0 / 0
+        flow = gd.flows.custom(lambda t, s, _: {"x": 0 * s["x"], "y": -s["y"]}, like=gd.games.bilinear())
+        run = gd.solve(flow, "normalised", h=0.1, steps=3)
+        start = flow.initial_state()
+        assert torch.equal(run.state["x"], start["x"])
+        torch.testing.assert_close(run.state["y"], start["y"] - 0.3, rtol=0, atol=1e-15)
+
+    @given(st.integers(-150, 150), st.floats(0.1, 10), st.floats(-10, 10))
+    def test_any_scale_of_the_velocity_gives_the_same_step(self, power, a, b):
+        # rejects: a norm by squares, which under- and overflows: 1e150^2; an epsilon in the denominator
+        scale = 10.0**power
+        flow = gd.flows.custom(lambda t, s, _: {"x": s["x"] * 0 + a * scale, "y": s["y"] * 0 + b * scale}, like=pair())
+        y0 = flow.initial_state().y
+        step = gd.solve(flow, "normalised", h=0.5, steps=1).state.y - y0
+        one = gd.flows.custom(lambda t, s, _: {"x": s["x"] * 0 + a, "y": s["y"] * 0 + b}, like=pair())
+        expected = gd.solve(one, "normalised", h=0.5, steps=1).state.y - y0
+        torch.testing.assert_close(step, expected, rtol=0, atol=1e-15)
+
+    @pytest.mark.parametrize("name", ["normalised", "normalised_layerwise"])
+    def test_ensemble_is_its_members(self, name):
+        # rejects: a norm over members, a member's rate lost
+        game = small_gan()
+        many = gd.solve_ensemble(
+            gd.flows.gradient(game), name, h=[0.02, 0.05], steps=5, rates={"D": [1.0, 3.0]}, batch=data()
+        )
+        for i, (h, rate) in enumerate(((0.02, 1.0), (0.05, 3.0))):
+            one = gd.solve(gd.flows.gradient(game, rates={"D": rate}), name, h=h, steps=5, batch=data())
+            torch.testing.assert_close(many.state.y[i], one.state.y, rtol=0, atol=1e-12)
+
+    @pytest.mark.parametrize("name", ["normalised", "normalised_layerwise"])
+    def test_compiled_is_eager(self, name):
+        flow = gradient_flow()
+        a, b = (gd.solve(flow, name, h=H, steps=6, batch=data(), compile=c) for c in (False, True))
+        assert b.stats["compiled"] == "yes"
+        torch.testing.assert_close(a.state.y, b.state.y, rtol=0, atol=1e-13)
+
+
+def pair():
+    x, y = torch.ones(2, dtype=DOUBLE), torch.ones(3, dtype=DOUBLE)
+    losses = lambda x, y: {"x": (x.sum() * y.sum()), "y": -(x.sum() * y.sum())}  # noqa: E731
+    return gd.Game({"x": x, "y": y}, losses)
+
+
+def optimiser_steps(flow, name, points, velocities, options):
+    """The steps that a torch.optim class takes at given points on given velocities, on its own parameters."""
+    layout = flow.game.layout
+    leaves = [torch.nn.Parameter(x.clone()) for x in layout.views(points[0])]
+    owner = [layout.players[leaf.player] for leaf in layout.leaves]
+    groups = [{"params": [p], "lr": H * flow.rates[o]} for p, o in zip(leaves, owner, strict=True)]
+    optimiser, out = getattr(torch.optim, name)(groups, **options), []
+    for y, v in zip(points, velocities, strict=True):
+        with torch.no_grad():
+            for p, x, g, o in zip(leaves, layout.views(y), layout.views(v), owner, strict=True):
+                p.copy_(x)
+                p.grad = -g / flow.rates[o]
+        optimiser.step()
+        out.append(layout.flat([p.detach() for p in leaves]) - y)
+    return out
+
+
+class TestGrafted:
+    @pytest.mark.parametrize("layerwise", [False, True])
+    @pytest.mark.parametrize("turned", [False, True])
+    def test_formula_of_adam_and_sgd(self, layerwise, turned):
+        # rejects: the two sides swapped, a norm over all players, Adam fed with the grafted iterates' differences
+        flow = gradient_flow()
+        sides = ("euler", "torch.optim:Adam") if turned else ("torch.optim:Adam", "euler")
+        method = Grafted(*sides, layerwise=layerwise)
+        points, velocities = trajectory(flow, method, 6)
+        adam = optimiser_steps(flow, "Adam", points[:-1], velocities, {})
+        for n, (y, v) in enumerate(zip(points[:-1], velocities, strict=True)):
+            m, d = (H * v, adam[n]) if turned else (adam[n], H * v)
+            expected = y.clone()
+            for at, _ in pieces(flow, layerwise):
+                expected[at] += m[at].norm() * d[at] / d[at].norm()
+            torch.testing.assert_close(points[n + 1], expected, rtol=0, atol=1e-13)
+
+    def test_decoupled_weight_decay_enters_the_step(self):
+        # rejects: AdamW's step taken from 0 where its decay looks at y
+        flow = gradient_flow()
+        side = gd.methods.get("torch.optim:AdamW", weight_decay=0.5)
+        points, velocities = trajectory(flow, Grafted(side, "euler"), 3)
+        steps = optimiser_steps(flow, "AdamW", points[:-1], velocities, {"weight_decay": 0.5})
+        for n, (y, v) in enumerate(zip(points[:-1], velocities, strict=True)):
+            expected = y.clone()
+            for at, _ in pieces(flow, False):
+                expected[at] += steps[n][at].norm() * v[at] / v[at].norm()
+            torch.testing.assert_close(points[n + 1], expected, rtol=0, atol=1e-13)
+
+    def test_a_method_grafted_on_itself_is_that_method(self):
+        flow = gradient_flow()
+        for name in ("euler", "torch.optim:Adam", "torch.optim:RMSprop", "normalised_layerwise"):
+            a, b = (gd.solve(flow, m, h=H, steps=10, batch=data()).state.y for m in (name, Grafted(name, name)))
+            torch.testing.assert_close(a, b, rtol=0, atol=1e-13)
+
+    def test_normalised_length_on_the_gradient_is_normalised(self):
+        flow = gradient_flow()
+        a = gd.solve(flow, "normalised", h=H, steps=10, batch=data()).state.y
+        b = gd.solve(flow, Grafted("normalised", "euler"), h=H, steps=10, batch=data()).state.y
+        torch.testing.assert_close(a, b, rtol=0, atol=1e-14)
+
+    def test_length_does_not_cancel_in_float32(self):
+        # rejects: (y + d) - y, which loses d: entries of 1e3 and steps of 1e-4 in float32
+        flow = gd.flows.gradient(gd.games.bilinear(dtype=torch.float32))
+        y0 = flow.game.own(torch.tensor([1e3, 1e3]))
+        field = flow.field()
+        integrator = GraftedStepper(gd.methods.get("grafted_adam_on_sgd"))
+        memory = integrator.init(field, 0.0, y0.y, 1e-4)
+        d, _ = integrator.displacement(field, y0.y, field(0.0, y0.y), 1e-4, memory)
+        torch.testing.assert_close(d.abs(), torch.full((2,), 1e-4), rtol=1e-6, atol=0)
+
+    @pytest.mark.parametrize("name", [m.name for m in MEMBERS])
+    def test_restart_is_the_uninterrupted_run(self, name, tmp_path):
+        # rejects: a side's moments forgotten
+        flow = gradient_flow()
+        whole = gd.solve(flow, name, h=H, steps=9, batch=data())
+        gd.solve(flow, name, h=H, steps=4, batch=data()).save(tmp_path / "run.pt")
+        resumed = gd.solve(flow, name, h=H, steps=9, batch=data(), resume=tmp_path / "run.pt")
+        assert torch.equal(whole.state.y, resumed.state.y)
+        assert whole.stats["evaluations"] == 9
+
+    def test_refusals(self):
+        flow = gradient_flow()
+        for side, match in (
+            ("rk4", "velocity at y alone"),
+            ("torch.optim:Adm", "did you mean"),
+            ("normalisd", "did you mean 'normalised"),
+            ("torchdiffeq:rk4", "velocity at y alone"),
+        ):
+            for sides in ((side, "euler"), ("euler", side)):
+                with pytest.raises(gd.ArgumentError, match=match):
+                    gd.solve(flow, Grafted(*sides), h=H, steps=1, batch=data())
+        with pytest.raises(gd.ArgumentError, match="magnitude"):
+            Grafted(3, "euler")
+        with pytest.raises(gd.ArgumentError, match="layerwise"):
+            NormalisedDescent("global")
+
+
+def trajectory(flow, method, steps):
+    """The points of a run on one batch, and the velocity at each but the last."""
+    points = [flow.initial_state().y]
+    gd.solve(flow, method, h=H, steps=steps, batch=data(), on_step=lambda n, t, s, _: points.append(s.y.clone()))
+    field = flow.field(data())
+    return points, [field(0.0, y).clone() for y in points[:-1]]
