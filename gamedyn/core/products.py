@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from gamedyn._lib.errors import ArgumentError
 from gamedyn.core.composed import composed_norms
 from gamedyn.core.field import Request
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from gamedyn.core.field import Field, FlowLike
 
@@ -27,22 +28,39 @@ class Products:
     losses can be differentiated twice has it, three times where a term penalises a gradient; normalisation
     layers are then written out (see `composed`), since PyTorch's fused ones have wrong third derivatives.
 
+    Attributes:
+        value: v, (n,).
+        losses: of all players.
+        cut: places of players whose velocity has no graph: constant, or not to be differentiated.
+
     Args:
         flow: the flow.
         t: time.
         y: flat point, (n,).
         batch: batch the losses take, or None.
         field: counts the work and holds the modules' side effects; its buffers are used.
+        factors: by part, what it is multiplied with; None: the whole field.
     """
 
-    def __init__(self, flow: FlowLike, t: float | Tensor, y: Tensor, batch: Any, field: Field) -> None:
+    def __init__(
+        self,
+        flow: FlowLike,
+        t: float | Tensor,
+        y: Tensor,
+        batch: Any,
+        field: Field,
+        factors: Mapping[str, float] | None = None,
+    ) -> None:
         self.layout, self.work = flow.game.layout, field.work
         self.leaves = [v.clone().requires_grad_() for v in self.layout.views(y.detach())]
         buffers = tuple(b.clone() for b in field.buffers)
         third = composed_norms(flow.game.modules) if flow.double_backward else contextlib.nullcontext()
-        with torch.enable_grad(), field.held(self.leaves), third:
-            velocity = flow.velocity(t, self.leaves, buffers, batch, Request(create_graph=True))
+        with torch.enable_grad(), field.held(self.leaves), third, _twice_differentiable():
+            velocity = flow.velocity(t, self.leaves, buffers, batch, Request(factors=factors, create_graph=True))
         self._v = velocity.leaves
+        self.cut = tuple(
+            i for i, at in enumerate(self.layout.leaf_slices) if not all(x.requires_grad for x in self._v[at])
+        )
         self.losses = tuple([x.detach() for x in velocity.losses])
         self.work.player_gradients += self.work.players
         self.value = self.layout.flat([x.detach() for x in self._v])
@@ -56,7 +74,7 @@ class Products:
             live = [(x, u) for x, u in zip(self._v, w, strict=True) if x.requires_grad]
             if not live:
                 return self._pulled([], w, u)
-            with torch.enable_grad():
+            with torch.enable_grad(), _twice_differentiable():
                 graph = torch.autograd.grad(
                     [x for x, _ in live],
                     self.leaves,
@@ -96,17 +114,35 @@ class Products:
         if not live:
             return torch.zeros_like(u)
         cotangents = self.layout.views(u)
-        out = torch.autograd.grad(
-            [outputs[i] for i in live],
-            inputs,
-            [cotangents[i] for i in live],
-            retain_graph=True,
-            allow_unused=True,
-            is_grads_batched=u.dim() == 2,
-        )
+        with _twice_differentiable():
+            out = torch.autograd.grad(
+                [outputs[i] for i in live],
+                inputs,
+                [cotangents[i] for i in live],
+                retain_graph=True,
+                allow_unused=True,
+                is_grads_batched=u.dim() == 2,
+            )
         lead = u.shape[:-1]
         filled = [
             torch.zeros(*lead, *x.shape, dtype=x.dtype, device=x.device) if g is None else g
             for g, x in zip(out, inputs, strict=True)
         ]
         return self.layout.flat(filled, len(lead))
+
+
+@contextlib.contextmanager
+def _twice_differentiable() -> Iterator[None]:
+    """PyTorch's error for operations without a second derivative, as one of ours."""
+    try:
+        yield
+    except RuntimeError as error:
+        text = str(error)
+        if not any(mark in text for mark in ("once_differentiable", "differentiate twice", "is not implemented")):
+            raise
+        raise ArgumentError(
+            "losses",
+            "functions that can be differentiated twice",
+            text.splitlines()[0],
+            "this needs the game's Jacobian: replace the operation, or choose an explicit method",
+        ) from error

@@ -39,7 +39,8 @@ class Integrator(Protocol):
     """One stepper per family of methods; it sees a Field and coefficients, nothing else.
 
     `init(field, t, y, h) -> memory`; `step(field, t, y, h, memory) -> (y, memory, info)`. `step` never writes
-    `y` (`in_place`: unless it is the field's own point); a memory is used once. `h` is a float, a 0-dim tensor (traced) or a tensor (members, 1).
+    `y` (`in_place`: unless it is the field's own point); a memory is used once. `h` is a float, a 0-dim tensor
+    (traced) or a tensor (members, 1).
 
     Attributes:
         takes: the type of method data it steps.

@@ -5,8 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from gamedyn._lib.errors import ArgumentError
+from gamedyn.integrators.additive import AdditiveStepper
+from gamedyn.integrators.exponential import ExponentialStepper
+from gamedyn.integrators.implicit import ImplicitRungeKuttaStepper
+from gamedyn.integrators.linearly_implicit import LinearlyImplicitStepper
+from gamedyn.integrators.lookahead import LookaheadStepper
+from gamedyn.integrators.low_storage import LowStorageStepper
 from gamedyn.integrators.multistep import MultistepStepper
 from gamedyn.integrators.partitioned import PartitionedStepper
+from gamedyn.integrators.predictor_corrector import PredictorCorrectorStepper
 from gamedyn.integrators.runge_kutta import RungeKuttaStepper
 from gamedyn.integrators.torchdiffeq import TorchdiffeqStepper
 from gamedyn.methods import Method, get
@@ -16,7 +23,20 @@ if TYPE_CHECKING:
 
 __all__ = ["STEPPERS", "stepper"]
 
-STEPPERS: tuple[Any, ...] = (RungeKuttaStepper, MultistepStepper, PartitionedStepper, TorchdiffeqStepper)
+STEPPERS: tuple[Any, ...] = (
+    LowStorageStepper,
+    RungeKuttaStepper,
+    ImplicitRungeKuttaStepper,
+    MultistepStepper,
+    PredictorCorrectorStepper,
+    PartitionedStepper,
+    AdditiveStepper,
+    LinearlyImplicitStepper,
+    ExponentialStepper,
+    LookaheadStepper,
+    TorchdiffeqStepper,
+)
+"""Tried in this order: a low-storage method is a Runge-Kutta method too."""
 
 
 def stepper(method: str | Method, **options: Any) -> Integrator:

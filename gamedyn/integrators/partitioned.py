@@ -22,8 +22,9 @@ class PartitionedStepper(Stepper):
 
     def __init__(self, method: Partitioned) -> None:
         self.method = method
-        self._inner = [Combination(row) for row in method.substep.A]
-        self._final = Combination(method.substep.b)
+        needed = method.substep.needed
+        self._inner = [Combination(row[:i]) for i, row in enumerate(method.substep.A[:needed])]
+        self._final = Combination(method.substep.b[:needed])
         self._rooms: dict[int, Tensor] = {}
         self._owner: Any = None
 

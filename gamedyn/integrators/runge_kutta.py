@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import torch
+
 from gamedyn._lib.errors import ArgumentError
 from gamedyn.integrators._types import OK, Combination, StepInfo, Stepper
 from gamedyn.methods import RungeKutta
+from gamedyn.methods._coefficients import tolerance_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -19,52 +22,81 @@ __all__ = ["RungeKuttaStepper"]
 class RungeKuttaStepper(Stepper):
     """`k_i = v(t + c_i h, y + h sum_j A_ij k_j)`, `y+ = y + h sum_i b_i k_i`.
 
-    Eager, it holds the stages and the field's point: s + 1 registers of parameter size beside y.
+    Eager, it holds the stages and the field's point: s + 1 registers of parameter size beside y. Stages that the
+    result does not need (those of the error estimate alone) are evaluated where the estimate is asked for.
     """
 
     takes: ClassVar[type] = RungeKutta
 
     def __init__(self, method: RungeKutta) -> None:
-        if not method.explicit:
-            remedy = "implicit methods have their theory in gamedyn.stability, but no stepper yet"
-            raise ArgumentError("method", "an explicit method", method, remedy)
-        if method.order < 1:
-            raise ArgumentError(
-                "method", "a consistent method: weights b that add up to 1", f"{method}, whose sum is {sum(method.b)}"
-            )
-        self.method = method
+        if abs(sum(method.b) - method.time_scale) > tolerance_of(method.digits):
+            expected = f"a consistent method: weights b that add up to {method.time_scale}"
+            raise ArgumentError("method", expected, f"{method}, whose sum is {float(sum(method.b)):.6g}")
+        self.method, s = method, method.needed
         self._inner = [Combination(row) for row in method.A]
-        self._final = Combination(method.b)
+        self._final = Combination(method.b[:s])
+        b_hat = method.b_hat
+        self._error = None if b_hat is None else Combination([b - e for b, e in zip(method.b, b_hat, strict=True)])
         self._nodes = [float(c) for c in method.c]
         self._made: tuple[Any, Any, Any] = ((), (), None)
         self._owner: Field | None = None
 
+    @classmethod
+    def accepts(cls, method: Any) -> bool:
+        """Explicit methods."""
+        return bool(method.explicit)
+
     def step(
         self, field: Field, t: float | Tensor, y: Tensor, h: float | Tensor, memory: Any
     ) -> tuple[Tensor, dict[str, Any], StepInfo]:
-        """One step; s evaluations."""
+        """One step; as many evaluations as the result needs."""
         return self.step_and_slope(field, t, y, h)[0], {}, OK
 
     def step_and_slope(
-        self, field: Field, t: float | Tensor, y: Tensor, h: float | Tensor, scale: float = 1.0
-    ) -> tuple[Tensor, Tensor]:
-        """The step on `y' = scale v(t, y)`, and v(t, y), its first stage; the next step overwrites the latter."""
-        span = h if scale == 1 else h * scale
-        rows, inner, final = self._bound(field)
-        for node, combine, row in zip(self._nodes, inner, rows, strict=True):
-            field(_time(t, node, h), y if combine is None else combine(y, span, field.point), row)
-        return final(y, span, None), rows[0]
+        self, field: Field, t: float | Tensor, y: Tensor, h: float | Tensor, clock: float | Tensor | None = None
+    ) -> tuple[Tensor, Tensor, StepInfo]:
+        """The step, and v(t, y), its first stage; the next step overwrites the latter.
 
-    def _bound(self, field: Field) -> tuple[Any, Any, Any]:
+        Time advances by `clock` where that differs from h: the step is then one on `y' = (h / clock) v`.
+        """
+        rows, inner, final = self._bound(field, self.method.needed)
+        span = h if clock is None else clock
+        for node, combine, row in zip(self._nodes, inner, rows, strict=False):
+            field(_time(t, node, span), y if combine is None else combine(y, h, field.point), row)
+        return final(y, h, None), rows[0], OK
+
+    def step_with_error(
+        self, field: Field, t: float, y: Tensor, h: float, first: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+        """The step, its error estimate `h sum_i (b_i - b_hat_i) k_i`, its first slope, and its last if that is v(y+).
+
+        Args:
+            field: the field.
+            t: time.
+            y: point.
+            h: step.
+            first: v(t, y), where it is known.
+        """
+        rows, inner, final = self._bound(field, self.method.stages)
+        for i, (node, combine, row) in enumerate(zip(self._nodes, inner, rows, strict=True)):
+            if i == 0 and first is not None:
+                row.copy_(first)
+            else:
+                field(_time(t, node, h), y if combine is None else combine(y, h, field.point), row)
+        error = self._error(torch.zeros_like(y), rows, h)  # type: ignore[misc]
+        return final(y, h, None), error, rows[0], rows[-1] if self.method.fsal else None
+
+    def _bound(self, field: Field, stages: int) -> tuple[Any, Any, Any]:
         """Room for the stages, and the combinations of it: made once per field (traced: each time)."""
-        if self._owner is not field:
-            K = field.stages(self.method.stages)
-            inner = [c.on(K) if c.used else None for c in self._inner]
+        if self._owner is not field or len(self._made[0]) < stages:
+            K = field.stages(stages)
+            inner = [c.on(K) if c.used else None for c in self._inner[:stages]]
             made = list(K), inner, self._final.on(K)
             if field.point is None:
                 return made
             self._made, self._owner = made, field
-        return self._made
+        rows, inner, final = self._made
+        return rows[:stages], inner[:stages], final
 
 
 def _time(t: float | Tensor, node: float, h: float | Tensor) -> float | Tensor:

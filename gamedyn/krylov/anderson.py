@@ -115,7 +115,7 @@ class _History:
         self._f: deque[Tensor] = deque(maxlen=depth)
 
     def add(self, dx: Tensor, df: Tensor) -> None:
-        length = torch.linalg.vector_norm(df).clamp_min(torch.finfo(df.dtype).tiny)
+        length = torch.linalg.vector_norm(df)  # where it is 0 the columns become NaN, and are dropped
         self._x.appendleft(dx / length)
         self._f.appendleft(df / length)
 
@@ -123,7 +123,7 @@ class _History:
         """The accelerated step from a point with residual f."""
         if not self._f:
             return damping * f
-        F = torch.stack(tuple(self._f), 1)
+        F = torch.stack(tuple(self._f)).t()
         Q, R = torch.linalg.qr(F)
         small = torch.cat((R, (Q.t() @ f)[:, None]), 1).to("cpu", torch.float64)
         kept = _well_conditioned(small[:, :-1], CONDITION / torch.finfo(f.dtype).eps)
@@ -133,7 +133,7 @@ class _History:
         if not kept:
             return damping * f
         c = torch.linalg.solve_triangular(small[:kept, :kept], small[:kept, -1:], upper=True)[:, 0].to(f)
-        step: Tensor = damping * (f - F[:, :kept] @ c) - torch.stack(tuple(self._x), 1) @ c
+        step: Tensor = damping * (f - F[:, :kept] @ c) - torch.stack(tuple(self._x)).t() @ c
         return step
 
 

@@ -315,7 +315,7 @@ def three_s_star(
         shares = ((0, ONE - g2 * total - g3), (1, g2), (2, g3))
         program.append(Evaluate())
         if d:
-            program.append(Combine(1, ((1, ONE), (0, d)), ZERO))
+            program.append(Combine(1, ((1, ONE), (0, d)) if i else ((0, d),), ZERO))
         program.append(Combine(0, tuple((j, w) for j, w in shares if w), slope))
         if "b_hat" in exact and exact["b_hat"][i]:
             program.append(Combine(3, ((3, ONE),), exact["b_hat"][i]))

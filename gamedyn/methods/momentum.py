@@ -91,8 +91,9 @@ def heavy_ball(beta: Coefficient, **facts: object) -> LinearMultistep:
 def complex_momentum(real: Coefficient, squared: Coefficient, **facts: object) -> LinearMultistep:
     """Complex momentum on a real state, without complex numbers: a three-step method.
 
-    `m+ = beta m + v`, `y+ = y + h Re m+` is `rho = (zeta - 1)(zeta^2 - 2 Re(beta) zeta + |beta|^2)`,
-    `sigma = zeta (zeta - Re beta)`: the real part of m obeys the recurrence of beta and its conjugate. Clock: `(1 - Re beta)/|1 - beta|^2`.
+    `m+ = beta m + v`, `y+ = y + h Re m+` is `rho = (zeta - 1)(zeta^2 - 2 Re(beta) zeta + |beta|^2)` with
+    `sigma = zeta (zeta - Re beta)`: the real part of m obeys the recurrence of beta and its conjugate. Its clock is
+    `(1 - Re beta)/|1 - beta|^2`.
 
     Args:
         real: Re(beta).

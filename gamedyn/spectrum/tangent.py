@@ -3,6 +3,8 @@
 A step and its derivative are one step of the same method on the variational system `y' = v(t, y)`,
 `d' = J(t, y) d`, so the actual stepper, run on both at once, differentiates itself: nothing of a method's
 theory enters. (Integration methods commute with linearisation: Hairer, Lubich, Wanner, VI.4, lemma 4.1.)
+Methods that use the Jacobian itself would need its derivative, and maps have no variational system: their
+tangent is a central difference of the step, good to seven digits or so in float64.
 """
 
 from __future__ import annotations
@@ -21,6 +23,8 @@ from gamedyn.spectrum.linearise import point
 from gamedyn.spectrum.outer import extreme
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from numpy.typing import NDArray
 
     from gamedyn.flows import Flow
@@ -29,6 +33,9 @@ if TYPE_CHECKING:
 
 __all__ = ["StepTangent", "step_radius"]
 
+KEPT = 64
+"""Linearisations kept: those of a few implicit steps."""
+
 DENSE_UP_TO = 600
 """Dimension of (state, memory) up to which the tangent is formed to find its radius."""
 
@@ -36,35 +43,39 @@ DENSE_UP_TO = 600
 class VariationalField:
     """A field on rows (y, d_1, ..., d_m): v(y) for the first, J(y) d for the others.
 
-    The base trajectory of a step is the same for every d, so its linearisations are made once, in the
-    order in which they are asked for, and used again.
+    Linearisations are kept by the point of the base trajectory, which is the same for every d.
     """
 
     point = None
 
     def __init__(self, field: Field, rows: int, kept: list[Any], *, form: bool) -> None:
-        self._field, self._kept, self._next, self._form = field, kept, 0, form
-        layout = field.layout
+        self._field, self._kept, self._form = field, kept, form
+        self.flow, layout = field.flow, field.layout
         self.layout, self.names, self.players = layout, field.names, field.players
         self.shape = torch.Size((rows, layout.n))
         self.work: Work = field.work
 
     def __call__(self, t: float | Tensor, y: Tensor, out: Tensor | None = None) -> Tensor:
         """The variational field, shape of y."""
-        at = self._linearised(t, y[0])
-        value = torch.empty_like(y)
-        value[0] = at.value
-        if isinstance(at, _Formed):
-            value[1:] = y[1:] @ at.matrix.T
-        else:
-            for row, d in zip(value[1:], y[1:], strict=True):
-                row.copy_(at.jvp(d))
+        value = self._linearised(t, y[0]).value_and_images(y)
         return value if out is None else out.copy_(value)
 
     def player(self, i: int, t: float | Tensor, y: Tensor, out: Tensor | None = None) -> Tensor:
         """One player's part."""
         value = self(t, y)[..., self.players[i]]
         return value if out is None else out.copy_(value)
+
+    def weighted(self, factors: Mapping[str, float], t: float | Tensor, y: Tensor, out: Tensor | None = None) -> Tensor:
+        """A weighted sum of parts."""
+        value = self._linearised(t, y[0], factors).value_and_images(y)
+        return value if out is None else out.copy_(value)
+
+    def linearise(self, t: float | Tensor, y: Tensor) -> _Rows:
+        """The variational field with the derivative of its first factor: J on every row.
+
+        What is left out, the derivative of `J(y) d` in y, Newton's method does not need to converge.
+        """
+        return _Rows(self._linearised(t, y[0]), y)
 
     def stages(self, count: int, player: int | None = None) -> Tensor:
         """Room for field values."""
@@ -73,19 +84,45 @@ class VariationalField:
             count, self.shape[0], width, dtype=self._field.leaves[0].dtype, device=self._field.leaves[0].device
         )
 
-    def _linearised(self, t: float | Tensor, y: Tensor) -> Any:
-        if self._next == len(self._kept):
-            products = Products(self._field.flow, float(t), y, self._field.batch, self._field)
-            self._kept.append(_Formed(products) if self._form else products)
-        self._next += 1
-        return self._kept[self._next - 1]
+    def _linearised(self, t: float | Tensor, y: Tensor, factors: Mapping[str, float] | None = None) -> _At:
+        key = (float(t), None if factors is None else tuple(factors.items()))
+        for known, base, at in self._kept:
+            if known == key and torch.equal(base, y):
+                return at
+        products = Products(self._field.flow, float(t), y, self._field.batch, self._field, factors)
+        self._kept.append((key, y.clone(), _At(products, form=self._form)))
+        del self._kept[:-KEPT]
+        return self._kept[-1][2]
 
 
-class _Formed:
-    """A dense linearisation."""
+class _At:
+    """A linearisation, dense or as products, applied to rows."""
 
-    def __init__(self, products: Products) -> None:
-        self.value, self.matrix = products.value, products.dense()
+    def __init__(self, products: Products, *, form: bool) -> None:
+        self.products, self.matrix = products, products.dense() if form else None
+
+    def jvp(self, d: Tensor) -> Tensor:
+        """J on every row."""
+        if self.matrix is not None:
+            return d @ self.matrix.T
+        return torch.stack([self.products.jvp(x) for x in d])
+
+    def value_and_images(self, y: Tensor) -> Tensor:
+        """V for the first row, J d for the others."""
+        return torch.cat([self.products.value[None], self.jvp(y[1:])])
+
+
+class _Rows:
+    """What steppers take for a linearised field, on rows."""
+
+    cut = ()
+
+    def __init__(self, at: _At, y: Tensor) -> None:
+        self._at, self.value = at, at.value_and_images(y)
+
+    def jvp(self, u: Tensor) -> Tensor:
+        """J on every row."""
+        return self._at.jvp(u)
 
 
 class StepTangent:
@@ -187,6 +224,8 @@ class StepTangent:
     def _apply(self, directions: Tensor, *, form: bool) -> Tensor:
         """Rows (m, n) of directions to rows of images."""
         parts = torch.split(directions, len(self._y), dim=1)
+        if not self._stepper.variational:
+            return torch.stack([self._difference(row) for row in zip(*parts, strict=True)])
         y = torch.cat([self._y[None], parts[0]])
         leaves = list(self._memory)
         for i, part in zip(self._moving, parts[1:], strict=True):
@@ -195,6 +234,25 @@ class StepTangent:
         new, memory, _ = self._stepper.step(rows, self.t, y, self.h, tree_unflatten(leaves, self._spec))  # type: ignore[arg-type]
         after, _ = tree_flatten(memory)
         return torch.cat([new[1:], *(after[i][1:] for i in self._moving)], dim=1)
+
+    def _difference(self, direction: Sequence[Tensor]) -> Tensor:
+        """The image of one direction by a central difference of the step itself."""
+        size = float(torch.cat(list(direction)).norm())
+        if not size:
+            return torch.zeros(self.n, dtype=self._y.dtype, device=self._y.device)
+        scale = torch.finfo(self._y.dtype).eps ** (1 / 3) * max(1.0, float(self._y.norm())) / size
+        ends = []
+        for sign in (scale, -scale):
+            leaves = list(self._memory)
+            for i, part in zip(self._moving, direction[1:], strict=True):
+                leaves[i] = self._memory[i] + sign * part
+            self.field.begin_step(self.field.batch)
+            self.field.hold()
+            y = self._y + sign * direction[0]
+            new, memory, _ = self._stepper.step(self.field, self.t, y, self.h, tree_unflatten(leaves, self._spec))
+            after, _ = tree_flatten(memory)
+            ends.append(torch.cat([new, *(after[i] for i in self._moving)]))
+        return (ends[0] - ends[1]) / (2 * scale)
 
 
 def step_radius(

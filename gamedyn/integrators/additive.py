@@ -1,0 +1,63 @@
+"""The stepper of additive Runge-Kutta methods: a tableau for every part of the field."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from gamedyn._lib.errors import UnknownNameError
+from gamedyn.integrators._types import OK, Combination, StepInfo, Stepper
+from gamedyn.methods import AdditiveRungeKutta
+from gamedyn.methods._additive import REST
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from fractions import Fraction
+
+    from torch import Tensor
+
+    from gamedyn.core import Field
+
+__all__ = ["AdditiveStepper"]
+
+
+class AdditiveStepper(Stepper):
+    """`Y_i = y + h sum_p sum_j A^p_ij v_p(Y_j)`, `y+ = y + h sum_p sum_i b^p_i v_p(Y_i)`.
+
+    Parts whose columns are proportional at a stage are one evaluation of their weighted sum.
+    """
+
+    takes: ClassVar[type] = AdditiveRungeKutta
+
+    def __init__(self, method: AdditiveRungeKutta) -> None:
+        self.method = method
+        self._points = [Combination([method.weights(e, row.stage) for e in method.plan]) for row in method.plan]
+        self._final = Combination([method.weights(e, None) for e in method.plan])
+        self._nodes = [float(method.c[e.stage]) for e in method.plan]
+
+    def init(self, field: Field, t: float, y: Tensor, h: float | Tensor) -> dict[str, Any]:
+        """No memory; checks that the flow has the parts that the method names.
+
+        Raises:
+            UnknownNameError: if it lacks one.
+        """
+        for part in self.method.parts:
+            if part not in (REST, *field.flow.parts):
+                raise UnknownNameError("part of the flow", part, field.flow.parts)
+        return {}
+
+    def step(
+        self, field: Field, t: float | Tensor, y: Tensor, h: float | Tensor, memory: Any
+    ) -> tuple[Tensor, dict[str, Any], StepInfo]:
+        """One step."""
+        K = field.stages(len(self.method.plan))
+        for i, evaluation in enumerate(self.method.plan):
+            point = self._points[i](y, K, h, field.point) if self._points[i].used else y
+            when = t + self._nodes[i] * h if self._nodes[i] else t
+            field.weighted(_factors(evaluation.factors, field.flow.parts), when, point, K[i])
+        return self._final(y, K, h), {}, OK
+
+
+def _factors(named: Mapping[str, Fraction], parts: tuple[str, ...]) -> dict[str, float]:
+    """Factors of the flow's own parts: those the tableau names, and `rest` for all others it names nowhere."""
+    others = float(named.get(REST, 0))
+    return {p: float(named[p]) if p in named else others for p in parts}

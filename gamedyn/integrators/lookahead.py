@@ -1,0 +1,63 @@
+"""The stepper of Lookahead over methods that are no Runge-Kutta method."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+
+from gamedyn.integrators._types import OK, StepInfo, Stepper
+from gamedyn.methods import Lookahead
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from gamedyn.core import Field
+
+__all__ = ["LookaheadStepper"]
+
+
+class LookaheadStepper(Stepper):
+    """k inner steps, then `y + alpha (z - y)`; the inner memory is made anew every time."""
+
+    takes: ClassVar[type] = Lookahead
+
+    def __init__(self, method: Lookahead) -> None:
+        from gamedyn.integrators.dispatch import stepper
+
+        self.method, self.inner = method, stepper(method.inner)
+        self._alpha, self._clock = float(method.alpha), float(method.alpha * method.k)
+
+    def step(
+        self, field: Field, t: float | Tensor, y: Tensor, h: float | Tensor, memory: Any
+    ) -> tuple[Tensor, Any, StepInfo]:
+        """One step of k inner ones."""
+        slow: Any = _Slowed(field, t, self._clock)
+        inner, z = self.inner.init(slow, t, y, h), y  # type: ignore[arg-type]
+        for j in range(self.method.k):
+            z, inner, info = self.inner.step(slow, t + j * h, z, h, inner)
+            if info.status != "ok":
+                return z, memory, info
+        return torch.lerp(y, z, self._alpha), memory, OK
+
+
+class _Slowed:
+    """The field with time running slower from t on: the clock of Lookahead covers alpha k inner steps in one."""
+
+    def __init__(self, field: Field, start: float | Tensor, clock: float) -> None:
+        self._field, self._start, self._clock = field, start, clock
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._field, name)
+
+    def _time(self, t: Any) -> Any:
+        return self._start + (t - self._start) / self._clock
+
+    def __call__(self, t: Any, y: Tensor, out: Tensor | None = None) -> Tensor:
+        return self._field(self._time(t), y, out)
+
+    def player(self, i: int, t: Any, y: Tensor, out: Tensor | None = None) -> Tensor:
+        return self._field.player(i, self._time(t), y, out)
+
+    def linearise(self, t: Any, y: Tensor) -> Any:
+        return self._field.linearise(self._time(t), y)
