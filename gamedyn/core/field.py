@@ -185,10 +185,15 @@ class Field:
 
     def begin_step(self, batch: Any) -> None:
         """Start a step on a batch: the next evaluation advances the buffers, all replay its randomness."""
-        same = self.one_batch and self.batch_id >= 0 and not (self.effects or self.draws_randomness)
-        self.batch, self.batch_id, self.losses = batch, self.batch_id + (not same), ()
+        self.batch_id += self.batch_id < 0 or not self.keeps_batch
+        self.batch, self.losses = batch, ()
         self._advance = bool(self.effects) and self.members is None
         self._random = RandomState(self.flow.game.device) if self.draws_randomness else None
+
+    @property
+    def keeps_batch(self) -> bool:
+        """Whether the next step's field is this step's: one batch, no buffers that advance, no randomness."""
+        return self.one_batch and not self.effects and not self.draws_randomness
 
     def __call__(self, t: float | Tensor, y: Tensor, out: Tensor | None = None) -> Tensor:
         """v(t, y), shape of y, written to `out` if given."""

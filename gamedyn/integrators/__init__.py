@@ -1,18 +1,28 @@
 """How a flow is solved: one stepper per family of methods, and the loop that drives them."""
 
 from gamedyn.integrators._types import Integrator, StepInfo
+from gamedyn.integrators.adaptive import NoiseWarning, StepControl
+from gamedyn.integrators.adaptive_drive import DenseOutput
 from gamedyn.integrators.dispatch import STEPPERS, stepper
 from gamedyn.integrators.ensemble import solve_ensemble
+from gamedyn.integrators.newton import Anderson, Krylov, NewtonKrylov, fixed_point
 from gamedyn.integrators.run import Records, Run
 from gamedyn.integrators.solve import solve
 from gamedyn.integrators.torchdiffeq import torchdiffeq_methods
 
 __all__ = [
     "STEPPERS",
+    "Anderson",
+    "DenseOutput",
     "Integrator",
+    "Krylov",
+    "NewtonKrylov",
+    "NoiseWarning",
     "Records",
     "Run",
+    "StepControl",
     "StepInfo",
+    "fixed_point",
     "solve",
     "solve_ensemble",
     "stepper",

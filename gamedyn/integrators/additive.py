@@ -53,11 +53,10 @@ class AdditiveStepper(Stepper):
         for i, evaluation in enumerate(self.method.plan):
             point = self._points[i](y, K, h, field.point) if self._points[i].used else y
             when = t + self._nodes[i] * h if self._nodes[i] else t
-            field.weighted(_factors(evaluation.factors, field.flow.parts), when, point, K[i])
+            field.weighted(self._factors(evaluation.factors, field.flow.parts), when, point, K[i])
         return self._final(y, K, h), {}, OK
 
-
-def _factors(named: Mapping[str, Fraction], parts: tuple[str, ...]) -> dict[str, float]:
-    """Factors of the flow's own parts: those the tableau names, and `rest` for all others it names nowhere."""
-    others = float(named.get(REST, 0))
-    return {p: float(named[p]) if p in named else others for p in parts}
+    def _factors(self, named: Mapping[str, Fraction], parts: tuple[str, ...]) -> dict[str, float]:
+        """Factors of the flow's own parts; "rest" goes to those that no tableau names."""
+        rest = named.get(REST, 0)
+        return {p: float(named.get(p, 0) if p in self.method.parts else rest) for p in parts}

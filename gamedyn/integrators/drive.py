@@ -28,18 +28,29 @@ __all__ = ["Loop", "Plan"]
 
 CHECKPOINT_SECONDS = 60.0
 
+FAILURES = {
+    "non_finite": "the state stopped being finite",
+    "not_converged": "a stage did not converge",
+    "krylov_breakdown": "a linear system was singular",
+    "step_too_small": "the step fell below h_min",
+    "too_many_steps": "max_steps was reached",
+}
+"""Statuses that end a run before its end, in words."""
+
 
 @dataclass(frozen=True)
 class Plan:
     """How far to go: step size, steps in all, first time, a shortened last step, times to save, rhythms."""
 
-    h: float | Tensor | Callable[[int], float]
+    h: float | Tensor | Callable[[int], float] | None
     steps: int
     start: float
     last: float | None
     saves: dict[int, float]
     every: int
     check_every: int
+    end: float | None = None
+    """End of an adaptive solve, whose steps are not known before."""
 
 
 class Kept(NamedTuple):
@@ -78,6 +89,8 @@ class Loop:
         self.saved: dict[float, State] = {}
         self.rows: list[Tensor] = []
         self.marks: list[tuple[int, float]] = []
+        self.extra: dict[str, list[float]] = {}
+        self.counts: dict[str, float] = {}
         self.status = "done"
 
     @torch.no_grad()
@@ -102,7 +115,7 @@ class Loop:
         self.alive = torch.ones(y.shape[:-1], dtype=torch.bool, device=y.device)
         if past is not None and not isinstance(past.status, str):
             self.alive &= torch.tensor([s != "non_finite" for s in past.status], device=y.device)
-        with tqdm(total=self.plan.steps, initial=step, disable=None if progress else True, unit="step") as bar:
+        with self._bar(step, t, progress) as bar:
             try:
                 y, memory, step, t = self._steps(y, memory, step, t, first, bar)
             except BaseException:  # Ctrl-C, or whatever the losses or on_step raise
@@ -111,12 +124,15 @@ class Loop:
                     self._finish()
                 raise
         run = self._finish()
-        if throw and self.status in ("non_finite", "not_converged"):
+        if throw and self.status in FAILURES:
             raise SolveError(self._failure(step, run.step), run)
         return run
 
+    def _bar(self, step: int, t: float, progress: bool) -> Any:
+        return tqdm(total=self.plan.steps, initial=step, disable=None if progress else True, unit="step")
+
     def _failure(self, step: int, kept: int) -> str:
-        what = "the state stopped being finite" if self.status == "non_finite" else "a stage did not converge"
+        what = FAILURES[self.status]
         where = f"{what} after step {step} (last checked finite state: step {kept}, error.run.state); "
         if not self.field.finite_at_start:
             return where + "the field was not finite at the start: look for nan or inf in parameters, batch and losses"
@@ -137,16 +153,16 @@ class Loop:
             if plan.last is not None and step == plan.steps - 1:
                 h = plan.last
             when = step * h if isinstance(h, Tensor) else t  # members with steps of their own have their own times
-            y, memory, info = self.stepping.step(field, when, y, h, memory)
-            if step % plan.every == 0 and field.losses:
-                self.rows.append(torch.stack(field.losses))
-                self.marks.append((step, t))
+            new, after, info = self.stepping.step(field, when, y, h, memory)
+            self._record(step, t)
+            self._count(info)
+            if info.status != "ok":  # the step is rejected
+                self.status = info.status if self._checked(y, memory, step, t) else "non_finite"
+                break
+            y, memory = new, after
             step += 1
             t = t + h if callable(plan.h) or h is plan.last else self._time(step)
             bar.update()
-            if info.status != "ok":
-                self.status = info.status if bool(y.isfinite().all()) else "non_finite"
-                break
             stop = self._called(step, t, y)
             if step % plan.check_every == 0 or step == plan.steps or step in plan.saves or stop:
                 if not self._checked(y, memory, step, t):
@@ -161,6 +177,15 @@ class Loop:
                 break
             batch = self._next_batch() if step < plan.steps else batch
         return y, memory, step, t
+
+    def _record(self, step: int, t: float) -> None:
+        if step % self.plan.every == 0 and self.field.losses:
+            self.rows.append(torch.stack(self.field.losses))
+            self.marks.append((step, t))
+
+    def _count(self, info: Any) -> None:
+        for name, count in info.counts.items():
+            self.counts[name] = self.counts.get(name, 0.0) + count
 
     def _called(self, step: int, t: float, y: Tensor) -> bool:
         if self.on_step is None or step % self.plan.every:
@@ -212,18 +237,23 @@ class Loop:
             "evaluations": work.evaluations,
             "player_gradients": work.player_gradients,
             "double_backward": work.double_backward,
+            "products": work.products,
+            **self.counts,
             "batches": self.drawn,
             "seconds": time.perf_counter() - self._began,
         }
         fresh = self.field.sampling == "fresh"
+        report = getattr(self.integrator, "report", dict)()
         return {
+            **{k: v for k, v in before.items() if isinstance(v, float) and k not in sums},
             **{k: v + before.get(k, 0) for k, v in sums.items()},
+            **report,
             "start": before.get("start", self.plan.start),
             "integrated_time": self._integrated(t, before),
             "method": self._method(),
             "h": self._shown_h(),
             "sampling": "fresh (voids the order of the method)" if fresh else "frozen",
-            "history": "none" if self.integrator.changes_h else "stale",
+            "history": "none" if self.integrator.changes_h else getattr(self.integrator, "history", "stale"),
             "compiled": compiled,
         }
 
@@ -234,6 +264,8 @@ class Loop:
         return (
             "a function"
             if callable(self.plan.h)
+            else "adaptive"
+            if self.plan.end is not None
             else self.plan.h.flatten().tolist()
             if isinstance(self.plan.h, Tensor)
             else self.plan.h
@@ -249,10 +281,15 @@ class Loop:
             before = past.records.until(past.step)  # a failure's records go beyond the state it kept
             steps, times = torch.cat([before.step, steps]), torch.cat([before.t, times])
             losses = {k: torch.cat([v, losses[k]]) if k in losses else v for k, v in before.losses.items()}
-        return Records(steps, times, losses)
+        extra = {k: torch.tensor(v, dtype=torch.float64) for k, v in self.extra.items()}
+        if past is not None:
+            extra = {
+                k: torch.cat([past.records.extra[k], v]) if k in past.records.extra else v for k, v in extra.items()
+            }
+        return Records(steps, times, losses, extra)
 
     def _first_memory(self, t: float, y: Tensor, past: Run | None) -> Any:
-        h = self.plan.h(0) if callable(self.plan.h) else self.plan.h
+        h: Any = self.plan.h(0) if callable(self.plan.h) else self.plan.h
         memory = self.integrator.init(self.field, t, y, h)
         if past is None:
             return memory
@@ -302,7 +339,7 @@ class Loop:
 
     def _time(self, step: int) -> float:
         h = self.plan.h
-        return self.plan.start + step * (0.0 if callable(h) else 1.0 if isinstance(h, Tensor) else h)
+        return self.plan.start + step * (0.0 if callable(h) or h is None else 1.0 if isinstance(h, Tensor) else h)
 
 
 def _copied(memory: Any) -> Any:

@@ -16,6 +16,7 @@ from gamedyn.core import State
 
 if TYPE_CHECKING:
     from gamedyn.flows import Flow
+    from gamedyn.integrators.adaptive_drive import DenseOutput
 
 __all__ = ["Records", "Run", "writable"]
 
@@ -30,11 +31,13 @@ class Records:
         step: number of steps done before the losses were taken, (r,).
         t: time there, (r,); of an ensemble, whose members have times of their own, the step's number.
         losses: by player, (r,), or (r, members): at the first evaluation of the step.
+        extra: of adaptive runs, for every accepted step: its "t", "h" and "error" (in tolerances).
     """
 
     step: Tensor
     t: Tensor
     losses: dict[str, Tensor]
+    extra: dict[str, Tensor] = field(default_factory=dict)
 
     def until(self, step: int) -> Records:
         """The records of the first steps."""
@@ -51,13 +54,15 @@ class Run:
         memory: what the method remembers, to go on with.
         t: time of `state`; of an ensemble, whose members may differ in h, the number of steps.
         step: steps done, in all.
-        status: "done", "stopped" (by on_step), "non_finite", "not_converged" or "interrupted"; of an ensemble
-            one for each member.
-        stats: what it cost: evaluations, player_gradients, double_backward, batches, seconds,
-            integrated_time; and how: start, method, h, sampling, history, compiled.
+        status: "done", "stopped" (by on_step), "non_finite", "not_converged", "krylov_breakdown", "step_too_small",
+            "too_many_steps" or "interrupted"; of an ensemble one for each member.
+        stats: what it cost: evaluations, player_gradients, double_backward, products, batches, seconds,
+            integrated_time, and what the method counts (newton_iterations, krylov_products, accepted, rejected);
+            and how: start, method, h, sampling, history, compiled.
         records: what was recorded.
         saved: states at the times asked for.
         batches: where the stream of batches stands.
+        dense: the solution at every time, of an adaptive solve that was asked for it; not saved.
     """
 
     state: State
@@ -69,6 +74,7 @@ class Run:
     records: Records
     saved: dict[float, State] = field(default_factory=dict)
     batches: dict[str, Any] | None = None
+    dense: DenseOutput | None = None
 
     def __repr__(self) -> str:
         status = (
@@ -93,7 +99,12 @@ class Run:
             "step": self.step,
             "status": self.status if isinstance(self.status, str) else list(self.status),
             "stats": self.stats,
-            "records": {"step": self.records.step, "t": self.records.t, "losses": self.records.losses},
+            "records": {
+                "step": self.records.step,
+                "t": self.records.t,
+                "losses": self.records.losses,
+                "extra": self.records.extra,
+            },
             "saved": {t: (s.y, list(s.buffers)) for t, s in self.saved.items()},
             "batches": self.batches,
         }

@@ -11,6 +11,8 @@ from gamedyn._lib.checks import positive, positive_int
 from gamedyn._lib.errors import ArgumentError
 from gamedyn.core import Batches, Field, State, moved_to
 from gamedyn.flows import Flow, of_flow
+from gamedyn.integrators.adaptive import AdaptiveStepper, StepControl
+from gamedyn.integrators.adaptive_drive import AdaptiveLoop
 from gamedyn.integrators.dispatch import stepper
 from gamedyn.integrators.drive import Loop, Plan
 from gamedyn.integrators.run import Run
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterable
 
+    from gamedyn.integrators._types import Integrator
     from gamedyn.methods import Method
 
 __all__ = ["batch_source", "on_device", "past_run", "solve"]
@@ -28,13 +31,17 @@ def solve(
     flow: Flow,
     method: str | Method,
     *,
-    h: float | Callable[[int], float],
+    h: float | Callable[[int], float] | None = None,
     steps: int | None = None,
     t_span: tuple[float, float] | None = None,
     y0: State | Mapping[str, Tensor] | None = None,
     batches: Any = None,
     batch: Any = None,
     sampling: str = "frozen",
+    solver: Any = None,
+    history: str | None = None,
+    adapt: StepControl | None = None,
+    dense: bool = False,
     save_at: Iterable[float] = (),
     on_step: Callable[[int, float, State, dict[str, Tensor]], Any] | None = None,
     every: int = 1,
@@ -45,13 +52,13 @@ def solve(
     throw: bool = True,
     progress: bool = False,
 ) -> Run:
-    """Solve `dy/dt = v(t, y)` by fixed steps. The user's modules are bit-identical afterwards.
+    """Solve `dy/dt = v(t, y)` by fixed or adaptive steps. The user's modules are bit-identical afterwards.
 
     Args:
         flow: what is solved.
         method: a name, or any method object, registered or not.
         h: step in units of the flow's time (a player's learning rate is h * rate), or a function of the step's
-            number, for one-step methods.
+            number, for one-step methods; with `adapt` the first step, or None to have one chosen.
         steps: how many, in all (a resumed run goes on until then); or give `t_span`.
         t_span: (start, end) instead; a last step that does not fit is shortened, for one-step methods. A resumed
             run goes on from its own time to the end.
@@ -59,7 +66,14 @@ def solve(
         batches: `gamedyn.batches(...)`, or any iterator of batches; one is drawn per step.
         batch: one batch for every step instead (full-batch).
         sampling: "frozen", one batch over a step, or "fresh", one for every evaluation, which voids the order.
-        save_at: times, each the end of a step, at which the state is kept in `run.saved`.
+        solver: how implicit equations are solved: NewtonKrylov(...), Anderson(...) or fixed_point(...) of
+            `gamedyn.integrators` for implicit methods, Krylov(...) for linearly implicit and exponential ones.
+        history: of multistep methods: "stale" (default), past field values stay those of their batches, or
+            "refresh", they are taken anew on every batch, at an evaluation each.
+        adapt: `gamedyn.integrators.StepControl(rtol, atol)`: choose the steps, for methods with an embedded one.
+            Needs t_span.
+        dense: whether to keep the nodes of `run.dense`, the solution at every time (adaptive solves).
+        save_at: times, each the end of a step (any times, with `adapt`), at which the state is kept in `run.saved`.
         on_step: called as `on_step(step, t, state, losses)` after every `every`-th step; returning True stops.
         every: how often losses are recorded and `on_step` is called.
         resume: a run, or the file of one, to go on from; `steps` counts its steps too. It goes on bit for bit,
@@ -79,7 +93,7 @@ def solve(
         ArgumentError: for a bad argument, a loss that is not what it must be, a changing step where the
             method cannot change it.
         UnknownNameError: for an unknown method or policy.
-        SolveError: if the state stops being finite, or a stage does not converge; `error.run` holds the last
+        SolveError: if the state stops being finite, or a step is rejected for good; `error.run` holds the last
             finite state and the records.
 
     Example:
@@ -89,13 +103,54 @@ def solve(
         1.414
     """
     of_flow(flow)
-    integrator = stepper(method)
+    integrator = stepper(method, solver=solver, history=history)
+    _sampled(integrator, sampling, adapt)
+    declared = getattr(flow, "declared_h", None)
+    if declared is not None and declared != h:
+        raise ArgumentError("h", f"{declared}, which the flow's field contains", h, "declare the flow with this h")
     past = past_run(flow, resume)
-    field = Field(flow, _first_state(flow, y0, past).buffers, sampling=sampling)
-    plan = _plan(integrator.changes_h, h, steps, t_span, past, save_at, every, check_every)
+    state = _first_state(flow, y0, past)
+    field = Field(flow, state.buffers, sampling=sampling, one_batch=batches is None)
     draw, stream = batch_source(flow, batches, batch, past)
-    loop = Loop(field, integrator, plan, draw, stream, compile=compile, checkpoint=checkpoint, on_step=on_step)
-    return loop.run(_first_state(flow, y0, past), past, throw=throw, progress=progress)
+    how = {"compile": compile, "checkpoint": checkpoint, "on_step": on_step}
+    if adapt is None:
+        if dense:
+            raise ArgumentError("dense", "False for fixed steps", dense, "give adapt=StepControl(...), or save_at")
+        plan = _plan(integrator.changes_h, h, steps, t_span, past, save_at, every, check_every)
+        loop = Loop(field, integrator, plan, draw, stream, **how)
+    else:
+        plan, times = _adaptive_plan(h, steps, t_span, past, save_at, every, check_every)
+        chosen = AdaptiveStepper(integrator, adapt)
+        loop = AdaptiveLoop(field, chosen, plan, draw, stream, times=times, dense=dense, **how)
+    return loop.run(state, past, throw=throw, progress=progress)
+
+
+def _sampled(integrator: Integrator, sampling: str, adapt: StepControl | None) -> None:
+    if sampling == "fresh" and not (integrator.resamples and adapt is None):
+        remedy = "equations are solved, and errors estimated, for one field"
+        raise ArgumentError("sampling", '"frozen" for this method', sampling, remedy)
+    if adapt is not None and not isinstance(adapt, StepControl):
+        raise ArgumentError("adapt", "a StepControl", adapt, "gamedyn.integrators.StepControl(rtol=1e-6, atol=1e-9)")
+
+
+def _adaptive_plan(
+    h: Any, steps: Any, t_span: Any, past: Run | None, save_at: Iterable[float], every: int, check_every: int
+) -> tuple[Plan, tuple[float, ...]]:
+    positive_int("every", every)
+    positive_int("check_every", check_every)
+    if steps is not None or t_span is None:
+        raise ArgumentError("t_span", "(start, end), and no steps", f"steps={steps}, t_span={t_span}")
+    begin, end = map(float, t_span)
+    if not end > begin:
+        raise ArgumentError("t_span", "an end after the start", t_span)
+    begin = begin if past is None else _gone_to(past, begin, end)
+    times = tuple(float(t) for t in save_at)
+    if not all(begin <= t <= end for t in times):
+        raise ArgumentError("save_at", f"times from {begin:g} to {end:g}", times)
+    if callable(h):
+        raise ArgumentError("h", "the first step, or None", "a function")
+    first = None if h is None else positive("h", h)
+    return Plan(first, 1 << 62, begin, None, {}, every, check_every, end=end), times
 
 
 def past_run(flow: Flow, resume: Run | str | os.PathLike[str] | None) -> Run | None:
@@ -127,7 +182,7 @@ def _plan(
     positive_int("check_every", check_every)
     if callable(h) and not changes_h:
         raise ArgumentError("h", "a number: this method's steps must be equal", "a function", "use a one-step method")
-    size: Any = h if callable(h) else positive("h", h)
+    size: Any = h if callable(h) else positive("h", h, "adaptive solves need none: give adapt=StepControl(...)")
     if (steps is None) == (t_span is None):
         raise ArgumentError("steps, t_span", "one of the two", "both" if steps is not None else "neither")
     start, last = _start(past, size), None

@@ -83,7 +83,8 @@ class TorchOptimStepper(Stepper):
             raise ArgumentError("lr", f"no lr for {method.name}", method.options["lr"], remedy)
         taken = [name for name in inspect.signature(self._class).parameters if name not in NOT_OPTIONS]
         known_options(method.name, method.options, taken)
-        self._made([{"params": [torch.zeros(1, 1)], "lr": 1.0}])
+        defaults = self._made([{"params": [torch.zeros(1, 1)], "lr": 1.0}]).defaults
+        self._kept = {k: _plain(v) for k, v in defaults.items() if k not in (*NOT_OPTIONS, "foreach", "fused")}
         self._owner: Field | None = None
 
     @classmethod
@@ -93,11 +94,10 @@ class TorchOptimStepper(Stepper):
 
     def init(self, field: Field, t: float, y: Tensor, h: float | Tensor) -> dict[str, Any]:
         """The optimiser's state before its first step."""
-        optimiser = self._bound(field)
+        self._bound(field)
         self._point.copy_(y)
         fresh = self._made(self._groups(field))  # some classes fill their state when they are made
-        defaults = {k: _plain(v) for k, v in optimiser.defaults.items() if k not in NOT_OPTIONS}
-        return {"state": [dict(fresh.state.get(p, {})) for p in self._leaves], "options": defaults}
+        return {"state": [dict(fresh.state.get(p, {})) for p in self._leaves], "options": self._kept}
 
     def step(
         self, field: Field, t: float | Tensor, y: Tensor, h: float | Tensor, memory: Any
@@ -123,6 +123,8 @@ class TorchOptimStepper(Stepper):
     def _advance(self, field: Field, base: Tensor, v: Tensor, h: float | Tensor, memory: Any) -> dict[str, Any]:
         """Let the optimiser step from `base`; the result lies in `_point`."""
         optimiser, keep = self._optimiser, self.method.options.get("fused")
+        if memory["options"] != self._kept:
+            raise ArgumentError("resume", f"a run with the options {self._kept}", f"{memory['options']}")
         self._point.copy_(base)
         rates = field.flow.rates  # type: ignore[attr-defined]
         for name, at, group in zip(field.names, field.players, optimiser.param_groups, strict=True):

@@ -125,24 +125,30 @@ class TorchdiffeqStepper(Stepper):
         return y + change, {"fields": fields}, StepInfo("not_converged") if missed else OK
 
     def _integrated(self, field: Field, span: Tensor, y: Tensor) -> tuple[Tensor, dict[str, Any], StepInfo]:
-        """What `odeint` does from span[0] to span[1]; its own call would turn time into the players' dtype."""
-        func, options = _Counted(field), dict(self._options)
-        if issubclass(self._solver_type, RKAdaptiveStepsizeODESolver):
-            options["step_t"] = span[1:].to(y.device)
+        """What `odeint` does from span[0] to span[1]; its own call would turn time into the players' dtype.
+
+        The last inner step ends on span[1], and its own value is taken: `odeint` evaluates the interpolant
+        there, which is the same but for 16 times the rounding.
+        """
+        func, options, span = _Counted(field), dict(self._options), span.to(y.device)
+        adaptive = issubclass(self._solver_type, RKAdaptiveStepsizeODESolver)
+        if adaptive:
+            options["step_t"] = span[1:]
         try:
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", message="lsoda")  # a failure, seen by the missing row
                 solver = self._solver_type(func=func, y0=y, norm=_rms_norm, **options)
-                rows = solver.integrate(span.to(y.device))
-            ended = len(rows) == 2 and bool(rows[-1].isfinite().all())
+                rows = list(solver.integrate(span))
         except AssertionError as error:
             if not str(error).startswith(FAILURES):
                 raise
-            rows, ended = y[None].clone(), False
+            rows = []
+        if adaptive and len(rows) == 2 and solver.rk_state.t1 == span[1]:
+            rows[1] = solver.rk_state.y1
         counts = {"inner_steps": float(func.accepted), "inner_rejected": float(func.rejected)}
-        if ended:
-            return rows[-1], {}, StepInfo(counts=counts)
-        new = torch.full_like(y, float("nan")) if not func.finite() else y.clone()
+        if len(rows) == 2 and bool(rows[1].isfinite().all()):
+            return rows[1], {}, StepInfo(counts=counts)
+        new = y.clone() if func.finite() else torch.full_like(y, float("nan"))
         return new, {}, StepInfo("not_converged", counts)
 
 

@@ -117,6 +117,8 @@ class TestTermination:
         assert found.products == matvec.products <= most
         assert found.residual < 1
         assert found.residual == pytest.approx(float((b - A @ found.x).norm() / b.norm()), rel=1e-10)
+        if check and 1 < most <= restart:
+            assert torch.equal(found.x, gmres(matvec, b, max_products=most - 1, check=False).x)
 
     def test_the_check_is_one_product(self):
         # rejects: check=False that checks
@@ -203,6 +205,13 @@ class TestFailure:
         assert found.products < 150
         assert found.residual < 1e-6
         assert found.residual == pytest.approx(float((b - A @ found.x).norm() / b.norm()), rel=1e-6)
+
+    def test_never_worse(self):
+        # rejects: the point of a cycle that gained nothing
+        for seed in range(20):
+            A, b = matrix(40, seed, torch.float32)
+            first = gmres(Counted(A), b, rtol=1e-12)
+            assert gmres(Counted(A), b, rtol=1e-12, x0=first.x).residual <= first.residual
 
     def test_restart_too_short(self):
         b = torch.tensor([1.0, 0, 0, 0], dtype=DOUBLE)

@@ -1,0 +1,248 @@
+"""Steps that choose their size: an embedded error estimate, a controller, and what noise does to both."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from gamedyn._lib.checks import choice, positive, positive_int
+from gamedyn._lib.errors import ArgumentError
+from gamedyn.integrators._types import StepInfo
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from gamedyn.core import Field
+    from gamedyn.integrators._types import Integrator
+
+__all__ = ["AdaptiveStepper", "NoiseWarning", "StepControl", "hermite"]
+
+FILTERS = {"I": (1.0, 0.0, 0.0), "PI": (0.7, -0.4, 0.0), "PID": (1 / 18, 1 / 9, 1 / 18)}
+"""Exponents of the last three error estimates, times the order: elementary, PI.3.4 and H312PID."""
+
+BATCHES_COMPARED = 4
+"""Batches on which the error estimate is taken to find its spread."""
+
+
+class NoiseWarning(UserWarning):
+    """The tolerance lies below what one batch differs from another: the steps follow the noise."""
+
+
+@dataclass(frozen=True)
+class StepControl:
+    """How an adaptive solve chooses its steps.
+
+    With `e` the norm of the error estimate over `atol + rtol max(|y|, |y+|)`, a step is accepted iff `e <= 1`; the
+    next is `h safety prod_i e_{n-i}^(-b_i / k)`, k the order of the estimate, b from the filter.
+
+    Attributes:
+        rtol: relative tolerance.
+        atol: absolute tolerance; one of the two may be 0.
+        filter: "I" (elementary), "PI" (0.7, -0.4) or "PID" (H312PID, the smoothest: for noisy fields).
+        norm: "players", the largest root mean square over one player (a large player hides no small one), or "rms",
+            that over all.
+        safety: share of the step that the estimate allows.
+        shrink: smallest factor between two steps.
+        grow: largest.
+        h_min: below it the run ends as "step_too_small".
+        h_max: largest step.
+        max_steps: accepted and rejected ones; beyond it the run ends as "too_many_steps".
+        noise_every: accepted steps between measurements of the estimate's spread over batches, where these change.
+
+    Raises:
+        ArgumentError: for tolerances that are both 0, or out of range.
+
+    Source: Soederlind 2003, ACM Trans. Math. Softw. 29, tables I-III; Hairer, Norsett, Wanner I, II.4.
+
+    Example:
+        >>> import gamedyn as gd
+        >>> flow = gd.flows.gradient(gd.games.bilinear())
+        >>> control = gd.integrators.StepControl(rtol=1e-8, atol=1e-10)
+        >>> run = gd.solve(flow, "dopri5", t_span=(0.0, 6.283185307179586), adapt=control)
+        >>> round(float((run.state.y - flow.initial_state().y).norm()), 6)
+        0.0
+    """
+
+    rtol: float
+    atol: float = 0.0
+    filter: str = "PI"
+    norm: str = "players"
+    safety: float = 0.9
+    shrink: float = 0.2
+    grow: float = 5.0
+    h_min: float = 1e-12
+    h_max: float = math.inf
+    max_steps: int = 1_000_000
+    noise_every: int = 50
+
+    def __post_init__(self) -> None:
+        for name in ("rtol", "atol"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ArgumentError(name, "a finite number of at least 0", getattr(self, name))
+        if self.rtol == self.atol == 0:
+            raise ArgumentError("rtol, atol", "at least one above 0", "both 0", "no step has an error of 0")
+        choice("filter", self.filter, FILTERS)
+        choice("norm", self.norm, ("players", "rms"))
+        for name in ("safety", "shrink", "grow", "h_min"):
+            positive(name, getattr(self, name))
+        if not self.h_max > self.h_min or not self.shrink < 1 < self.grow:
+            raise ArgumentError("h_max, shrink, grow", "h_max > h_min and shrink < 1 < grow", self)
+        positive_int("max_steps", self.max_steps)
+        positive_int("noise_every", self.noise_every)
+
+    def size(self, error: Tensor, y: Tensor, new: Tensor, players: tuple[slice, ...]) -> float:
+        """The norm of an error estimate, in tolerances: one wait for the device."""
+        scaled = error / (self.rtol * torch.maximum(y.abs(), new.abs()) + self.atol)
+        if self.norm == "rms":
+            return float(scaled.square().mean().sqrt())
+        return float(torch.stack([scaled[at].square().mean() for at in players]).max().sqrt())
+
+
+class AdaptiveStepper:
+    """An integrator whose `step` tries until a step is accepted; the h it is given is the time that is left.
+
+    Memory: the inner stepper's; `h`, the next step; `sizes`, the last error norms; `slope`, v at y where the method
+    has it (FSAL) and the next step's batch is the same one: it never crosses a change of batch.
+    """
+
+    traces, ensembles, in_place, variational, resamples = False, False, False, False, False
+    changes_h = True
+    options = ()
+
+    def __init__(self, inner: Integrator, control: StepControl) -> None:
+        self.inner, self.control, self.method = inner, control, inner.method
+        order, embedded = self.method.order, getattr(self.method, "embedded_order", None)
+        if embedded is None:
+            remedy = "such as heun2, bosh3, dopri5, tsit5, dop853, tr_bdf2, kvaerno5, rodas3 or exprb32"
+            raise ArgumentError("adapt", "a method with an embedded one", f"{self.method!r}, which has none", remedy)
+        self._estimates = min(order, embedded) + 1
+        self._filter = FILTERS[control.filter]
+        self._seen: deque[Any] = deque(maxlen=BATCHES_COMPARED)
+        self._warned = False
+        self.noise: list[dict[str, float]] = []
+        self.last: dict[str, Any] = {}
+
+    def init(self, field: Field, t: float, y: Tensor, h: float | None) -> dict[str, Any]:
+        """The inner memory, and the first step: the one given, or one from v and its change along it."""
+        inner = self.inner.init(field, t, y, h or 1.0)
+        first = h if h is not None else self._first_step(field, t, y)
+        return {"inner": inner, "h": first, "sizes": [1.0, 1.0], "slope": None, "accepted": 0}
+
+    def started(self, memory: Any) -> bool:
+        """Always."""
+        return True
+
+    def step(self, field: Field, t: float, y: Tensor, left: float, memory: Any) -> tuple[Tensor, Any, StepInfo]:
+        """One accepted step, of at most the time that is left."""
+        control, rejected, h = self.control, 0, float(memory["h"])
+        memory = {**memory, "sizes": list(memory["sizes"])}
+        while True:
+            fits = min(h, control.h_max)
+            h = left if fits >= left * (1 - 1e-12) else left / 2 if fits > left / 2 else fits
+            new, error, first, last, info = self._attempt(field, t, y, h, memory)
+            size = control.size(error, y, new, field.players) if info.status == "ok" else math.inf
+            if size <= 1:
+                break
+            rejected += 1
+            h *= max(control.shrink, control.safety * size ** (-1 / self._estimates)) if size < math.inf else 0.25
+            if h < control.h_min or rejected > control.max_steps:
+                return y, memory, StepInfo("step_too_small", {"rejected": rejected}, 0.0)
+        self.last = {"t": t, "h": h, "y": y, "new": new, "first": first, "last": last, "size": size}
+        nxt = h * self._factor([max(size, 1e-10), *memory["sizes"]])
+        kept = {
+            "inner": memory["inner"],
+            "h": min(nxt, h) if rejected else nxt,
+            "sizes": [max(size, 1e-10), memory["sizes"][0]],
+            "slope": last.clone() if last is not None and field.keeps_batch else None,
+            "accepted": memory["accepted"] + 1,
+        }
+        if not field.keeps_batch:
+            self._measure_noise(field, t, y, h, memory, size)
+        counts = {**info.counts, "accepted": 1.0, "rejected": float(rejected)}
+        return new, kept, StepInfo("ok", counts, h)
+
+    def at(self, field: Field, when: float) -> Tensor:
+        """The state at a time within the last step, by cubic Hermite interpolation.
+
+        An evaluation more where the method has no slope at the end.
+        """
+        s = self.last
+        if s["last"] is None:
+            s["last"] = field(s["t"] + s["h"], s["new"])
+        if s["first"] is None:
+            s["first"] = field(s["t"], s["y"])
+        return hermite(when, s["t"], s["h"], s["y"], s["first"], s["new"], s["last"])
+
+    def report(self) -> dict[str, Any]:
+        """The measured spreads of the error estimate."""
+        return {"error_noise": list(self.noise)} if self.noise else {}
+
+    def _attempt(
+        self, field: Field, t: float, y: Tensor, h: float, memory: Any
+    ) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None, StepInfo]:
+        """A step, its error estimate, its slopes at both ends where it has them."""
+        if hasattr(self.inner, "step_with_error"):
+            new, error, first, last = self.inner.step_with_error(field, t, y, h, memory["slope"])
+            return new, error, first.clone(), None if last is None else last.clone(), StepInfo()
+        new, _, info = self.inner.step(field, t, y, h, memory["inner"])
+        if self.inner.in_place:
+            new = new.clone()
+        return new, info.error, None, None, info  # type: ignore[return-value]
+
+    def _factor(self, sizes: list[float]) -> float:
+        """What the step is multiplied with, from the last three error norms, newest first."""
+        power = math.prod(e ** (-b / self._estimates) for e, b in zip(sizes, self._filter, strict=True))
+        return min(self.control.grow, max(self.control.shrink, self.control.safety * power))
+
+    def _first_step(self, field: Field, t: float, y: Tensor) -> float:
+        """Source: Hairer, Norsett, Wanner I, II.4, starting step size; two evaluations."""
+        f0 = field(t, y)
+        scale = self.control
+        d0, d1 = (scale.size(x, y, y, field.players) for x in (y, f0))
+        h0 = 1e-6 if min(d0, d1) < 1e-5 else 0.01 * d0 / d1
+        d2 = scale.size(field(t + h0, y + h0 * f0) - f0, y, y, field.players) / h0
+        largest = max(d1, d2)
+        h1 = max(1e-6, h0 * 1e-3) if largest <= 1e-15 else (0.01 / largest) ** (1 / self._estimates)
+        return min(100 * h0, h1, scale.h_max)
+
+    def _measure_noise(self, field: Field, t: float, y: Tensor, h: float, memory: Any, size: float) -> None:
+        """The spread of the error estimate over the last few batches, at one point and step."""
+        self._seen.append(field.batch)
+        step = memory["accepted"]
+        due = step == BATCHES_COMPARED - 1 or (step and step % self.control.noise_every == 0)
+        if not due or len(self._seen) < 2 or field.batch is None:
+            return
+        present, estimates = field.batch, []
+        for batch in self._seen:
+            field.batch = batch
+            estimates.append(self._attempt(field, t, y, h, {**memory, "slope": None})[1].clone())
+        field.batch = present
+        mean = torch.stack(estimates).mean(0)
+        spread = [self.control.size(e - mean, y, y, field.players) for e in estimates]
+        std = math.sqrt(sum(s * s for s in spread) / (len(spread) - 1))
+        self.noise.append({"step": float(step), "h": h, "error": size, "std": std})
+        if std > 1 and not self._warned:
+            self._warned = True
+            text = f"the error estimate's standard deviation between batches is {std:.3g} tolerances (step {step})"
+            remedy = "the step size follows the noise: raise rtol or atol, use a larger batch, or fix h"
+            warnings.warn(f"{text}; {remedy}", NoiseWarning, stacklevel=5)
+
+
+def hermite(when: float, t: float, h: float, y0: Tensor, f0: Tensor, y1: Tensor, f1: Tensor) -> Tensor:
+    """Cubic Hermite interpolation between two points with their slopes; of order 3.
+
+    Source: Hairer, Norsett, Wanner I, II.6, eq. (6.7).
+
+    Example:
+        >>> one, zero = torch.ones(1), torch.zeros(1)
+        >>> float(hermite(0.5, 0.0, 1.0, zero, zero, one, 3 * one))  # t^3
+        0.125
+    """
+    s = (when - t) / h
+    bent = (1 - 2 * s) * (y1 - y0) + (s - 1) * h * f0 + s * h * f1
+    return (1 - s) * y0 + s * y1 + s * (s - 1) * bent

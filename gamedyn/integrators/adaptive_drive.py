@@ -1,0 +1,129 @@
+"""The loop of adaptive solves: it goes on until a time, and keeps what dense output needs."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from gamedyn._lib.errors import ArgumentError
+from gamedyn.integrators.adaptive import AdaptiveStepper, hermite
+from gamedyn.integrators.drive import CHECKPOINT_SECONDS, Loop
+
+__all__ = ["AdaptiveLoop", "DenseOutput"]
+
+
+@dataclass
+class DenseOutput:
+    """The solution between the steps of an adaptive solve: cubic Hermite interpolation, of order 3.
+
+    Attributes:
+        t: ends of the steps, (k + 1,).
+        y: points there, (k + 1, n).
+        v: the field there, (k + 1, n).
+
+    Example:
+        >>> import gamedyn as gd
+        >>> flow = gd.flows.gradient(gd.games.bilinear())
+        >>> control = gd.integrators.StepControl(rtol=1e-9, atol=1e-9)
+        >>> run = gd.solve(flow, "dopri5", t_span=(0.0, 2.0), adapt=control, dense=True)
+        >>> [round(float(x), 4) for x in run.dense(1.0)]  # (cos - sin, cos + sin)
+        [-0.3012, 1.3818]
+    """
+
+    t: Tensor
+    y: Tensor
+    v: Tensor
+
+    def __call__(self, when: float) -> Tensor:
+        """The state at a time, (n,).
+
+        Raises:
+            ArgumentError: outside the solve.
+        """
+        first, last = float(self.t[0]), float(self.t[-1])
+        if not first <= when <= last:
+            raise ArgumentError("when", f"a time from {first:g} to {last:g}", when)
+        i = min(int(torch.searchsorted(self.t, when, right=True)) - 1, len(self.t) - 2)
+        t, h = float(self.t[i]), float(self.t[i + 1] - self.t[i])
+        return hermite(when, t, h, self.y[i], self.v[i], self.y[i + 1], self.v[i + 1])
+
+
+class AdaptiveLoop(Loop):
+    """Steps until the plan's end; `save_at` and `dense` are served by Hermite interpolation."""
+
+    def __init__(self, *args: Any, times: tuple[float, ...] = (), dense: bool = False, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._times = sorted(times)
+        self._dense: list[tuple[float, Tensor, Tensor]] | None = [] if dense else None
+
+    def _steps(
+        self, y: Tensor, memory: Any, step: int, t: float, batch: Any, bar: Any
+    ) -> tuple[Tensor, Any, int, float]:
+        plan, field, noted = self.plan, self.field, time.monotonic()
+        stepper: AdaptiveStepper = self.integrator  # type: ignore[assignment]
+        end: float = plan.end  # type: ignore[assignment]
+        self._times = [x for x in self._times if x >= t]
+        if self._times and self._times[0] == t:
+            self.saved[self._times.pop(0)] = field.state(y.clone())
+        self.extra = {"t": [], "h": [], "error": []}
+        while t < end:
+            field.begin_step(batch)
+            self.pending = [batch]
+            new, after, info = stepper.step(field, t, y, end - t, memory)
+            self._record(step, t)
+            self._count(info)
+            if info.status != "ok":
+                self.status = info.status if self._checked(y, memory, step, t) else "non_finite"
+                return y, memory, step, t
+            start, taken = t, float(info.h or 0.0)
+            t = end if taken >= (end - t) * (1 - 1e-12) else t + taken
+            y, memory, step = new, after, step + 1
+            for name, value in (("t", start), ("h", taken), ("error", stepper.last["size"])):
+                self.extra[name].append(value)
+            self._keep(stepper, start, t)
+            bar.update(taken)
+            stop = self._called(step, t, y)
+            if (step % plan.check_every == 0 or stop or t >= end) and not self._checked(y, memory, step, t):
+                return y, memory, step, t
+            if self.checkpoint is not None and time.monotonic() - noted > CHECKPOINT_SECONDS:
+                noted = time.monotonic()
+                self._finish()
+            if stop or step >= stepper.control.max_steps:
+                self.status = "stopped" if stop else "too_many_steps"
+                if not stop:
+                    self._checked(y, memory, step, t)
+                return y, memory, step, t
+            batch = self._next_batch() if t < end else batch
+        return y, memory, step, t
+
+    def _keep(self, stepper: AdaptiveStepper, start: float, t: float) -> None:
+        """What lies within the step just made: times to save, and the nodes of dense output."""
+        field = self.field
+        while self._times and self._times[0] <= t:
+            when = self._times.pop(0)
+            y = stepper.last["new"] if when == t else stepper.at(field, when)
+            self.saved[when] = field.state(y.clone())
+        if self._dense is not None:
+            stepper.at(field, t)
+            s = stepper.last
+            if not self._dense:
+                self._dense.append((start, s["y"].clone(), s["first"].clone()))
+            self._dense.append((t, s["new"].clone(), s["last"].clone()))
+
+    def _finish(self) -> Any:
+        run = super()._finish()
+        if self._dense:
+            times, points, slopes = zip(*self._dense, strict=True)
+            at = torch.tensor(times, dtype=torch.float64)
+            run.dense = DenseOutput(at, torch.stack(points), torch.stack(slopes))
+        return run
+
+    def _bar(self, step: int, t: float, progress: bool) -> Any:
+        total = float(self.plan.end) - t  # type: ignore[arg-type]
+        shown = "{l_bar}{bar}| {n:.4g}/{total:.4g} of time [{elapsed}<{remaining}]"
+        return tqdm(total=total, disable=None if progress else True, bar_format=shown)
