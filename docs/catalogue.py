@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import torch
 import gamedyn
 from gamedyn import games, losses, methods, stability
 from gamedyn.losses import penalties
+from gamedyn.stability.polynomial import written
 
 __all__ = ["plain", "write"]
 
@@ -52,22 +54,23 @@ def _number(x: float) -> str:
 def _methods() -> str:
     rows, functions, polynomials = [], [], []
     for name, method in methods.members().items():
-        partitioned = isinstance(method, methods.Partitioned)
-        order = f"{method.order_separable} / {method.order_general}" if partitioned else str(method.order)
+        apart = stability.needs_blocks(method)
+        separable = getattr(method, "order_separable", method.order)
+        order = str(method.order) if separable == method.order else f"{separable} / {method.order}"
         limits = []
         for limit in (stability.real_limit, stability.imaginary_limit):
-            tolerant = "" if partitioned else _number(limit(method, tolerance=TOLERANCE))
+            tolerant = "" if apart else _number(limit(method, tolerance=TOLERANCE))
             limits += [_number(limit(method)), tolerant]
         family = type(method).__name__
-        rows.append(
-            (f"`{name}`", family, order, str(method.evaluations), *limits, _code(method.aliases), method.source)
-        )
+        rows.append((f"`{name}`", family, order, _work(method), *limits, _code(method.aliases), method.source))
         if isinstance(method, methods.RungeKutta):
             R = stability.stability_function(method)
-            functions.append((f"`{name}`", f"`{repr(R).removeprefix('RationalFunction(').removesuffix(')')}`"))
-        elif isinstance(method, methods.LinearMultistep):
+            bottom = "" if R.is_polynomial else f" / ({_rational(R.denominator)})"
+            top = _rational(R.numerator)
+            functions.append((f"`{name}`", f"`{top if R.is_polynomial else f'({top}){bottom}'}`"))
+        elif isinstance(method, methods.LinearMultistep) and method.coupling is None:
             rho, sigma = stability.characteristic_polynomials(method)
-            start = f"`{method.start.name}`"
+            start = method.start if isinstance(method.start, str) else f"`{method.start.name}`"
             polynomials.append((f"`{name}`", _coefficients(rho), _coefficients(sigma), start))
     header = ("name", "family", "order", "evaluations", "real", "real, tolerant")
     header += ("imaginary", "imaginary, tolerant", "aliases", "source")
@@ -75,11 +78,12 @@ def _methods() -> str:
 
 Written from the registry when these pages are built: every figure is computed from the coefficients.
 
-- *order* is proved by exact order conditions; for a partitioned method it is `order_separable / order_general`.
-- *evaluations* of the field a step, once started; a partitioned sweep counts as one.
+- *order* is proved by exact order conditions; where two are given, it is that on separable games / on every game.
+- *evaluations* of the field a step, once started; a player's move counts as its share of one; "solver" where the
+  solver of implicit equations decides.
 - *real* and *imaginary* are the strict limits of $h|\\lambda|$ on the negative real and on the imaginary axis;
-  *tolerant* ones allow growth by {TOLERANCE:g} a step. For a partitioned method the real limit is that of two uncoupled
-  players, the imaginary one that of the canonical rotation.
+  *tolerant* ones allow growth by {TOLERANCE:g} a step. For methods that treat players or parts of J apart the
+  real limit is that of two uncoupled players, the imaginary one that of the canonical rotation.
 
 {_table(header, rows)}
 ## Stability functions of the Runge-Kutta methods
@@ -93,8 +97,19 @@ Coefficients, constant term first; a mode decays at $z$ if all roots of $\\rho -
 """
 
 
+def _work(method: Any) -> str:
+    solved = not method.explicit and isinstance(method, (methods.RungeKutta, methods.LinearMultistep))
+    return "solver" if solved else f"{method.evaluations:g}"
+
+
+def _rational(p: tuple[Any, ...]) -> str:
+    """A polynomial, exact where its coefficients are short, else to ten digits."""
+    short = all(len(str(c)) < 24 for c in p)
+    return written(p) if short else written(tuple(Decimal(f"{float(c):.10g}") for c in p))
+
+
 def _coefficients(p: Any) -> str:
-    return "`" + ", ".join(str(c) for c in p) + "`"
+    return "`" + ", ".join(str(c) if len(str(c)) < 24 else f"{float(c):.10g}" for c in p) + "`"
 
 
 def _losses() -> str:

@@ -133,7 +133,7 @@ def step_costs(
     bare, peer = times["bare"], times["torchdiffeq rk4"]
     rows: dict[str, dict[str, float]] = {}
     for m in methods:
-        evaluations = gd.methods.members()[m].evaluations
+        evaluations = float(gd.methods.members()[m].evaluations or 1)
         rows[m] = {"evaluations": evaluations}
         for kind in ("eager", "compiled") if compiled else ("eager",):
             rows[m][kind] = times[f"{m} {kind}"] / (evaluations * bare)

@@ -176,7 +176,7 @@ def limits(rows: list[dict[str, Any]], independent: list[dict[str, Any]], wrong:
 
 def _real_per_evaluation(method: str) -> float:
     chosen = gd.methods.members()[method]
-    return gd.stability.real_limit(chosen) / chosen.evaluations
+    return gd.stability.real_limit(chosen) / float(chosen.evaluations or 1)
 
 
 def _ranked(by: dict[str, float]) -> list[str]:

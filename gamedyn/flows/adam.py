@@ -91,7 +91,7 @@ class AdamFlow(Flow):
             m, s = leaves[first + i], leaves[first + count + i]
             g = self.inner.game.layout.flat(inner.leaves[own], lead) / -rate
             mean, square = self._unbiased(m, g, t, self.a1), self._unbiased(s, g * g, t, self.a2)
-            step = mean / (square.sqrt() + self.epsilon) * (-self.rate * rate)
+            step = mean / (square.abs().sqrt() + self.epsilon) * (-self.rate * rate)
             moved += self.inner.game.layout.views(step, i)
             means.append(self.a1 * (g - m))
             squares.append(self.a2 * (g * g - s))
@@ -162,8 +162,10 @@ def adam(
 
     The state holds m and s, as players "m:NAME" and "s:NAME" of `flow.game`, an extended game whose own losses are
     those of the inner one, and 0. Where s = 0 the field has no derivative: at `initial_state()`, and at every
-    stationary point. There `gamedyn.flows.preconditioned` with a frozen P is what has a spectrum. An s below 0, which
-    only too large steps produce, makes the field not finite.
+    stationary point. There `gamedyn.flows.preconditioned` with a frozen P is what has a spectrum; and methods of high
+    order, begun with moments 0, lose some of it: the solution begins as `t^(3/2)` without bias correction (observed
+    order 1.5), and at t = 0 the correction divides 0 by 0 (rk4: order 3). Stages may reach an s below 0, where no
+    solution goes: the root is then that of |s|.
 
     Args:
         flow: the flow whose gradients are averaged.

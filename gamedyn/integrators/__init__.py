@@ -7,7 +7,9 @@ from gamedyn.integrators.dispatch import STEPPERS, stepper
 from gamedyn.integrators.ensemble import solve_ensemble
 from gamedyn.integrators.newton import Anderson, Krylov, NewtonKrylov, fixed_point
 from gamedyn.integrators.run import Records, Run
+from gamedyn.integrators.scipy import scipy_methods
 from gamedyn.integrators.solve import solve
+from gamedyn.integrators.torch_optim import preconditioner, torch_optim_methods
 from gamedyn.integrators.torchdiffeq import torchdiffeq_methods
 
 __all__ = [
@@ -23,8 +25,11 @@ __all__ = [
     "StepControl",
     "StepInfo",
     "fixed_point",
+    "preconditioner",
+    "scipy_methods",
     "solve",
     "solve_ensemble",
     "stepper",
+    "torch_optim_methods",
     "torchdiffeq_methods",
 ]

@@ -196,7 +196,7 @@ class AdaptiveStepper:
 
     def _factor(self, sizes: list[float]) -> float:
         """What the step is multiplied with, from the last three error norms, newest first."""
-        power = math.prod(e ** (-b / self._estimates) for e, b in zip(sizes, self._filter, strict=True))
+        power: float = math.prod(e ** (-b / self._estimates) for e, b in zip(sizes, self._filter, strict=True))
         return min(self.control.grow, max(self.control.shrink, self.control.safety * power))
 
     def _first_step(self, field: Field, t: float, y: Tensor) -> float:

@@ -11,10 +11,13 @@ from gamedyn.integrators.implicit import ImplicitRungeKuttaStepper
 from gamedyn.integrators.linearly_implicit import LinearlyImplicitStepper
 from gamedyn.integrators.lookahead import LookaheadStepper
 from gamedyn.integrators.low_storage import LowStorageStepper
+from gamedyn.integrators.maps import GraftedStepper, NormalisedStepper
 from gamedyn.integrators.multistep import MultistepStepper
 from gamedyn.integrators.partitioned import PartitionedStepper
 from gamedyn.integrators.predictor_corrector import PredictorCorrectorStepper
 from gamedyn.integrators.runge_kutta import RungeKuttaStepper
+from gamedyn.integrators.scipy import ScipyStepper
+from gamedyn.integrators.torch_optim import TorchOptimStepper
 from gamedyn.integrators.torchdiffeq import TorchdiffeqStepper
 from gamedyn.methods import Method, get
 
@@ -34,7 +37,11 @@ STEPPERS: tuple[Any, ...] = (
     LinearlyImplicitStepper,
     ExponentialStepper,
     LookaheadStepper,
+    NormalisedStepper,
+    GraftedStepper,
     TorchdiffeqStepper,
+    ScipyStepper,
+    TorchOptimStepper,
 )
 """Tried in this order: a low-storage method is a Runge-Kutta method too."""
 
@@ -63,5 +70,6 @@ def stepper(method: str | Method, **options: Any) -> Integrator:
                 if name not in family.options:
                     having = sorted(f.__name__ for f in STEPPERS if name in f.options)
                     raise ArgumentError(name, f"none for {chosen!r}", given[name], f"taken by {', '.join(having)}")
-            return family(chosen, **given)
+            chosen_family: Integrator = family(chosen, **given)
+            return chosen_family
     raise ArgumentError("method", "a method of a family that has a stepper", chosen)

@@ -243,7 +243,7 @@ class Loop:
             "seconds": time.perf_counter() - self._began,
         }
         fresh = self.field.sampling == "fresh"
-        report = getattr(self.integrator, "report", dict)()
+        report: dict[str, Any] = getattr(self.integrator, "report", dict)()
         return {
             **{k: v for k, v in before.items() if isinstance(v, float) and k not in sums},
             **{k: v + before.get(k, 0) for k, v in sums.items()},

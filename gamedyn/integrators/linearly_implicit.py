@@ -101,4 +101,5 @@ def applied(at: Any, part: str) -> Callable[[Tensor], Tensor]:
 def time_derivative(field: Field, t: float, y: Tensor) -> Tensor:
     """dv/dt by a central difference: two evaluations."""
     step = torch.finfo(y.dtype).eps ** (1 / 3) * max(1.0, abs(t))
-    return (field(t + step, y) - field(t - step, y)) / (2 * step)
+    slope: Tensor = (field(t + step, y) - field(t - step, y)) / (2 * step)
+    return slope

@@ -289,7 +289,7 @@ class StageEquation:
         """Rounding of a step, `eps |y| / h`, and of the field, `eps |J| |y|`."""
         eps = torch.finfo(x.dtype).eps
         size = float(self.base.norm()) * len(self.times) ** 0.5
-        return 4 * eps * size * (1 / self.h + self._stiffness)
+        return float(4 * eps * size * (1 / self.h + self._stiffness))
 
     def _note(self, image: Tensor, u: Tensor) -> None:
         if not self._stiffness:

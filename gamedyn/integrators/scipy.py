@@ -70,7 +70,8 @@ class ScipyStepper(Stepper):
     Options: `rtol` (1e-3) and `atol` (1e-6), `first_step`, `max_step`; LSODA's `min_step`; and of the
     implicit ones `jac`: "differences", n more evaluations each time, SciPy's own; or "exact", the dense
     Jacobian of the field. Unless given it is "differences" for float64 players, else "exact": SciPy
-    differences at 1e-8, where a float32 field is rounding noise. A failure is the status "not_converged".
+    differences at 1e-8, where a float32 field is rounding noise. A failure is the status "not_converged",
+    or "non_finite" where the field was not finite.
 
     Raises:
         UnknownNameError: if SciPy has no such method, or the method no such option.
@@ -115,18 +116,18 @@ class ScipyStepper(Stepper):
                 warnings.filterwarnings("ignore", category=RuntimeWarning)  # overflow on the way to a failure
                 solver = self._solver.type(function, start, y.double().cpu().numpy(), end, **options)
                 inner = 0
-                while solver.status == "running":
+                while solver.status == "running" and solver.t != solver.t_old:  # LSODA may stand still for ever
                     solver.step()
                     inner += 1
         except (_NotFiniteError, ValueError, np.linalg.LinAlgError):
             if function.finite:
                 raise
-            return torch.full_like(y, float("nan")), {}, StepInfo("not_converged")
+            return y.clone(), {}, StepInfo("non_finite")
+        counts = {"inner_steps": float(inner)}
+        if solver.status != "finished":
+            return y.clone(), {}, StepInfo("not_converged" if function.finite else "non_finite", counts)
         new = torch.tensor(solver.y).to(y)
-        ended = solver.status == "finished" and bool(new.isfinite().all())
-        if not ended and not function.finite:
-            new = torch.full_like(y, float("nan"))
-        return new, {}, StepInfo("ok" if ended else "not_converged", {"inner_steps": inner})
+        return new, {}, StepInfo("ok" if bool(new.isfinite().all()) else "non_finite", counts)
 
     def _jacobian(self, field: Field, like: Tensor) -> Callable[[float, NDArray[np.float64]], Any] | None:
         kind = self._jac or ("differences" if like.dtype == torch.float64 else "exact")

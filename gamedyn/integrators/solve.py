@@ -112,7 +112,7 @@ def solve(
     state = _first_state(flow, y0, past)
     field = Field(flow, state.buffers, sampling=sampling, one_batch=batches is None)
     draw, stream = batch_source(flow, batches, batch, past)
-    how = {"compile": compile, "checkpoint": checkpoint, "on_step": on_step}
+    how: dict[str, Any] = {"compile": compile, "checkpoint": checkpoint, "on_step": on_step}
     if adapt is None:
         if dense:
             raise ArgumentError("dense", "False for fixed steps", dense, "give adapt=StepControl(...), or save_at")
@@ -170,7 +170,7 @@ def _first_state(flow: Flow, y0: State | Mapping[str, Tensor] | None, past: Run 
 
 def _plan(
     changes_h: bool,
-    h: float | Callable[[int], float],
+    h: float | Callable[[int], float] | None,
     steps: int | None,
     t_span: tuple[float, float] | None,
     past: Run | None,

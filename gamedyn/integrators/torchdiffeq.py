@@ -148,8 +148,7 @@ class TorchdiffeqStepper(Stepper):
         counts = {"inner_steps": float(func.accepted), "inner_rejected": float(func.rejected)}
         if len(rows) == 2 and bool(rows[1].isfinite().all()):
             return rows[1], {}, StepInfo(counts=counts)
-        new = y.clone() if func.finite() else torch.full_like(y, float("nan"))
-        return new, {}, StepInfo("not_converged", counts)
+        return y.clone(), {}, StepInfo("not_converged" if func.finite() and not rows[1:] else "non_finite", counts)
 
 
 class _Counted:

@@ -14,11 +14,15 @@ from gamedyn.methods._linear_multistep import LinearMultistep
 from gamedyn.methods._linearly_implicit import LinearlyImplicit
 from gamedyn.methods._lookahead import Lookahead
 from gamedyn.methods._low_storage import LowStorage
+from gamedyn.methods._maps import Grafted, Map, NormalisedDescent
 from gamedyn.methods._partitioned import Partitioned, Stages, Sweep
 from gamedyn.methods._predictor_corrector import PredictorCorrector
 from gamedyn.methods._runge_kutta import RungeKutta
+from gamedyn.methods._table import Listing, Row, listed
 from gamedyn.methods.additive import penalty_placed
+from gamedyn.methods.game import double_step_extragradient, extragradient, lookahead
 from gamedyn.methods.implicit import theta
+from gamedyn.methods.low_storage import nested, nested_imaginary, three_s_star, two_n, two_r
 from gamedyn.methods.momentum import complex_momentum, heavy_ball, lead, optimistic
 from gamedyn.methods.multistep import adams_bashforth, adams_moulton, bdf, explicit_bdf
 from gamedyn.methods.partitioned import alternating, forest_ruth, ruth3, strang
@@ -28,14 +32,19 @@ __all__ = [
     "Declared",
     "Delegated",
     "ExponentialRosenbrock",
+    "Grafted",
     "LinearMultistep",
     "LinearlyImplicit",
+    "Listing",
     "Lookahead",
     "LowStorage",
+    "Map",
     "Member",
     "Method",
+    "NormalisedDescent",
     "Partitioned",
     "PredictorCorrector",
+    "Row",
     "RungeKutta",
     "Stages",
     "Sweep",
@@ -44,18 +53,28 @@ __all__ = [
     "alternating",
     "bdf",
     "complex_momentum",
+    "double_step_extragradient",
     "explicit_bdf",
+    "extragradient",
     "forest_ruth",
     "get",
     "heavy_ball",
     "lead",
+    "lookahead",
+    "maps",
     "members",
     "names",
+    "nested",
+    "nested_imaginary",
     "optimistic",
     "penalty_placed",
     "ruth3",
     "strang",
+    "table",
     "theta",
+    "three_s_star",
+    "two_n",
+    "two_r",
 ]
 
 Member = Union[
@@ -68,27 +87,52 @@ Member = Union[
     ExponentialRosenbrock,
     Lookahead,
 ]
-Method = Union[Member, Delegated]
+Method = Union[Member, Map, Delegated]
 
 LIBRARIES = ("torchdiffeq", "scipy", "torch.optim")
 """Libraries a name may be prefixed with."""
 
-_REGISTRY: Registry[Member] = Registry("gamedyn.methods", Member.__args__, "method")  # type: ignore[attr-defined]
+_REGISTRY: Registry[Member | Map] = Registry(
+    "gamedyn.methods",
+    (*Member.__args__, Map),  # type: ignore[attr-defined]
+    "method",
+)
 
 
 def names() -> tuple[str, ...]:
-    """Canonical names of all members, sorted.
+    """Canonical names of all members, sorted; maps have their own, see `maps`.
 
     Example:
         >>> "rk4" in names()
         True
     """
-    return _REGISTRY.names()
+    return tuple(members())
 
 
 def members() -> dict[str, Member]:
-    """All members by canonical name."""
-    return dict(_REGISTRY.members())
+    """All methods that have an order and limits, by canonical name."""
+    return {n: m for n, m in _REGISTRY.members().items() if not isinstance(m, Map)}
+
+
+def maps() -> dict[str, Map]:
+    """All discrete maps by canonical name: steps without an order or limits.
+
+    Example:
+        >>> "normalised" in maps()
+        True
+    """
+    return {n: m for n, m in _REGISTRY.members().items() if isinstance(m, Map)}
+
+
+def table() -> Listing:
+    """All methods and maps: family, order, work, registers, limits, what their steppers support.
+
+    Example:
+        >>> row = next(r for r in table() if r.name == "strang")
+        >>> row.order_separable, row.order, row.evaluations
+        (2, 1, 1.5)
+    """
+    return Listing(listed(m) for m in _REGISTRY.members().values())
 
 
 def get(method: str | Method, **options: object) -> Method:
@@ -116,6 +160,6 @@ def get(method: str | Method, **options: object) -> Method:
         raise ArgumentError("options", f"none for {method!r}", ", ".join(options), remedy)
     if isinstance(method, str):
         return _REGISTRY.get(method)
-    if not isinstance(method, Method.__args__):  # type: ignore[attr-defined]
+    if not isinstance(method, (*Member.__args__, Map, Delegated)):  # type: ignore[attr-defined]
         raise ArgumentError("method", "a name or a method object", method, f"names: {', '.join(names())}")
     return method

@@ -50,6 +50,11 @@ class Declared:
     imaginary: float
     digits: int = 11
 
+    @classmethod
+    def a_stable(cls, order: int) -> Declared:
+        """Stable on both axes."""
+        return cls(order, math.inf, math.inf)
+
 
 def rational(argument: str, value: Coefficient) -> Fraction:
     """An exact rational from an int, a Fraction, a string ("2/3", "0.25") or a float.

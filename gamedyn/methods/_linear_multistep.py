@@ -136,6 +136,6 @@ class LinearMultistep(Immutable):
 
 def _coupling(values: Sequence[Coefficient], steps: int, digits: int | None) -> tuple[Fraction, ...]:
     out = row("coupling", values)
-    if len(out) != steps or abs(sum(out)) > tolerance_of(digits):
+    if len(out) != steps or abs(sum(out, Fraction(0))) > tolerance_of(digits):
         raise ArgumentError("coupling", f"{steps} coefficients that add up to 0", [str(x) for x in out])
     return out

@@ -5,7 +5,6 @@ Tableaus: Hairer, Wanner, Solving ODEs II, IV.5 and IV.6, unless a member says o
 
 from __future__ import annotations
 
-import math
 from decimal import Decimal
 from fractions import Fraction
 
@@ -29,12 +28,6 @@ __all__ = [
     "TR_BDF2",
     "theta",
 ]
-
-_INF = math.inf
-
-
-def _stable(order: int) -> Declared:
-    return Declared(order=order, real=_INF, imaginary=_INF)
 
 
 def theta(value: Coefficient) -> RungeKutta:
@@ -67,7 +60,7 @@ IMPLICIT_EULER = RungeKutta(
     b=[1],
     name="implicit_euler",
     aliases=("backward_euler", "proximal_point", "bdf1", "am1"),
-    declared=_stable(1),
+    declared=Declared.a_stable(1),
     source="Euler; in games: the proximal point method, Martinet 1970, Rockafellar 1976",
 )
 TRAPEZOID = RungeKutta(
@@ -75,7 +68,7 @@ TRAPEZOID = RungeKutta(
     b=["1/2", "1/2"],
     name="trapezoid",
     aliases=("crank_nicolson", "am2", "lobatto_iiia2"),
-    declared=_stable(2),
+    declared=Declared.a_stable(2),
     source="Crank, Nicolson 1947; HW II, IV.3",
 )
 IMPLICIT_MIDPOINT = RungeKutta(
@@ -83,7 +76,7 @@ IMPLICIT_MIDPOINT = RungeKutta(
     b=[1],
     name="implicit_midpoint",
     aliases=("gauss2",),
-    declared=_stable(2),
+    declared=Declared.a_stable(2),
     source="HW II, IV.3; the Gauss method of one stage; symplectic",
 )
 
@@ -111,7 +104,7 @@ SDIRK2 = RungeKutta(
     b=[1 - _G2, _G2],
     digits=IRRATIONAL_DIGITS,
     name="sdirk2",
-    declared=_stable(2),
+    declared=Declared.a_stable(2),
     source="Alexander 1977, gamma = 1 - 1/sqrt(2); L-stable",
 )
 _G3 = _cubic_root()
@@ -124,7 +117,7 @@ SDIRK3 = RungeKutta(
     b=[-(6 * _G3**2 - 16 * _G3 + 1) / 4, (6 * _G3**2 - 20 * _G3 + 5) / 4, _G3],
     digits=IRRATIONAL_DIGITS,
     name="sdirk3",
-    declared=_stable(3),
+    declared=Declared.a_stable(3),
     source="Alexander 1977, gamma = 0.43586652; L-stable",
 )
 _W, _D = _ROOT2 / 4, 1 - _ROOT2 / 2
@@ -135,7 +128,7 @@ TR_BDF2 = RungeKutta(
     digits=IRRATIONAL_DIGITS,
     name="tr_bdf2",
     aliases=("trbdf2",),
-    declared=_stable(2),
+    declared=Declared.a_stable(2),
     source="Bank et al. 1985, gamma = 2 - sqrt(2); embedded: Hosea, Shampine 1996",
 )
 KVAERNO3 = RungeKutta(
@@ -159,7 +152,7 @@ KVAERNO3 = RungeKutta(
     b_hat=[(-4 * _G3**2 + 6 * _G3 - 1) / (4 * _G3), (1 - 2 * _G3) / (4 * _G3), _G3, 0],
     digits=IRRATIONAL_DIGITS,
     name="kvaerno3",
-    declared=_stable(3),
+    declared=Declared.a_stable(3),
     source="Kvaerno 2004, BIT 44, ESDIRK 3/2",
 )
 _K4, _K4_ROW = (
@@ -178,7 +171,7 @@ KVAERNO4 = RungeKutta(
     b_hat=["0.26260329027397794", "-0.3119043274147849", "0.4764849746408077", _K4, 0],
     digits=15,
     name="kvaerno4",
-    declared=_stable(4),
+    declared=Declared.a_stable(4),
     source="Kvaerno 2004, BIT 44, ESDIRK 4/3",
 )
 _K5_ROW: list[Coefficient] = [
@@ -204,7 +197,7 @@ KVAERNO5 = RungeKutta(
     b_hat=["0.13855640231268224", 0, "-0.04245337201752043", "0.02446657898003141", "0.61943039072480676", "0.26", 0],
     digits=16,
     name="kvaerno5",
-    declared=_stable(5),
+    declared=Declared.a_stable(5),
     source="Kvaerno 2004, BIT 44, ESDIRK 5/4",
 )
 GAUSS4 = RungeKutta(
@@ -213,7 +206,7 @@ GAUSS4 = RungeKutta(
     digits=IRRATIONAL_DIGITS,
     name="gauss4",
     aliases=("gauss_legendre4", "gl4"),
-    declared=_stable(4),
+    declared=Declared.a_stable(4),
     source="Kuntzmann 1961, Butcher 1964; HW II, IV.5, table 5.1; two stages",
 )
 GAUSS6 = RungeKutta(
@@ -226,7 +219,7 @@ GAUSS6 = RungeKutta(
     digits=IRRATIONAL_DIGITS,
     name="gauss6",
     aliases=("gauss_legendre6", "gl6"),
-    declared=_stable(6),
+    declared=Declared.a_stable(6),
     source="Kuntzmann 1961, Butcher 1964; HW II, IV.5, table 5.2; three stages",
 )
 RADAU_IIA3 = RungeKutta(
@@ -234,7 +227,7 @@ RADAU_IIA3 = RungeKutta(
     b=["3/4", "1/4"],
     name="radau_iia3",
     aliases=("radau3",),
-    declared=_stable(3),
+    declared=Declared.a_stable(3),
     source="Ehle 1969; HW II, IV.5, table 5.5; two stages",
 )
 RADAU_IIA5 = RungeKutta(
@@ -247,6 +240,6 @@ RADAU_IIA5 = RungeKutta(
     digits=IRRATIONAL_DIGITS,
     name="radau_iia5",
     aliases=("radau5",),
-    declared=_stable(5),
+    declared=Declared.a_stable(5),
     source="Ehle 1969; HW II, IV.5, table 5.6; three stages",
 )

@@ -228,7 +228,7 @@ AM6 = adams_moulton(
     source=_MOULTON,
     declared=Declared(order=6, real=45 / 38, imaginary=1.37635786656),
 )
-BDF2 = bdf(2, name="bdf2", source=_GEAR, declared=Declared(order=2, real=_INF, imaginary=_INF))
+BDF2 = bdf(2, name="bdf2", source=_GEAR, declared=Declared.a_stable(2))
 BDF3 = bdf(3, name="bdf3", source=_GEAR, declared=Declared(order=3, real=_INF, imaginary=0.0))
 BDF4 = bdf(4, name="bdf4", source=_GEAR, declared=Declared(order=4, real=_INF, imaginary=0.0))
 BDF5 = bdf(5, name="bdf5", source=_GEAR, declared=Declared(order=5, real=_INF, imaginary=0.710807671, digits=9))

@@ -21,8 +21,6 @@ __all__ = [
     "ROSENBROCK_EULER",
 ]
 
-_STABLE = {"real": math.inf, "imaginary": math.inf}
-
 
 def _one_stage(part: str, name: str, aliases: tuple[str, ...], declared: Declared, source: str) -> LinearlyImplicit:
     return LinearlyImplicit([[]], [[1]], [1], part=part, name=name, aliases=aliases, declared=declared, source=source)
@@ -32,7 +30,7 @@ ROSENBROCK_EULER = _one_stage(
     "full",
     "rosenbrock_euler",
     ("linearly_implicit_euler",),
-    Declared(order=1, **_STABLE),
+    Declared.a_stable(1),
     "Rosenbrock 1963; HW II, IV.7: one Newton step of implicit Euler; L-stable",
 )
 CGD = _one_stage(
@@ -65,7 +63,7 @@ ROS2 = LinearlyImplicit(
     b_hat=[1, 0],
     digits=IRRATIONAL_DIGITS,
     name="ros2",
-    declared=Declared(order=2, **_STABLE),
+    declared=Declared.a_stable(2),
     source="Verwer, Spee, Blom, Hundsdorfer 1999, gamma = 1 + 1/sqrt(2); L-stable, of order 2 with any W",
 )
 RODAS3 = LinearlyImplicit(
@@ -74,7 +72,7 @@ RODAS3 = LinearlyImplicit(
     b=["5/6", "-1/6", "-1/6", "1/2"],
     b_hat=["3/4", "-1/4", "1/2", 0],
     name="rodas3",
-    declared=Declared(order=3, **_STABLE),
+    declared=Declared.a_stable(3),
     source="Sandu et al. 1997, Atmos. Environ. 31; HW II, IV.7; stiffly accurate, L-stable",
 )
 
@@ -98,19 +96,19 @@ ROS34PW2 = LinearlyImplicit(
     b_hat=["0.37810903145819369", "-0.096042292212423178", "0.5", "0.21793326075422950"],
     digits=14,
     name="ros34pw2",
-    declared=Declared(order=3, **_STABLE),
+    declared=Declared.a_stable(3),
     source="Rang, Angermann 2005, BIT 45: a W-method of order 3 with an embedded one of order 2; L-stable",
 )
 EXPONENTIAL_ROSENBROCK_EULER = ExponentialRosenbrock(
     name="exponential_rosenbrock_euler",
     aliases=("exprb2", "exponential_euler"),
-    declared=Declared(order=2, **_STABLE),
+    declared=Declared.a_stable(2),
     source="Pope 1963; Hochbruck, Ostermann, Schweitzer 2009, eq. (2.3): exact on linear games",
 )
 EXPRB32 = ExponentialRosenbrock(
     c=[1],
     b=[{3: Fraction(2)}],
     name="exprb32",
-    declared=Declared(order=3, **_STABLE),
+    declared=Declared.a_stable(3),
     source="Hochbruck, Ostermann, Schweitzer 2009, section 5.1",
 )

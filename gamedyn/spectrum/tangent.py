@@ -48,7 +48,7 @@ class VariationalField:
 
     point = None
 
-    def __init__(self, field: Field, rows: int, kept: list[Any], *, form: bool) -> None:
+    def __init__(self, field: Field, rows: int, kept: list[tuple[Any, Tensor, _At]], *, form: bool) -> None:
         self._field, self._kept, self._form = field, kept, form
         self.flow, layout = field.flow, field.layout
         self.layout, self.names, self.players = layout, field.names, field.players
@@ -252,7 +252,8 @@ class StepTangent:
             new, memory, _ = self._stepper.step(self.field, self.t, y, self.h, tree_unflatten(leaves, self._spec))
             after, _ = tree_flatten(memory)
             ends.append(torch.cat([new, *(after[i] for i in self._moving)]))
-        return (ends[0] - ends[1]) / (2 * scale)
+        image: Tensor = (ends[0] - ends[1]) / (2 * scale)
+        return image
 
 
 def step_radius(

@@ -13,7 +13,6 @@ from gamedyn.methods import (
     Lookahead,
     Method,
     PredictorCorrector,
-    RungeKutta,
     get,
 )
 from gamedyn.stability.eigenvalues import needs_blocks
@@ -22,6 +21,8 @@ from gamedyn.stability.recurrence import dominant_root, lookahead_function, recu
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
+
+    from gamedyn.stability.polynomial import Polynomial
 
 __all__ = ["amplification", "log_slope", "multiplier", "rational_function"]
 
@@ -86,17 +87,11 @@ def log_slope(method: Method, z: complex) -> float:
 def _root_slope(method: LinearMultistep | PredictorCorrector, z: complex) -> float:
     """Of the dominant root, by differentiating the characteristic polynomial."""
     r, zeta = recurrence(method), complex(dominant_root(method, np.asarray(z)))
-    powers = [(r.bottom, 1.0, r.steps), *((p, -1.0, r.steps - 1 - j) for j, p in enumerate(r.tops))]
-    by_zeta = sum(s * evaluate(p, z) * k * zeta ** (k - 1) for p, s, k in powers if k)
-    by_z = sum(s * evaluate(derivative(p), z) * zeta**k for p, s, k in powers)
+    powers: list[tuple[Polynomial, float, int]] = [(r.bottom, 1.0, r.steps)]
+    powers += [(p, -1.0, r.steps - 1 - j) for j, p in enumerate(r.tops)]
+    by_zeta = sum((s * complex(evaluate(p, z)) * k * zeta ** (k - 1) for p, s, k in powers if k), 0j)
+    by_z = sum((s * complex(evaluate(derivative(p), z)) * zeta**k for p, s, k in powers), 0j)
     size = sum(float(np.abs(evaluate(p, z))) * max(k, 1) for p, _, k in powers)
     if abs(by_zeta) <= 1e-6 * size:
         return float("inf")
-    return float(np.real(-z * by_z / (by_zeta * zeta)))
-
-
-def is_rational(method: Method) -> bool:
-    """Whether its factor is a rational function of z."""
-    return isinstance(method, RungeKutta) or not isinstance(
-        method, (LinearMultistep, PredictorCorrector, ExponentialRosenbrock)
-    )
+    return (-z * by_z / (by_zeta * zeta)).real

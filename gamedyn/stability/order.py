@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from gamedyn._lib.checks import positive_int
 from gamedyn._lib.errors import ArgumentError
-from gamedyn.methods import Delegated, Member, Method, RungeKutta, get
+from gamedyn.methods import Delegated, Map, Member, Method, RungeKutta, get
 from gamedyn.methods._trees import Tree, density, rooted_trees, tree_order, tree_residual
 
 if TYPE_CHECKING:
@@ -74,6 +74,6 @@ def order_residuals(method: str | Method, up_to: int, *, embedded: bool = False)
 
 def _ours(method: str | Method) -> Member:
     chosen = get(method)
-    if isinstance(chosen, Delegated):
+    if isinstance(chosen, (Delegated, Map)):
         raise ArgumentError("method", "a method whose coefficients gamedyn holds", chosen.name)
     return chosen

@@ -95,7 +95,7 @@ def _scanned_boundary(
         return abs(complex(dominant_root(method, np.asarray(r * u)))) - level
 
     grid = np.linspace(0, SCAN_END, SCAN_POINTS + 1)[1:]  # SCAN_END is odd: limits are often round numbers
-    values = np.abs(dominant_root(method, grid * u)) - level
+    values = np.abs(dominant_root(method, (grid * u).astype(np.complex128))) - level
     noise = (np.abs(values) <= 1e-12) & (grid < 0.5)
     signs = np.where(noise, start, np.sign(values))
     found = [0.0] if start and signs[0] != start else []

@@ -83,7 +83,7 @@ def dominant_root(method: Multistep, z: NDArray[np.complex128]) -> NDArray[np.co
     """The root of largest modulus of the characteristic polynomial at each z; infinite at a pole."""
     at = np.asarray(z, dtype=np.complex128)
     row = recurrence(method).row(at)
-    pole = ~np.isfinite(row).all(-1)
+    pole = np.asarray(~np.isfinite(row).all(-1))
     k = row.shape[-1]
     companion = np.zeros((*at.shape, k, k), dtype=np.complex128)
     companion[..., 0, :] = np.where(pole[..., None], 0, row)

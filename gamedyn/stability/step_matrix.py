@@ -181,7 +181,7 @@ def _linearly_implicit(method: LinearlyImplicit, J: BlockJacobian, h: float) -> 
     for i in range(method.stages):
         right = J.matrix @ (eye + h * combined(method.A[i], 0 * eye))
         right = right + h * W @ combined(method.gamma[i], 0 * eye)
-        slopes.append(np.linalg.solve(eye - h * float(method.gamma[i][i]) * W, right))
+        slopes.append(np.asarray(np.linalg.solve(eye - h * float(method.gamma[i][i]) * W, right), dtype=np.float64))
     return eye + h * combined(method.b, 0 * eye)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.optimize import brentq
 
 from gamedyn._lib.errors import ArgumentError
-from gamedyn.methods import Delegated, Method, get
+from gamedyn.methods import Delegated, Map, Method, get
 from gamedyn.stability.amplification import amplification, log_slope
 from gamedyn.stability.amplification import multiplier as factor
 from gamedyn.stability.eigenvalues import (
@@ -131,8 +131,9 @@ def stable_steps(
         ((0.0, 0.5),)
     """
     method = get(method)
-    if isinstance(method, Delegated):
-        raise ArgumentError("method", "a method whose coefficients gamedyn holds", method.name)
+    if isinstance(method, (Delegated, Map)):
+        remedy = "maps and other libraries' methods have no theory here; of Adam, see gamedyn.flows.preconditioned"
+        raise ArgumentError("method", "a method whose coefficients gamedyn holds", method.name, remedy)
     if complete is None:
         complete = spectrum.complete if isinstance(spectrum, Eigenvalues) else True
     if needs_blocks(method):

@@ -1,0 +1,132 @@
+"""The listing of all methods: what each one is and costs, read off its data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+__all__ = ["Listing", "Row", "listed"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One method.
+
+    Attributes:
+        name: canonical name.
+        family: type of its data.
+        order: on every game; None for maps.
+        order_separable: on games whose gradients are free of their own player; differs for partitioned methods.
+        stages: stages of a step (steps k of a multistep formula).
+        evaluations: field evaluations a step, once started; None where a solver decides.
+        registers: vectors of parameter size that a step holds, the last checked state counted as one; None where a
+            Krylov space or another library's optimiser decides.
+        real: length of the real stability interval of h lambda; None for maps.
+        imaginary: of the imaginary one.
+        implicit: whether a step solves equations or applies functions of J.
+        vmap: whether ensembles are stepped at once.
+        compile: whether a step compiles as a whole.
+        capture: whether a step can be captured as a CUDA graph: no path for it is built yet.
+        aliases: other names.
+        source: where it comes from.
+    """
+
+    name: str
+    family: str
+    order: int | None
+    order_separable: int | None
+    stages: int
+    evaluations: float | None
+    registers: int | None
+    real: float | None
+    imaginary: float | None
+    implicit: bool
+    vmap: bool
+    compile: bool
+    capture: bool
+    aliases: tuple[str, ...]
+    source: str
+
+
+class Listing:
+    """Rows that print as an aligned table.
+
+    Example:
+        >>> from gamedyn import methods
+        >>> table = methods.table()
+        >>> next(r for r in table if r.name == "ndb124").registers
+        4
+        >>> print(str(table).splitlines()[0].split()[:4])
+        ['name', 'family', 'order', 'stages']
+    """
+
+    def __init__(self, rows: Iterable[Row]) -> None:
+        self.rows = tuple(rows)
+
+    def __iter__(self) -> Iterator[Row]:
+        return iter(self.rows)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __str__(self) -> str:
+        table = [HEADER, *(_cells(r) for r in self.rows)]
+        widths = [max(len(r[i]) for r in table) for i in range(len(HEADER))]
+        return "\n".join("  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)).rstrip() for r in table)
+
+    def records(self) -> list[dict[str, Any]]:
+        """The rows as dicts, for JSON."""
+        return [{f.name: getattr(r, f.name) for f in fields(r)} for r in self.rows]
+
+
+COLUMNS = "name family order stages work registers real imaginary implicit vmap compile capture aliases source"
+HEADER = tuple(COLUMNS.split())
+
+
+def listed(method: Any) -> Row:
+    """The row of a method or map; its limits are those it declares, which the contract suite has checked."""
+    declared, order = method.declared, method.order
+    fixed = method.explicit and method.evaluations is not None and getattr(method, "coupling", None) is None
+    fixed = fixed and declared is not None
+    return Row(
+        name=method.name,
+        family=type(method).__name__,
+        order=order,
+        order_separable=getattr(method, "order_separable", order),
+        stages=_stages(method),
+        evaluations=method.evaluations if method.explicit or not _decided_by_solver(method) else None,
+        registers=method.registers if method.explicit else None,
+        real=None if declared is None else declared.real,
+        imaginary=None if declared is None else declared.imaginary,
+        implicit=not method.explicit,
+        vmap=fixed,
+        compile=fixed,
+        capture=False,
+        aliases=method.aliases,
+        source=method.source,
+    )
+
+
+def _decided_by_solver(method: Any) -> bool:
+    return type(method).__name__ in ("RungeKutta", "LinearMultistep", "Lookahead")
+
+
+def _stages(method: Any) -> int:
+    if hasattr(method, "sweeps"):
+        moves: int = len(method.moves(method.fixed_players or 2))
+        return moves * int(method.substep.needed)
+    stages: int = getattr(method, "stages", method.steps)
+    return stages
+
+
+def _cells(r: Row) -> tuple[str, ...]:
+    order = str(r.order) if r.order == r.order_separable else f"{r.order_separable}/{r.order}"
+    work = "solver" if r.evaluations is None else f"{r.evaluations:g}"
+    limits = ["-" if x is None else f"{x:.6g}" for x in (r.real, r.imaginary)]
+    flags = ["yes" if x else "no" for x in (r.implicit, r.vmap, r.compile, r.capture)]
+    registers = "-" if r.registers is None else str(r.registers)
+    shown = "-" if r.order is None else order
+    return (r.name, r.family, shown, str(r.stages), work, registers, *limits, *flags, ", ".join(r.aliases), r.source)

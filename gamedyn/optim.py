@@ -1,0 +1,437 @@
+"""The face for existing training loops: a game's integrator as a `torch.optim.Optimizer`."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_leaves, tree_map
+
+from gamedyn._lib.errors import ArgumentError, SolveError
+from gamedyn.core import Field, Game
+from gamedyn.core.frozen import RandomState, SideEffects
+from gamedyn.flows import GradientFlow
+from gamedyn.integrators import stepper
+from gamedyn.integrators.maps import GraftedStepper
+from gamedyn.integrators.torch_optim import TorchOptimStepper
+from gamedyn.losses import GradientTerm, LossTerm
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from gamedyn.losses import Term
+    from gamedyn.methods import Method
+
+__all__ = ["GameOptimizer"]
+
+Closure = Callable[[], Mapping[str, Tensor]]
+EXTRA = "game"  # where a state_dict keeps what torch's own optimisers do not have
+
+
+class GameOptimizer(torch.optim.Optimizer):
+    """Steps `v_i = -lr_i grad_i loss_i` by an integrator, with h = 1, on the users' own modules.
+
+    One parameter group per player, with "name" and "lr", so that torch's schedulers apply. A method that
+    remembers field values needs equal steps: it refuses learning rates that change after its first step.
+    The first step evaluates the closure three times more, to check it.
+
+    Args:
+        players: modules or floating-point tensors by name; of a module, the parameters that require grad.
+        method: a name, or any method object.
+        lr: learning rate, one for all or by player; 0 holds a player still.
+        terms: penalty terms (`gamedyn.losses`). They get no batch: `r1(weight, real=lambda batch: x)`.
+        options: of the method's stepper, such as `solver`.
+
+    Raises:
+        ArgumentError: for players that are no game, a learning rate below 0, something that is no term.
+        UnknownNameError: for an unknown method, or a player that is not there.
+
+    Source: Qin et al. 2020 (ODE-GAN), algorithm 1, for Runge-Kutta steps in place of an optimiser's.
+
+    Example:
+        >>> x, y = torch.ones(1), torch.ones(1)
+        >>> optimizer = GameOptimizer({"x": x, "y": y}, "rk4", lr=0.1)
+        >>> losses = optimizer.step(lambda: {"x": (x * y).sum(), "y": -(x * y).sum()})
+        >>> x, y
+        (tensor([0.8952]), tensor([1.0948]))
+    """
+
+    _step_supports_amp_scaling = True  # so that GradScaler calls `step`, which refuses it by name
+
+    def __init__(
+        self,
+        players: Mapping[str, nn.Module | Tensor],
+        method: str | Method,
+        *,
+        lr: float | Mapping[str, float],
+        terms: Sequence[Term] = (),
+        **options: Any,
+    ) -> None:
+        self._made = False
+        self._game = game = Game(players, self._losses)
+        self._integrator = stepper(method, **options)
+        rates = _by_player(game, lr)
+        mine = [
+            [p] if isinstance(p, Tensor) else [q for q in p.parameters() if q.requires_grad]
+            for p in game.players.values()
+        ]
+        groups = [{"params": own, "name": n, "lr": r} for own, n, r in zip(mine, game.players, rates, strict=True)]
+        super().__init__(groups, {})
+        self._flow = _rated(game, rates, terms)
+        self._field = Field(self._flow)  # no buffers of its own: those of the modules advance
+        self._own: list[Tensor] = [q for own in mine for q in own]
+        self._modules = game.modules
+        self._tensors = [p if isinstance(p, Tensor) else None for p in game.players.values()]
+        self._where = _places(self._modules, self._own)
+        self._modes: list[bool] = []
+        self._closure: Closure | None = None
+        self._autocast: torch.dtype | None = None
+        self._memory: Any = None
+        self._given: Any = None
+        self._tried = False
+        self._made = True
+        self.steps = 0
+        """Steps done."""
+
+    def step(self, closure: Closure | None = None) -> dict[str, Tensor]:  # type: ignore[override]
+        """One step of the method.
+
+        Args:
+            closure: a function without arguments that calls the players' modules and returns the dict of losses
+                by player, without calling `backward`. It is called at every stage, on the batch that it closes
+                over; what it draws from torch's default generators is the same each time.
+
+        Returns:
+            The losses at the first evaluation, detached.
+
+        Raises:
+            ArgumentError: if the closure is not that, `GradScaler` makes the call, the modules are no longer what
+                the optimiser was made with, or a learning rate cannot be taken.
+            SolveError: if the result is not finite or a stage does not converge. Parameters and buffers are then
+                as before, and the method starts anew.
+        """
+        self._refuse_scaler()
+        if not callable(closure):
+            remedy = "optimizer.step(closure), where closure() returns the dict of losses; do not call backward"
+            raise ArgumentError("closure", "a function without arguments", closure, remedy)
+        self._refuse_changed_players()
+        kind = self._game.device.type
+        inside = torch.is_autocast_enabled(kind)
+        self._closure, self._autocast = closure, torch.get_autocast_dtype(kind) if inside else None
+        try:
+            # the closure alone is autocast: sums of stages need the parameters' own precision
+            with torch.no_grad(), torch.autocast(kind, enabled=False) if inside else contextlib.nullcontext():
+                return self._advanced()
+        finally:
+            self._closure = None
+            if inside:
+                torch.clear_autocast_cache()  # the parameters have other values now
+
+    def restart(self) -> None:
+        """Forget what the method remembers: the next step is its first, and may have other learning rates."""
+        self._memory = self._given = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything needed to go on bit for bit, but the modules' own state_dict: the method's memory is copied."""
+        memory = self._given if self._memory is None else self._memory
+        own = {
+            "method": self._method(),
+            "layout": self._game.layout.signature,
+            "steps": self.steps,
+            "batch_id": self._field.batch_id,
+            "rates": list(self._flow.rates.values()),
+            "memory": _copied(memory),
+        }
+        return {**super().state_dict(), EXTRA: own}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Go on from a `state_dict()` of the same method and players.
+
+        Raises:
+            ArgumentError: if it is of another optimiser, method or game.
+        """
+        own = state_dict.get(EXTRA)
+        if own is None:
+            raise ArgumentError("state_dict", "one that a GameOptimizer gave", f"one with {sorted(state_dict)}")
+        if own["method"] != self._method():
+            raise ArgumentError("state_dict", f"one of the same method ({self._method()})", own["method"])
+        if [tuple(x) for x in own["layout"]] != [tuple(x) for x in self._game.layout.signature]:
+            raise ArgumentError("state_dict", f"one of the same players, {self._game!r}", "one of another game")
+        super().load_state_dict({k: v for k, v in state_dict.items() if k != EXTRA})
+        self.steps, self._field.batch_id = own["steps"], own["batch_id"]
+        self._flow.take(own["rates"])
+        self._memory, self._given = None, _copied(own["memory"], self._game.device)
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Refused: the players are given when the optimiser is made.
+
+        Raises:
+            ArgumentError: always.
+        """
+        if self._made:
+            raise ArgumentError("param_group", "none", "another one", "make a new optimiser, with all players")
+        super().add_param_group(param_group)
+
+    def __getstate__(self) -> dict[str, Any]:
+        raise ArgumentError("optimizer", "its state_dict, to be kept or copied", "the object itself")
+
+    def _advanced(self) -> dict[str, Tensor]:
+        field = self._field
+        self._follow_modes()
+        y = self._gathered()
+        buffers = [b for m in self._modules for b in m._buffers.values() if b is not None]
+        before = [(b, b.clone()) for b in buffers] if field.effects or not self._tried else []
+        try:
+            if not self._tried:
+                self._try(y)
+                _put(before)
+            h = self._take_rates()
+            memory = self._first_memory(y, h) if self._memory is None else self._memory
+            self._memory = None  # a memory is used once: whatever fails now, the method starts anew
+            field.begin_step(None)
+            y, memory, info = self._integrator.step(field, float(self.steps), y, h, memory)
+            self._refuse_backward()
+            self._refuse_failure(y, info.status)
+        except BaseException as error:
+            _put(before)
+            self._refuse_backward(error)
+            raise
+        torch._foreach_copy_(self._own, self._game.layout.views(y))
+        self._memory, self._given = memory, None
+        self.steps += 1
+        return dict(zip(field.names, field.losses, strict=True))
+
+    def _gathered(self) -> Tensor:
+        """The players' parameters as a flat vector: a new one, or the field's point for methods that work there."""
+        point = self._field.point
+        if point is None or not self._integrator.in_place:
+            return self._game.layout.flat([p.detach() for p in self._own])
+        torch._foreach_copy_(self._game.layout.views(point), self._own)
+        return point
+
+    def _losses(self, *players: Any) -> Mapping[str, Tensor]:
+        """What the game calls its losses: the closure, while the modules hold a stage's parameters."""
+        pairs = [(own, new) for own, new in zip(self._tensors, players, strict=True) if own is not None]
+        with contextlib.ExitStack() as stack:
+            if self._autocast is not None:
+                torch.clear_autocast_cache()  # it would know the parameters of the stage before
+                stack.enter_context(torch.autocast(self._game.device.type, dtype=self._autocast))
+            if pairs:
+                stack.enter_context(_Standing(pairs))
+            values = self._closure()  # type: ignore[misc]
+        names = self._game.layout.players
+        if not isinstance(values, Mapping) or set(values) != set(names):
+            got = str(list(values)) if isinstance(values, Mapping) else type(values).__name__
+            raise ArgumentError("closure", f"a dict with one loss for each of {list(names)}", got)
+        for name, value in values.items():
+            if not isinstance(value, Tensor) or value.dim():
+                got = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+                raise ArgumentError("closure", f"a scalar tensor as loss of {name!r}", got, "take a mean or a sum")
+        return values
+
+    def _try(self, y: Tensor) -> None:
+        """Evaluate three times before the first step: what the closure returns, and whether it is a function."""
+        field, random = self._field, RandomState(self._game.device)
+        field.point.copy_(y)  # type: ignore[union-attr]
+        with torch.enable_grad(), field.held(field.leaves), self._game.bound(field.leaves) as players:
+            values = self._losses(*players)
+            self._refuse_backward()
+            for name, at in zip(field.names, field.layout.leaf_slices, strict=True):
+                self._depends(name, values[name], field.leaves[at])
+        random.restore()
+        try:
+            field.probe(y, None)
+        except ArgumentError as error:
+            if error.argument != "losses":
+                raise
+            remedy = "draw the batch before the closure; noise too, unless it comes from torch's default generator"
+            raise ArgumentError("closure", "the same losses for the same parameters", error.got, remedy) from error
+        except (TypeError, AttributeError, LookupError) as error:
+            inside = [n for n, term in self._flow.terms.items() if isinstance(term, LossTerm)]
+            if not inside:
+                raise
+            remedy = "terms get no batch here; let them close over it: r1(weight, real=lambda batch: x)"
+            raise ArgumentError("terms", f"terms without a batch in {inside}", str(error), remedy) from error
+        random.restore()
+        field.draws_randomness = True  # a later closure may draw where this one does not: always replay
+        self._tried = True
+
+    def _depends(self, name: str, loss: Tensor, leaves: Sequence[Tensor]) -> None:
+        given = {id(p) for p in self._own}
+        if any(id(v) in given for v in _variables(loss)):
+            got = "one of parameters that were taken out of a player before"
+            remedy = "inside the closure the modules hold other tensors: ask them there, for p in G.parameters()"
+            raise ArgumentError("closure", f"a loss of {name!r} of the modules themselves", got, remedy)
+        found = torch.autograd.grad(loss, leaves, retain_graph=True, allow_unused=True) if loss.requires_grad else ()
+        if all(g is None for g in found):
+            got, remedy = "one that does not", "detach() or no_grad in the closure?"
+            raise ArgumentError("closure", f"a loss of {name!r} that depends on player {name!r}", got, remedy)
+
+    def _take_rates(self) -> float:
+        """The step h, with the flow's rates set so that `h rate_i` is player i's learning rate."""
+        groups, now = self.param_groups, list(self._flow.rates.values())
+        lr = [_rate(f"param_groups[{i}]['lr']", group["lr"]) for i, group in enumerate(groups)]
+        divides = isinstance(self._integrator, (TorchOptimStepper, GraftedStepper))
+        if divides and not all(lr):
+            remedy = "let a warm-up start above 0"
+            raise ArgumentError("lr", f"learning rates above 0 for {self._method()}", self._shown(lr), remedy)
+        if lr == now:
+            return 1.0
+        memory = self._given if self._memory is None else self._memory
+        if divides or not any(isinstance(x, Tensor) for x in tree_leaves(memory)):
+            self._flow.take(lr)
+            return 1.0
+        ratios = [b / a if a else math.nan for a, b in zip(now, lr, strict=True) if a or b]
+        equal = all(math.isclose(r, ratios[0], rel_tol=1e-9) for r in ratios)
+        if self._integrator.changes_h and equal and ratios[0] > 0:
+            return ratios[0]
+        what = "all changed by one factor" if self._integrator.changes_h else "its steps must be equal"
+        remedy = f"{self._method()} remembers earlier steps: forget them with restart(), or use a one-step method"
+        raise ArgumentError(
+            "lr", f"the learning rates it began with, {self._shown(now)} ({what})", self._shown(lr), remedy
+        )
+
+    def _first_memory(self, y: Tensor, h: float) -> Any:
+        random = RandomState(self._game.device)
+        memory = self._integrator.init(self._field, float(self.steps), y, h)
+        random.restore()
+        return memory if self._given is None else _copied(self._given)
+
+    def _follow_modes(self) -> None:
+        """Notice `train()` and `eval()` between steps."""
+        modes = [m.training for m in self._modules]
+        if modes != self._modes:
+            self._modes, self._field.effects = modes, SideEffects(self._modules)
+
+    def _refuse_scaler(self) -> None:
+        left = [self.__dict__.pop(name, None) for name in ("grad_scale", "found_inf")]
+        if any(x is not None for x in left):
+            remedy = "gradients are taken inside the step; use bfloat16, which needs no loss scaling"
+            raise ArgumentError("scaler", "no loss scaling: optimizer.step(closure)", "a torch.amp.GradScaler", remedy)
+
+    def _refuse_changed_players(self) -> None:
+        point: Any = self._field.point
+        remedy = "make a new optimiser, and load this one's state_dict"
+        if any(held.get(key) is not own for held, key, own in self._where):
+            got = "other Parameter objects in their place (load_state_dict(..., assign=True)?)"
+            raise ArgumentError("players", "the parameters that the optimiser was made with", got, remedy)
+        own = self._own[0]
+        if own.device != point.device or own.dtype != point.dtype:
+            got = f"{own.dtype} on {own.device}"
+            raise ArgumentError("players", f"parameters in {point.dtype} on {point.device}, as before", got, remedy)
+        if not all(own.requires_grad for _, _, own in self._where):
+            remedy = "a player with lr = 0 is held still; to freeze parts of one, make a new optimiser"
+            raise ArgumentError("players", "parameters that require grad, as before", "some that do not", remedy)
+
+    def _refuse_backward(self, cause: BaseException | None = None) -> None:
+        leaves = self._field.leaves
+        if any(x.grad is not None for x in leaves):
+            for x in leaves:
+                x.grad = None
+            remedy = "return the losses; the step takes the gradients that its method needs"
+            raise ArgumentError("closure", "a function that does not call backward", "one that does", remedy) from cause
+
+    def _refuse_failure(self, y: Tensor, status: str) -> None:
+        finite = bool(y.isfinite().all())
+        if status == "ok" and finite:
+            return
+        what = f"a stage failed: {status}" if finite else "the result is not finite"
+        losses = ", ".join(f"{n}: {float(x):g}" for n, x in zip(self._field.names, self._field.losses, strict=False))
+        lr = self._shown([group["lr"] for group in self.param_groups])
+        raise SolveError(
+            f"step {self.steps + 1} of {self._method()}: {what} (losses at its first evaluation {losses}; lr {lr}). "
+            "Parameters and buffers are as before the step. A finite loss points to a learning rate beyond the "
+            "method's stability limit: see gamedyn.spectrum.stable_steps"
+        )
+
+    def _method(self) -> str:
+        return getattr(self._integrator.method, "name", "") or repr(self._integrator.method)
+
+    def _shown(self, lr: Sequence[float]) -> str:
+        return "{" + ", ".join(f"{n}: {float(r):g}" for n, r in zip(self._game.players, lr, strict=True)) + "}"
+
+
+class _RatedFlow(GradientFlow):
+    """A gradient flow whose rates are set from outside, step by step."""
+
+    def take(self, rates: Sequence[float]) -> None:
+        self._rates = dict(zip(self.game.players, rates, strict=True))
+        for factor, rate in zip(self._factors, rates, strict=True):
+            factor.fill_(-rate)
+
+
+class _Standing(TorchFunctionMode):
+    """Puts tensors in others' place in every operation: a tensor player has no slot that could be swapped."""
+
+    def __init__(self, pairs: Sequence[tuple[Tensor, Tensor]]) -> None:
+        super().__init__()
+        self._by_id = {id(old): new for old, new in pairs}
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        args, kwargs = tree_map(lambda x: self._by_id.get(id(x), x), (args, kwargs or {}))
+        return func(*args, **kwargs)
+
+
+def _rated(game: Game, rates: Sequence[float], terms: Sequence[Term]) -> _RatedFlow:
+    by_player = dict(zip(game.players, rates, strict=True))
+    if isinstance(terms, (LossTerm, GradientTerm)) or not isinstance(terms, Sequence):
+        raise ArgumentError("terms", "a sequence of terms", terms, "terms=(gamedyn.losses.squared_gradient(0.02),)")
+    flow = GradientFlow(game, by_player, {})
+    for term in terms:
+        flow = flow.with_term(term)
+    return _RatedFlow(game, by_player, flow.terms)
+
+
+def _by_player(game: Game, lr: float | Mapping[str, float]) -> list[float]:
+    if not isinstance(lr, Mapping):
+        return [_rate("lr", lr)] * len(game.players)
+    for name in lr:
+        game.layout.place(name)
+    missing = [name for name in game.players if name not in lr]
+    if missing:
+        raise ArgumentError("lr", f"a learning rate for each of {list(game.players)}", f"none for {missing}")
+    return [_rate(f"lr[{name!r}]", lr[name]) for name in game.players]
+
+
+def _rate(argument: str, value: Any) -> float:
+    try:
+        rate = float(value)
+    except (TypeError, ValueError):
+        rate = math.nan
+    if not (math.isfinite(rate) and rate >= 0):
+        raise ArgumentError(argument, "a finite number of at least 0", value)
+    return rate
+
+
+def _places(modules: Sequence[nn.Module], own: Sequence[Tensor]) -> list[tuple[dict[str, Any], str, Tensor]]:
+    """Where modules hold the parameters that are stepped."""
+    known = {id(p) for p in own}
+    return [(m._parameters, key, p) for m in modules for key, p in m._parameters.items() if id(p) in known]  # type: ignore[misc]
+
+
+def _put(values: Sequence[tuple[Tensor, Tensor]]) -> None:
+    for tensor, value in values:
+        tensor.copy_(value)
+
+
+def _variables(loss: Tensor) -> Iterator[Tensor]:
+    """The leaves of a loss's graph."""
+    seen: set[Any] = set()
+    todo: list[Any] = [loss.grad_fn]
+    while todo:
+        node = todo.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        if hasattr(node, "variable"):
+            yield node.variable
+        todo.extend(before for before, _ in node.next_functions)
+
+
+def _copied(memory: Any, device: torch.device | None = None) -> Any:
+    return tree_map(lambda x: x.detach().to(device, copy=True) if isinstance(x, Tensor) else x, memory)
