@@ -51,7 +51,7 @@ class Products:
         field: Field,
         factors: Mapping[str, float] | None = None,
     ) -> None:
-        self.layout, self.work = flow.game.layout, field.work
+        self.flow, self.layout, self.work = flow, flow.game.layout, field.work
         self.leaves = [v.clone().requires_grad_() for v in self.layout.views(y.detach())]
         buffers = tuple(b.clone() for b in field.buffers)
         third = composed_norms(flow.game.modules) if flow.double_backward else contextlib.nullcontext()

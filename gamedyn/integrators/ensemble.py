@@ -89,6 +89,9 @@ def solve_ensemble(
     integrator = stepper(method)
     if not integrator.ensembles:
         raise ArgumentError("method", "a method whose stepper takes ensembles", str(method), "loop over solve instead")
+    declared = getattr(flow, "declared_h", None)
+    if declared is not None and not bool((_column("h", h, flow.game.state().y) == declared).all()):
+        raise ArgumentError("h", f"{declared}, which the flow's field contains", h, "declare the flow with this h")
     past = past_run(flow, resume)
     points = past.state.y if past is not None else _points(flow, y0)
     streams = list(batches) if isinstance(batches, (list, tuple)) else None

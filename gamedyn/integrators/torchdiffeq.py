@@ -139,8 +139,8 @@ class TorchdiffeqStepper(Stepper):
                 warnings.filterwarnings("ignore", message="lsoda")  # a failure, seen by the missing row
                 solver = self._solver_type(func=func, y0=y, norm=_rms_norm, **options)
                 rows = list(solver.integrate(span))
-        except AssertionError as error:
-            if not str(error).startswith(FAILURES):
+        except (AssertionError, _StandstillError) as error:
+            if isinstance(error, AssertionError) and not str(error).startswith(FAILURES):
                 raise
             rows = []
         if adaptive and len(rows) == 2 and solver.rk_state.t1 == span[1]:
@@ -151,15 +151,25 @@ class TorchdiffeqStepper(Stepper):
         return y.clone(), {}, StepInfo("not_converged" if func.finite() and not rows[1:] else "non_finite", counts)
 
 
+class _StandstillError(Exception):
+    """Time goes no further: LSODA would go on for ever."""
+
+
 class _Counted:
     """A field as torchdiffeq's adaptive solvers call it, counting their steps."""
 
     def __init__(self, field: Field) -> None:
         self._field, self.accepted, self.rejected = field, 0, 0
         self._last: Tensor | None = None
+        self._latest, self._since, self._patience = -float("inf"), 0, 1000 + 10 * field.layout.n
 
     def __call__(self, t: Tensor, y: Tensor, *, perturb: object = None) -> Tensor:
-        self._last = value = self._field(float(t), y)
+        when = float(t)
+        self._since = 0 if when > self._latest else self._since + 1
+        self._latest = max(when, self._latest)
+        if self._since > self._patience:
+            raise _StandstillError
+        self._last = value = self._field(when, y)
         return value
 
     def finite(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,11 +12,13 @@ from gamedyn import stability
 from gamedyn._lib.errors import ArgumentError
 from gamedyn.core import Field, Products, State, moved_to
 from gamedyn.flows import of_flow
-from gamedyn.methods import Method, Partitioned, get
+from gamedyn.methods import AdditiveRungeKutta, Method, get
 from gamedyn.spectrum.outer import outer_eigenvalues
 from gamedyn.stability import BlockJacobian, Eigenvalues, StepSet
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from numpy.typing import NDArray
 
     from gamedyn.flows import Flow
@@ -38,6 +40,7 @@ class Linearisation:
         eigenvalues: all of them, or the outer ones (`eigenvalues.complete` is False), with true residuals.
         matrix: J, (n, n), or None where it was not formed.
         products: `products.jvp(u)` is J u, `products.vjp(u)` is J^T u.
+        part_products: the same of one part of the flow ("game", or a penalty term), by its name.
     """
 
     state: State
@@ -45,6 +48,7 @@ class Linearisation:
     eigenvalues: Eigenvalues
     matrix: Tensor | None
     products: Products
+    part_products: Callable[[str], Products]
 
     @property
     def norm(self) -> float:
@@ -58,7 +62,7 @@ class Linearisation:
 
     @property
     def blocks(self) -> BlockJacobian:
-        """J with its players, for partitioned methods.
+        """J with its players, for methods that treat them apart.
 
         Raises:
             ArgumentError: where J was not formed.
@@ -71,6 +75,13 @@ class Linearisation:
             )
         sizes = tuple(s.stop - s.start for s in self.state.layout.slices)
         return BlockJacobian(self.matrix.double().cpu().numpy(), sizes, self.state.layout.players)
+
+    def parted(self, parts: Sequence[str]) -> BlockJacobian:
+        """As `blocks`, with the Jacobians of the flow's parts, for additive methods."""
+        blocks = self.blocks
+        terms = {p: self.part_products(p).dense().double().cpu().numpy() for p in parts if p != "game"}
+        game = blocks.matrix - sum(terms.values(), np.zeros_like(blocks.matrix))
+        return replace(blocks, parts={"game": game, **terms})
 
     def __matmul__(self, u: Tensor) -> Tensor:
         """J u."""
@@ -89,7 +100,7 @@ def point(flow: Flow, state: State | Tensor | Run) -> State:
     return at
 
 
-def products_at(flow: Flow, state: State, batch: Any, t: float = 0.0) -> Products:
+def products_at(flow: Flow, state: State, batch: Any, t: float = 0.0, part: str | None = None) -> Products:
     """The kept graph at a state, on the batch given, with every side effect held."""
     field = Field(flow, tuple(b.clone() for b in state.buffers))
     batch = moved_to(flow.game, batch)
@@ -97,7 +108,7 @@ def products_at(flow: Flow, state: State, batch: Any, t: float = 0.0) -> Product
     field.probe(state.y, batch)
     field.begin_step(batch)
     field.hold()
-    return Products(flow, t, state.y, batch, field)
+    return Products(flow, t, state.y, batch, field, None if part is None else {part: 1.0})
 
 
 def dense(flow: Flow, state: State | Tensor | Run, batch: Any = None, *, t: float = 0.0) -> Tensor:
@@ -153,12 +164,16 @@ def linearise(
     at = point(flow, state)
     products = products_at(flow, at, batch, t)
     n = products.n
+
+    def of_part(name: str) -> Products:
+        return products_at(flow, at, batch, t, name)
+
     if dense if dense is not None else n <= DENSE_UP_TO:
         matrix = products.dense()
         values, residuals = _all_eigenvalues(matrix.double().cpu().numpy())
         spectrum = Eigenvalues(values, True, residuals)
-        return Linearisation(at, products.value, spectrum, matrix, products)
-    return Linearisation(at, products.value, outer_eigenvalues(products, k), None, products)
+        return Linearisation(at, products.value, spectrum, matrix, products, of_part)
+    return Linearisation(at, products.value, outer_eigenvalues(products, k), None, products, of_part)
 
 
 def _all_eigenvalues(J: NDArray[np.float64]) -> tuple[NDArray[np.complex128], NDArray[np.float64]]:
@@ -169,14 +184,14 @@ def _all_eigenvalues(J: NDArray[np.float64]) -> tuple[NDArray[np.complex128], ND
 
 
 def stable_steps(method: str | Method, linearisation: Linearisation) -> StepSet:
-    """The stable steps of any method at a linearised point; partitioned methods get their blocks.
+    """The stable steps of any method at a linearised point; methods that need blocks, or parts of J, get them.
 
     Args:
         method: one of our methods, or its name.
         linearisation: from `linearise`.
 
     Raises:
-        ArgumentError: for a partitioned method where the matrix was not formed.
+        ArgumentError: for a method that needs blocks where the matrix was not formed.
 
     Example:
         >>> from gamedyn import flows, games
@@ -189,6 +204,8 @@ def stable_steps(method: str | Method, linearisation: Linearisation) -> StepSet:
     if not isinstance(linearisation, Linearisation):
         remedy = "eigenvalues alone go to gamedyn.stability.stable_steps"
         raise ArgumentError("linearisation", "the result of linearise", type(linearisation).__name__, remedy)
-    if isinstance(chosen, Partitioned):
+    if isinstance(chosen, AdditiveRungeKutta):
+        return stability.stable_steps(chosen, linearisation.parted(linearisation.products.flow.parts))
+    if stability.needs_blocks(chosen):
         return stability.stable_steps(chosen, linearisation.blocks)
     return stability.stable_steps(chosen, linearisation.eigenvalues)

@@ -10,12 +10,13 @@ from gamedyn.stability.limits import imaginary_limit, real_limit
 from gamedyn.stability.order import embedded_order, order, order_residuals, rooted_trees
 from gamedyn.stability.polynomial import RationalFunction, characteristic_polynomials, stability_function
 from gamedyn.stability.step_matrix import spectral_radius, step_matrix
-from gamedyn.stability.step_sets import StepSet, largest_stable_step, stable_steps
+from gamedyn.stability.step_sets import StabilityWarning, StepSet, largest_stable_step, stable_steps
 
 __all__ = [
     "BlockJacobian",
     "Eigenvalues",
     "RationalFunction",
+    "StabilityWarning",
     "StepSet",
     "amplification",
     "characteristic_polynomials",

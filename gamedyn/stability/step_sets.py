@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypedDict
 
@@ -9,7 +10,7 @@ import numpy as np
 from scipy.optimize import brentq
 
 from gamedyn._lib.errors import ArgumentError
-from gamedyn.methods import Delegated, Map, Method, get
+from gamedyn.methods import Delegated, LinearMultistep, Map, Method, get
 from gamedyn.stability.amplification import amplification, log_slope
 from gamedyn.stability.amplification import multiplier as factor
 from gamedyn.stability.eigenvalues import (
@@ -26,7 +27,7 @@ from gamedyn.stability.step_matrix import step_matrix
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["StepSet", "largest_stable_step", "stable_steps"]
+__all__ = ["StabilityWarning", "StepSet", "largest_stable_step", "stable_steps"]
 
 ZERO = 1e-10
 """Share of the largest modulus below which an eigenvalue, or its real part, counts as zero."""
@@ -39,6 +40,10 @@ UNIT = 1e-10
 
 DOUBLINGS = 10
 """How often the scan of a partitioned method is carried on to twice the step while its end is still stable."""
+
+
+class StabilityWarning(UserWarning):
+    """A spectrum meets a gap in the stability region of a method that is otherwise stable at every step."""
 
 
 class _Facts(TypedDict):
@@ -144,6 +149,7 @@ def stable_steps(
     intervals = _intersection(list(sets.values()))
     if facts["neutral"] and amplification(method, 0.0) > 1 + UNIT:  # not zero-stable: parasitic modes grow at any step
         intervals = ()
+    _warn_of_bands(method, sets)
     binding = _binding(sets, intervals)
     multiplier, slope = None, float("nan")
     if binding is not None and intervals:
@@ -161,6 +167,19 @@ def stable_steps(
         tolerance=tolerance,
         **facts,
     )
+
+
+def _warn_of_bands(method: Method, sets: dict[complex, list[Interval]]) -> None:
+    """Implicit multistep methods that are stable for all large steps but not for some between: BDF3 to BDF6."""
+    if not isinstance(method, LinearMultistep) or method.explicit:
+        return
+    for lam, intervals in sets.items():
+        if lam.real <= 0 and intervals and np.isinf(intervals[-1][1]) and intervals != [(0.0, np.inf)]:
+            low = intervals[0][1] if intervals[0][0] == 0 and len(intervals) > 1 else 0.0
+            text = f"{method.name or 'the method'} amplifies the damped mode {lam:.4g} for h in ({low:.4g}, "
+            text += f"{intervals[-1][0]:.4g}): its unstable band near the imaginary axis"
+            warnings.warn(f"{text}; bdf2 and the L-stable one-step methods have none", StabilityWarning, stacklevel=3)
+            return
 
 
 def largest_stable_step(method: str | Method, spectrum: Spectrum) -> float:
