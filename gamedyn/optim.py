@@ -183,7 +183,9 @@ class GameOptimizer(torch.optim.Optimizer):
     def _advanced(self) -> dict[str, Tensor]:
         field = self._field
         self._follow_modes()
-        y = self._gathered()
+        point: Any = field.point
+        torch._foreach_copy_(field.leaves, self._own)  # views of the point
+        y = point if self._integrator.in_place else point.clone()
         buffers = [b for m in self._modules for b in m._buffers.values() if b is not None]
         before = [(b, b.clone()) for b in buffers] if field.effects or not self._tried else []
         try:
@@ -201,18 +203,12 @@ class GameOptimizer(torch.optim.Optimizer):
             _put(before)
             self._refuse_backward(error)
             raise
-        torch._foreach_copy_(self._own, self._game.layout.views(y))
+        if y is not point:
+            point.copy_(y)
+        torch._foreach_copy_(self._own, field.leaves)
         self._memory, self._given = memory, None
         self.steps += 1
         return dict(zip(field.names, field.losses, strict=True))
-
-    def _gathered(self) -> Tensor:
-        """The players' parameters as a flat vector: a new one, or the field's point for methods that work there."""
-        point = self._field.point
-        if point is None or not self._integrator.in_place:
-            return self._game.layout.flat([p.detach() for p in self._own])
-        torch._foreach_copy_(self._game.layout.views(point), self._own)
-        return point
 
     def _losses(self, *players: Any) -> Mapping[str, Tensor]:
         """What the game calls its losses: the closure, while the modules hold a stage's parameters."""
@@ -237,7 +233,6 @@ class GameOptimizer(torch.optim.Optimizer):
     def _try(self, y: Tensor) -> None:
         """Evaluate three times before the first step: what the closure returns, and whether it is a function."""
         field, random = self._field, RandomState(self._game.device)
-        field.point.copy_(y)  # type: ignore[union-attr]
         with torch.enable_grad(), field.held(field.leaves), self._game.bound(field.leaves) as players:
             values = self._losses(*players)
             self._refuse_backward()
@@ -337,7 +332,7 @@ class GameOptimizer(torch.optim.Optimizer):
             raise ArgumentError("closure", "a function that does not call backward", "one that does", remedy) from cause
 
     def _refuse_failure(self, y: Tensor, status: str) -> None:
-        finite = bool(y.isfinite().all())
+        finite = math.isfinite(float(torch.linalg.vector_norm(y, math.inf)))
         if status == "ok" and finite:
             return
         what = f"a stage failed: {status}" if finite else "the result is not finite"

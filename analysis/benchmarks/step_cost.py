@@ -1,8 +1,10 @@
 """What a step costs over the field evaluations it must make: `python -m analysis.benchmarks.step_cost`.
 
 "Bare" is a hand-written evaluation: the modules called directly, one shared forward, one pruned
-`torch.autograd.grad` per player on their own parameters, nothing flattened. Every variant is run once a round
-in random order, in CPU time; the figure is the median over rounds divided by that of bare in the same run.
+`torch.autograd.grad` per player on their own parameters, nothing flattened. Where players move in turn it is
+that of the one player; where products are taken, hand-written kept graphs and products are added. Every
+variant is run once a round in random order, in CPU time; the figure is the median over rounds divided by that
+of the bare work in the same run.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import random
 import statistics
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +26,7 @@ from torchdiffeq import odeint
 from tqdm.auto import tqdm
 
 import gamedyn as gd
-from gamedyn.core import Field, Members
+from gamedyn.core import Field, Members, Work
 from gamedyn.integrators import stepper
 from gamedyn.integrators.compiled import CompiledStep
 
@@ -31,6 +34,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 H = 0.01
+
+COMPILED = ["euler", "heun2", "rk4", "ab2", "ab3", "optimistic", "alternating", "ndb124"]
+"""Compiled unless told otherwise: every compilation takes seconds."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -40,12 +46,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=Path("out/step_cost.json"))
     parser.add_argument("--eager-only", action="store_true", help="skip compilation (it takes a minute)")
     parser.add_argument("--methods", nargs="+", default=list(gd.methods.names()))
+    parser.add_argument("--compiled", nargs="*", default=COMPILED, help="methods that are compiled too")
     chosen = parser.parse_args(arguments)
     torch.set_num_threads(1)
     found: dict[str, Any] = {"torch": torch.__version__, "rounds": chosen.rounds}
     for name, sizes in {"16 Gaussians, 32-25-25-2, batch 512": (32, 25, 25, 2), "8-32-8, batch 64": (8, 32, 8)}.items():
         batch = 512 if len(sizes) == 4 else 64
-        found[name] = step_costs(sizes, batch, chosen.methods, chosen.rounds, compiled=not chosen.eager_only)
+        compiled = [] if chosen.eager_only else [m for m in chosen.compiled if m in chosen.methods]
+        found[name] = step_costs(sizes, batch, chosen.methods, chosen.rounds, compiled)
         show(name, found[name])
     found["ensemble"] = ensemble_cost(compiled=not chosen.eager_only)
     print("\n256 Dirac-GAN cells, rk4: a loop of torchdiffeq solves over one ensemble")
@@ -81,9 +89,51 @@ class Setting:
         loss_d = softplus(fake).mean() + softplus(-self.D(x)).mean()
         return torch.autograd.grad(loss_g, self._own[0], retain_graph=True) + torch.autograd.grad(loss_d, self._own[1])
 
-    def step(self, method: str, *, compiled: bool = False) -> tuple[Callable[[], None], str]:
-        """One step of a method on this batch, going on from its last; and why it is not compiled, if not."""
-        field, integrator = Field(self.flow), stepper(method)
+    def bare_player(self, i: int) -> Callable[[], Any]:
+        """A hand-written gradient of one player: a move of a method whose players move in turn."""
+        x, z = self.batch
+
+        def once() -> Any:
+            fake = self.D(self.G(z))
+            loss = softplus(-fake).mean() if i == 0 else softplus(fake).mean() + softplus(-self.D(x)).mean()
+            return torch.autograd.grad(loss, self._own[i])
+
+        return once
+
+    def _kept(self) -> tuple[list[Tensor], tuple[Tensor, ...]]:
+        x, z = self.batch
+        fake = self.D(self.G(z))
+        loss_g = softplus(-fake).mean()
+        loss_d = softplus(fake).mean() + softplus(-self.D(x)).mean()
+        parameters = [*self._own[0], *self._own[1]]
+        gradients = [
+            torch.autograd.grad(v, p, create_graph=True) for v, p in zip((loss_g, loss_d), self._own, strict=True)
+        ]
+        return parameters, sum(gradients, ())
+
+    def bare_linearisation(self) -> Any:
+        """An evaluation whose graph is kept."""
+        return self._kept()
+
+    def bare_second_graph(self) -> Callable[[], Any]:
+        """J^T w with its own graph."""
+        parameters, gradients = self._kept()
+
+        def once() -> Any:
+            w = [torch.zeros_like(g, requires_grad=True) for g in gradients]
+            return w, torch.autograd.grad(gradients, parameters, w, create_graph=True, retain_graph=True)
+
+        return once
+
+    def bare_product(self) -> Callable[[], Any]:
+        """J u from kept graphs."""
+        w, graph = self.bare_second_graph()()
+        u = [torch.randn_like(x) for x in w]
+        return lambda: torch.autograd.grad(graph, w, u, retain_graph=True, allow_unused=True)
+
+    def step(self, method: str, *, compiled: bool = False) -> tuple[Callable[[], None], str, Work]:
+        """One step of a method on this batch, from one place; why it is not compiled, if not; and its work."""
+        field, integrator = Field(self.flow), stepper(method, solver=solver_of(method))
         stepping: Any = CompiledStep(integrator) if compiled else integrator
         now = {"y": self.flow.initial_state().y}
         with torch.no_grad():
@@ -94,9 +144,11 @@ class Setting:
                 field.begin_step(self.batch)
                 _, now["memory"], _ = stepping.step(field, 0.0, now["y"], H, now["memory"])
 
-        for _ in range(4):
+        for _ in range(8):
             once()
-        return once, stepping.reason if compiled else ""
+        field.work = Work(2)
+        once()
+        return once, stepping.reason if compiled else "", replace(field.work)
 
     def odeint_step(self) -> Callable[[], None]:
         """One step of torchdiffeq's rk4 by its own driver, on this project's field."""
@@ -111,6 +163,14 @@ class Setting:
         return once
 
 
+def solver_of(method: str) -> Any:
+    """Tolerances above the jumps of the field: its networks are of ReLUs."""
+    chosen = gd.methods.get(method)
+    if isinstance(chosen, (gd.methods.LinearlyImplicit, gd.methods.ExponentialRosenbrock)):
+        return gd.integrators.Krylov(rtol=1e-3)
+    return None if chosen.explicit else gd.integrators.NewtonKrylov(rtol=1e-3)
+
+
 def losses(G: Any, D: Any, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
     """The non-saturating losses."""
     x, z = batch
@@ -119,31 +179,53 @@ def losses(G: Any, D: Any, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
 
 
 def step_costs(
-    sizes: tuple[int, ...], batch: int, methods: list[str], rounds: int, *, compiled: bool
+    sizes: tuple[int, ...], batch: int, methods: list[str], rounds: int, compiled: list[str]
 ) -> dict[str, Any]:
-    """Cost of a step over (evaluations x bare), and over torchdiffeq's rk4, for every method."""
+    """Cost of a step over the bare cost of its work, and over torchdiffeq's rk4, for every method."""
     setting = Setting(sizes, batch)
-    runs: dict[str, Callable[[], Any]] = {"bare": setting.bare, "torchdiffeq rk4": setting.odeint_step()}
-    reasons = {}
+    runs: dict[str, Callable[[], Any]] = {
+        "bare": setting.bare,
+        "player 0": setting.bare_player(0),
+        "player 1": setting.bare_player(1),
+        "linearisation": setting.bare_linearisation,
+        "second graph": setting.bare_second_graph(),
+        "product": setting.bare_product(),
+        "torchdiffeq rk4": setting.odeint_step(),
+    }
+    reasons, works = {}, {}
     for m in tqdm(methods, desc="preparing", disable=None):
-        runs[f"{m} eager"], _ = setting.step(m)
-        if compiled:
-            runs[f"{m} compiled"], reasons[m] = setting.step(m, compiled=True)
+        runs[f"{m} eager"], _, works[m] = setting.step(m)
+        if m in compiled:
+            runs[f"{m} compiled"], reasons[m], _ = setting.step(m, compiled=True)
     times = measured(runs, rounds)
-    bare, peer = times["bare"], times["torchdiffeq rk4"]
-    rows: dict[str, dict[str, float]] = {}
+    rows: dict[str, dict[str, Any]] = {}
     for m in methods:
-        evaluations = float(gd.methods.members()[m].evaluations or 1)
-        rows[m] = {"evaluations": evaluations}
-        for kind in ("eager", "compiled") if compiled else ("eager",):
-            rows[m][kind] = times[f"{m} {kind}"] / (evaluations * bare)
-            rows[m][f"{kind} over torchdiffeq rk4"] = times[f"{m} {kind}"] / peer
+        work, chosen = works[m], gd.methods.members()[m]
+        expected = bare_cost(chosen, work, times)
+        rows[m] = {"evaluations": work.evaluations, "products": work.products, "registers": chosen.registers}
+        rows[m]["family"] = type(chosen).__name__
+        for kind in ("eager", "compiled") if m in compiled else ("eager",):
+            rows[m][kind] = times[f"{m} {kind}"] / expected
+            rows[m][f"{kind} over torchdiffeq rk4"] = times[f"{m} {kind}"] / times["torchdiffeq rk4"]
+    kinds = ("player 0", "player 1", "linearisation", "second graph", "product")
     return {
-        "bare_us": 1e6 * bare,
-        "torchdiffeq rk4 over 4 bare": peer / (4 * bare),
+        "bare_us": 1e6 * times["bare"],
+        "over bare": {k: times[k] / times["bare"] for k in kinds},
+        "torchdiffeq rk4 over 4 bare": times["torchdiffeq rk4"] / (4 * times["bare"]),
         "methods": rows,
         "not compiled": {m: r for m, r in reasons.items() if r},
     }
+
+
+def bare_cost(method: Any, work: Work, times: dict[str, float]) -> float:
+    """What the step's own work costs when written by hand: evaluations (moves: of their player), graphs, products."""
+    inner = getattr(method, "inner", method)
+    if isinstance(inner, gd.methods.Partitioned):
+        repeats = getattr(method, "k", 1) * inner.substep.evaluations
+        return sum(times[f"player {m.place}"] for m in inner.moves(2)) * repeats
+    plain = work.evaluations - work.linearisations
+    graphs = work.linearisations * times["linearisation"] + work.second_graphs * times["second graph"]
+    return plain * times["bare"] + graphs + work.products * times["product"]
 
 
 def measured(runs: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
@@ -202,11 +284,15 @@ def show(name: str, result: dict[str, Any]) -> None:
     """Print one table."""
     peer = result["torchdiffeq rk4 over 4 bare"]
     print(f"\n{name}: bare {result['bare_us']:.0f} us; torchdiffeq rk4 over 4 bare: {peer:.3f}")
-    kinds = [k for k in ("eager", "compiled") if k in next(iter(result["methods"].values()))]
-    print(f"  {'method':14s} {'evals':>5s}" + "".join(f"{k + ' / bare':>17s}{k + ' / tde rk4':>20s}" for k in kinds))
+    print("  over bare: " + ", ".join(f"{k} {v:.2f}" for k, v in result["over bare"].items()))
+    columns = ("eager", "eager over torchdiffeq rk4", "compiled", "compiled over torchdiffeq rk4")
+    print(f"  {'method':29s} {'family':21s} {'evals':>6s} {'prods':>6s} {'regs':>5s}", end="")
+    print("".join(f"{c:>14s}" for c in ("eager / bare", "/ tde rk4", "compiled/bare", "/ tde rk4")))
     for m, row in result["methods"].items():
-        cells = "".join(f"{row[k]:17.3f}{row[k + ' over torchdiffeq rk4']:20.3f}" for k in kinds)
-        print(f"  {m:14s} {row['evaluations']:5.0f}{cells}")
+        registers = "-" if row["registers"] is None else str(row["registers"])
+        cells = "".join(f"{row[c]:14.3f}" if c in row else " " * 14 for c in columns)
+        work = f"{row['evaluations']:6.1f} {row['products']:6d} {registers:>5s}"
+        print(f"  {m:29s} {row['family']:21s} {work}{cells}")
     for m, reason in result["not compiled"].items():
         print(f"  {m} ran eagerly: {reason}")
 

@@ -110,6 +110,8 @@ class Work:
         player_gradients: gradients of one player's loss in its own parameters.
         products: Jacobian-vector products, either way.
         double_backward: evaluations that differentiated a gradient (penalties).
+        linearisations: evaluations whose graph was kept for products.
+        second_graphs: of these, how many were differentiated once more, for products with J.
         players: number of players.
     """
 
@@ -117,12 +119,16 @@ class Work:
     player_gradients: int = 0
     products: int = 0
     double_backward: int = 0
+    linearisations: int = 0
+    second_graphs: int = 0
 
     def add(self, other: Work) -> None:
         """Count another piece of work in."""
         self.player_gradients += other.player_gradients
         self.products += other.products
         self.double_backward += other.double_backward
+        self.linearisations += other.linearisations
+        self.second_graphs += other.second_graphs
 
     @property
     def evaluations(self) -> float:

@@ -63,6 +63,7 @@ class Products:
         )
         self.losses = tuple([x.detach() for x in velocity.losses])
         self.work.player_gradients += self.work.players
+        self.work.linearisations += 1
         self.value = self.layout.flat([x.detach() for x in self._v])
         self.n = self.layout.n
         self._double: tuple[list[Tensor], Sequence[Tensor]] | None = None
@@ -84,6 +85,7 @@ class Products:
                     allow_unused=True,
                 )
             self._double = (w, graph)
+            self.work.second_graphs += 1
         inputs, outputs = self._double
         return self._pulled(outputs, inputs, u)
 

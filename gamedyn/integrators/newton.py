@@ -35,6 +35,10 @@ def default_rtol(dtype: torch.dtype) -> float:
     return 1e-8 if dtype == torch.float64 else 1e-5
 
 
+STALLED = 3
+"""Newton steps in which the residual must at least be halved."""
+
+
 class Outcome(NamedTuple):
     """What a solver gives.
 
@@ -95,7 +99,9 @@ class NewtonKrylov:
     """Inexact Newton's method, its linear systems solved by GMRES as exactly as they need to be.
 
     Eisenstat-Walker forcing: `eta = 0.9 (|F| / |F_before|)^2`, never below half the tolerance; the iteration ends
-    when `|F| <= rtol |K| + atol sqrt(m)`, K being the stages' field values, or at rounding.
+    when `|F| <= rtol |K| + atol sqrt(m)`, K being the stages' field values, or at rounding. It is given up early where
+    three steps have not halved F. (A field with jumps, such as that of a network of ReLUs, lets no residual fall
+    below a jump: such games want a tolerance above theirs, 1e-3 or so.)
 
     Attributes:
         rtol: relative tolerance; None: 1e-8 in float64, 1e-5 in float32.
@@ -132,7 +138,7 @@ class NewtonKrylov:
 
     def solve(self, equation: Equation, guess: Tensor) -> Outcome:
         """Solve `x = g(x)` from a guess."""
-        x, eta, before = guess, self.forcing, 0.0
+        x, eta, before, sizes = guess, self.forcing, 0.0, list[float]()
         counts = {"newton_iterations": 0.0, "krylov_products": 0.0, "linear_unsolved": 0.0}
         rtol = self.rtol or default_rtol(guess.dtype)
         for iteration in range(self.max_iterations + 1):
@@ -144,7 +150,8 @@ class NewtonKrylov:
             tolerance = max(rtol * scale + self.atol * len(x) ** 0.5, equation.rounding(x))
             if size <= tolerance:
                 return Outcome(x, "ok", counts)
-            if iteration == self.max_iterations:
+            sizes.append(size)
+            if iteration == self.max_iterations or (len(sizes) > STALLED and size > 0.5 * sizes[-1 - STALLED]):
                 break
             if before:
                 safe = 0.9 * eta**2
