@@ -19,7 +19,7 @@ from gamedyn.flows import GradientFlow
 from gamedyn.integrators import stepper
 from gamedyn.integrators.maps import GraftedStepper
 from gamedyn.integrators.torch_optim import TorchOptimStepper
-from gamedyn.losses import GradientTerm, LossTerm
+from gamedyn.losses import LossTerm
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -86,7 +86,7 @@ class GameOptimizer(torch.optim.Optimizer):
         self._field = Field(self._flow)  # no buffers of its own: those of the modules advance
         self._own: list[Tensor] = [q for own in mine for q in own]
         self._modules = game.modules
-        self._tensors = [p if isinstance(p, Tensor) else None for p in game.players.values()]
+        self._tensors = [(i, p) for i, p in enumerate(game.players.values()) if isinstance(p, Tensor)]
         self._where = _places(self._modules, self._own)
         self._modes: list[bool] = []
         self._closure: Closure | None = None
@@ -186,8 +186,7 @@ class GameOptimizer(torch.optim.Optimizer):
         point: Any = field.point
         torch._foreach_copy_(field.leaves, self._own)  # views of the point
         y = point if self._integrator.in_place else point.clone()
-        buffers = [b for m in self._modules for b in m._buffers.values() if b is not None]
-        before = [(b, b.clone()) for b in buffers] if field.effects or not self._tried else []
+        before = self._buffers() if field.effects or not self._tried else []
         try:
             if not self._tried:
                 self._try(y)
@@ -201,7 +200,8 @@ class GameOptimizer(torch.optim.Optimizer):
             self._refuse_failure(y, info.status)
         except BaseException as error:
             _put(before)
-            self._refuse_backward(error)
+            if isinstance(error, Exception):
+                self._refuse_backward(error)
             raise
         if y is not point:
             point.copy_(y)
@@ -212,23 +212,30 @@ class GameOptimizer(torch.optim.Optimizer):
 
     def _losses(self, *players: Any) -> Mapping[str, Tensor]:
         """What the game calls its losses: the closure, while the modules hold a stage's parameters."""
-        pairs = [(own, new) for own, new in zip(self._tensors, players, strict=True) if own is not None]
-        with contextlib.ExitStack() as stack:
-            if self._autocast is not None:
-                torch.clear_autocast_cache()  # it would know the parameters of the stage before
-                stack.enter_context(torch.autocast(self._game.device.type, dtype=self._autocast))
-            if pairs:
-                stack.enter_context(_Standing(pairs))
-            values = self._closure()  # type: ignore[misc]
-        names = self._game.layout.players
-        if not isinstance(values, Mapping) or set(values) != set(names):
+        call: Any = self._closure
+        if self._autocast is None and not self._tensors:
+            values = call()
+        else:
+            with self._around(players):
+                values = call()
+        if not isinstance(values, Mapping) or values.keys() != self._game.players.keys():
             got = str(list(values)) if isinstance(values, Mapping) else type(values).__name__
-            raise ArgumentError("closure", f"a dict with one loss for each of {list(names)}", got)
-        for name, value in values.items():
-            if not isinstance(value, Tensor) or value.dim():
-                got = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+            raise ArgumentError("closure", f"a dict with one loss for each of {list(self._game.players)}", got)
+        for name, x in values.items():
+            if not isinstance(x, Tensor) or x.dim():
+                got = f"shape {tuple(x.shape)}" if isinstance(x, Tensor) else type(x).__name__
                 raise ArgumentError("closure", f"a scalar tensor as loss of {name!r}", got, "take a mean or a sum")
         return values
+
+    def _around(self, players: Sequence[Any]) -> contextlib.ExitStack:
+        """What the closure is called in: the caller's autocast, and tensor players at a stage's values."""
+        stack = contextlib.ExitStack()
+        if self._autocast is not None:
+            torch.clear_autocast_cache()  # it would know the parameters of the stage before
+            stack.enter_context(torch.autocast(self._game.device.type, dtype=self._autocast))
+        if self._tensors:
+            stack.enter_context(_Standing([(own, players[i]) for i, own in self._tensors]))
+        return stack
 
     def _try(self, y: Tensor) -> None:
         """Evaluate three times before the first step: what the closure returns, and whether it is a function."""
@@ -269,8 +276,8 @@ class GameOptimizer(torch.optim.Optimizer):
 
     def _take_rates(self) -> float:
         """The step h, with the flow's rates set so that `h rate_i` is player i's learning rate."""
-        groups, now = self.param_groups, list(self._flow.rates.values())
-        lr = [_rate(f"param_groups[{i}]['lr']", group["lr"]) for i, group in enumerate(groups)]
+        now = list(self._flow.rates.values())
+        lr = [_rate(f"lr of {group['name']!r}", group["lr"]) for group in self.param_groups]
         divides = isinstance(self._integrator, (TorchOptimStepper, GraftedStepper))
         if divides and not all(lr):
             remedy = "let a warm-up start above 0"
@@ -296,6 +303,10 @@ class GameOptimizer(torch.optim.Optimizer):
         memory = self._integrator.init(self._field, float(self.steps), y, h)
         random.restore()
         return memory if self._given is None else _copied(self._given)
+
+    def _buffers(self) -> list[tuple[Tensor, Tensor]]:
+        """The modules' buffers, each with a copy."""
+        return [(b, b.clone()) for m in self._modules for b in m._buffers.values() if b is not None]
 
     def _follow_modes(self) -> None:
         """Notice `train()` and `eval()` between steps."""
@@ -374,7 +385,7 @@ class _Standing(TorchFunctionMode):
 
 def _rated(game: Game, rates: Sequence[float], terms: Sequence[Term]) -> _RatedFlow:
     by_player = dict(zip(game.players, rates, strict=True))
-    if isinstance(terms, (LossTerm, GradientTerm)) or not isinstance(terms, Sequence):
+    if not isinstance(terms, Sequence):
         raise ArgumentError("terms", "a sequence of terms", terms, "terms=(gamedyn.losses.squared_gradient(0.02),)")
     flow = GradientFlow(game, by_player, {})
     for term in terms:
@@ -383,24 +394,20 @@ def _rated(game: Game, rates: Sequence[float], terms: Sequence[Term]) -> _RatedF
 
 
 def _by_player(game: Game, lr: float | Mapping[str, float]) -> list[float]:
-    if not isinstance(lr, Mapping):
-        return [_rate("lr", lr)] * len(game.players)
-    for name in lr:
+    given = dict(lr) if isinstance(lr, Mapping) else dict.fromkeys(game.players, lr)
+    for name in given:
         game.layout.place(name)
-    missing = [name for name in game.players if name not in lr]
+    missing = [name for name in game.players if name not in given]
     if missing:
         raise ArgumentError("lr", f"a learning rate for each of {list(game.players)}", f"none for {missing}")
-    return [_rate(f"lr[{name!r}]", lr[name]) for name in game.players]
+    return [_rate(f"lr of {name!r}", given[name]) for name in game.players]
 
 
 def _rate(argument: str, value: Any) -> float:
-    try:
-        rate = float(value)
-    except (TypeError, ValueError):
-        rate = math.nan
-    if not (math.isfinite(rate) and rate >= 0):
-        raise ArgumentError(argument, "a finite number of at least 0", value)
-    return rate
+    with contextlib.suppress(TypeError, ValueError):
+        if math.isfinite(rate := float(value)) and rate >= 0:
+            return rate
+    raise ArgumentError(argument, "a finite number of at least 0", value)
 
 
 def _places(modules: Sequence[nn.Module], own: Sequence[Tensor]) -> list[tuple[dict[str, Any], str, Tensor]]:
@@ -416,16 +423,14 @@ def _put(values: Sequence[tuple[Tensor, Tensor]]) -> None:
 
 def _variables(loss: Tensor) -> Iterator[Tensor]:
     """The leaves of a loss's graph."""
-    seen: set[Any] = set()
+    seen: set[Any] = {None}
     todo: list[Any] = [loss.grad_fn]
     while todo:
-        node = todo.pop()
-        if node is None or node in seen:
-            continue
-        seen.add(node)
-        if hasattr(node, "variable"):
-            yield node.variable
-        todo.extend(before for before, _ in node.next_functions)
+        if (node := todo.pop()) not in seen:
+            seen.add(node)
+            todo += [before for before, _ in node.next_functions]
+            if hasattr(node, "variable"):
+                yield node.variable
 
 
 def _copied(memory: Any, device: torch.device | None = None) -> Any:

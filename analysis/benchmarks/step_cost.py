@@ -90,13 +90,11 @@ class Setting:
         return torch.autograd.grad(loss_g, self._own[0], retain_graph=True) + torch.autograd.grad(loss_d, self._own[1])
 
     def bare_player(self, i: int) -> Callable[[], Any]:
-        """A hand-written gradient of one player: a move of a method whose players move in turn."""
-        x, z = self.batch
+        """The losses and one player's gradient, written by hand: a move of a method whose players move in turn."""
+        names = ("G", "D")
 
         def once() -> Any:
-            fake = self.D(self.G(z))
-            loss = softplus(-fake).mean() if i == 0 else softplus(fake).mean() + softplus(-self.D(x)).mean()
-            return torch.autograd.grad(loss, self._own[i])
+            return torch.autograd.grad(losses(self.G, self.D, self.batch)[names[i]], self._own[i])
 
         return once
 

@@ -33,6 +33,8 @@ class AdditiveStepper(Stepper):
         self._points = [Combination([method.weights(e, row.stage) for e in method.plan]) for row in method.plan]
         self._final = Combination([method.weights(e, None) for e in method.plan])
         self._nodes = [float(method.c[e.stage]) for e in method.plan]
+        self._made: tuple[Any, list[Any]] | None = None
+        self._owner: Field | None = None
 
     def init(self, field: Field, t: float, y: Tensor, h: float | Tensor) -> dict[str, Any]:
         """No memory; checks that the flow has the parts that the method names.
@@ -49,12 +51,27 @@ class AdditiveStepper(Stepper):
         self, field: Field, t: float | Tensor, y: Tensor, h: float | Tensor, memory: Any
     ) -> tuple[Tensor, dict[str, Any], StepInfo]:
         """One step."""
-        K = field.stages(len(self.method.plan))
-        for i, evaluation in enumerate(self.method.plan):
-            point = self._points[i](y, K, h, field.point) if self._points[i].used else y
-            when = t + self._nodes[i] * h if self._nodes[i] else t
-            field.weighted(self._factors(evaluation.factors, field.flow.parts), when, point, K[i])
+        K, factors = self._bound(field)
+        for combine, node, factor, row in zip(self._points, self._nodes, factors, K, strict=True):
+            point = combine(y, K, h, field.point) if combine.used else y
+            when = t + node * h if node else t
+            if factor is None:
+                field(when, point, row)
+            else:
+                field.weighted(factor, when, point, row)
         return self._final(y, K, h), {}, OK
+
+    def _bound(self, field: Field) -> tuple[Any, list[Any]]:
+        """Room for the evaluations and their factors, None for the whole field: made once per field."""
+        if self._owner is not field or self._made is None:
+            parts = field.flow.parts
+            factors = [self._factors(e.factors, parts) for e in self.method.plan]
+            whole = [None if all(f == 1 for f in named.values()) else named for named in factors]
+            made = field.stages(len(factors)), whole
+            if field.point is None:
+                return made
+            self._made, self._owner = made, field
+        return self._made
 
     def _factors(self, named: Mapping[str, Fraction], parts: tuple[str, ...]) -> dict[str, float]:
         """Factors of the flow's own parts; "rest" goes to those that no tableau names."""

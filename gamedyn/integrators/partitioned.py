@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import torch
+
 from gamedyn.integrators._types import OK, Combination, StepInfo, Stepper
 from gamedyn.methods import Partitioned
 
@@ -43,13 +45,16 @@ class PartitionedStepper(Stepper):
             i = order[move.place]
             at, span = field.players[i], h * float(move.length)
             when = t + float(move.node) * h if move.node else t
-            K = self._room(field, i)
-            base = work[..., at].clone() if len(self._inner) > 1 else work[..., at]
+            K, mine = self._room(field, i), work[..., at]
+            base = mine.clone() if len(self._inner) > 1 else mine
             for s, inner in enumerate(self._inner):
                 if inner.used:
-                    work[..., at] = inner(base, K, span)
+                    mine.copy_(inner(base, K, span))
                 field.player(i, when, work, out=K[s])
-            work[..., at] = self._final(base, K, span)
+            if len(self._inner) == 1 and not isinstance(span, torch.Tensor):
+                mine.add_(K[0], alpha=span * self._final.values[0])
+            else:
+                mine.copy_(self._final(base, K, span))
         return work.clone(), {}, OK
 
     def _room(self, field: Field, player: int) -> Tensor:

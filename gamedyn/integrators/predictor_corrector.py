@@ -32,11 +32,15 @@ class PredictorCorrectorStepper(Stepper):
         self._start = start_stepper(method.start, None)
         self._keeps_points = any(any(r.points[1:]) for r in self._rules)
         self._correct = float(method.corrector.beta[-1])
+        self._spare: list[Tensor] = []
+        self._owner: Field | None = None
 
     def init(self, field: Field, t: float, y: Tensor, h: float | Tensor) -> dict[str, Any]:
-        """Room for the history, empty."""
+        """Room for the history, empty; the rooms of the newest value and of the prediction's are the stepper's own."""
         values = [torch.zeros_like(y) for _ in range(self._back)] if self._keeps_points else []
-        return {"fields": [torch.zeros_like(y) for _ in range(self._back)], "values": values, "filled": 0}
+        room = list(field.stages(self._back + 2))
+        self._spare, self._owner = room[self._back :], field
+        return {"fields": room[: self._back], "values": values, "filled": 0}
 
     def started(self, memory: Any) -> bool:
         """Whether the history is full."""
@@ -47,29 +51,36 @@ class PredictorCorrectorStepper(Stepper):
     ) -> tuple[Tensor, dict[str, Any], StepInfo]:
         """One step: m + 1 evaluations, or the starting method's."""
         fields, values, filled = memory["fields"], memory["values"], memory["filled"]
-        info = OK
+        info, room, scratch = OK, *self._rooms(field)
         if filled < self._back:
             span = h * float(self.method.time_scale)
             new, slope, info = self._start.step_and_slope(field, t, y, span, clock=h)
-            newest = field(t, y) if slope is None else slope.clone()
+            newest = field(t, y, room) if slope is None else room.copy_(slope)
             filled += 1
         else:
-            newest = field(t, y)
+            newest = field(t, y, room)
             history = [newest, *fields]
             predictor, corrector = self._rules
             new, known = predictor.known(y, values, history, h), corrector.known(y, values, history, h)
             for _ in range(self.method.corrections):
-                value = field(t + h, new)
+                value = field(t + h, new, scratch)
                 if isinstance(h, torch.Tensor):
                     new = torch.addcmul(known, h, value, value=self._correct)
                 else:
                     new = torch.add(known, value, alpha=h * self._correct)
+        if self._owner is field and fields:
+            self._spare = [fields[-1], scratch]
         memory = {
             "fields": [newest, *fields][: self._back],
             "values": [y, *values][: self._back] if self._keeps_points else [],
             "filled": filled,
         }
         return new, memory, info
+
+    def _rooms(self, field: Field) -> tuple[Tensor, Tensor]:
+        """Where the newest field value goes, that of the one just forgotten, and the prediction's."""
+        newest, scratch = self._spare if self._owner is field else field.stages(2)
+        return newest, scratch
 
 
 class _Rule:

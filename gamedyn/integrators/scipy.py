@@ -18,7 +18,7 @@ from torch import Tensor
 
 from gamedyn._lib.checks import choice, known_options, positive
 from gamedyn._lib.errors import ArgumentError, UnknownNameError
-from gamedyn.integrators._types import StepInfo, Stepper
+from gamedyn.integrators._types import OK, StepInfo, Stepper
 from gamedyn.methods import Delegated
 
 if TYPE_CHECKING:
@@ -70,8 +70,8 @@ class ScipyStepper(Stepper):
     Options: `rtol` (1e-3) and `atol` (1e-6), `first_step`, `max_step`; LSODA's `min_step`; and of the
     implicit ones `jac`: "differences", n more evaluations each time, SciPy's own; or "exact", the dense
     Jacobian of the field. Unless given it is "differences" for float64 players, else "exact": SciPy
-    differences at 1e-8, where a float32 field is rounding noise. A failure is the status "not_converged",
-    or "non_finite" where the field was not finite.
+    differences at 1e-8, where a float32 field is rounding noise. A failure is the status "not_converged";
+    where the field was not finite, the state is nan after it.
 
     Raises:
         UnknownNameError: if SciPy has no such method, or the method no such option.
@@ -122,12 +122,13 @@ class ScipyStepper(Stepper):
         except (_NotFiniteError, ValueError, np.linalg.LinAlgError):
             if function.finite:
                 raise
-            return y.clone(), {}, StepInfo("non_finite")
+            return torch.full_like(y, float("nan")), {}, OK
         counts = {"inner_steps": float(inner)}
-        if solver.status != "finished":
-            return y.clone(), {}, StepInfo("not_converged" if function.finite else "non_finite", counts)
-        new = torch.tensor(solver.y).to(y)
-        return new, {}, StepInfo("ok" if bool(new.isfinite().all()) else "non_finite", counts)
+        if solver.status == "finished":
+            return torch.tensor(solver.y).to(y), {}, StepInfo(counts=counts)
+        if function.finite:
+            return y.clone(), {}, StepInfo("not_converged", counts)
+        return torch.full_like(y, float("nan")), {}, StepInfo(counts=counts)
 
     def _jacobian(self, field: Field, like: Tensor) -> Callable[[float, NDArray[np.float64]], Any] | None:
         kind = self._jac or ("differences" if like.dtype == torch.float64 else "exact")

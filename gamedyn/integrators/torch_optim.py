@@ -191,8 +191,8 @@ def preconditioner(run: Run) -> Tensor:
     Example:
         >>> import gamedyn as gd
         >>> flow = gd.flows.gradient(gd.games.bilinear())
-        >>> run = gd.solve(flow, "torch.optim:RMSprop", h=0.1, steps=1)  # doctest: +SKIP
-        >>> preconditioner(run)  # sqrt(0.01 * 1^2)  # doctest: +SKIP
+        >>> run = gd.solve(flow, "torch.optim:RMSprop", h=0.1, steps=1)
+        >>> preconditioner(run)  # sqrt(0.01 * 1^2)
         tensor([0.1000, 0.1000], dtype=torch.float64)
     """
     library, _, name = str(run.stats.get("method", "")).partition(":")

@@ -146,9 +146,11 @@ class TorchdiffeqStepper(Stepper):
         if adaptive and len(rows) == 2 and solver.rk_state.t1 == span[1]:
             rows[1] = solver.rk_state.y1
         counts = {"inner_steps": float(func.accepted), "inner_rejected": float(func.rejected)}
-        if len(rows) == 2 and bool(rows[1].isfinite().all()):
+        if len(rows) == 2:
             return rows[1], {}, StepInfo(counts=counts)
-        return y.clone(), {}, StepInfo("not_converged" if func.finite() and not rows[1:] else "non_finite", counts)
+        if func.finite():
+            return y.clone(), {}, StepInfo("not_converged", counts)
+        return torch.full_like(y, float("nan")), {}, StepInfo(counts=counts)
 
 
 class _StandstillError(Exception):
