@@ -103,7 +103,7 @@ class Setting:
         fake = self.D(self.G(z))
         loss_g = softplus(-fake).mean()
         loss_d = softplus(fake).mean() + softplus(-self.D(x)).mean()
-        parameters = [*self._own[0], *self._own[1]]
+        parameters: list[Tensor] = [*self._own[0], *self._own[1]]
         gradients = [
             torch.autograd.grad(v, p, create_graph=True) for v, p in zip((loss_g, loss_d), self._own, strict=True)
         ]
@@ -166,7 +166,7 @@ def solver_of(method: str) -> Any:
     chosen = gd.methods.get(method)
     if isinstance(chosen, (gd.methods.LinearlyImplicit, gd.methods.ExponentialRosenbrock)):
         return gd.integrators.Krylov(rtol=1e-3)
-    return None if chosen.explicit else gd.integrators.NewtonKrylov(rtol=1e-3)
+    return None if getattr(chosen, "explicit", True) else gd.integrators.NewtonKrylov(rtol=1e-3)
 
 
 def losses(G: Any, D: Any, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:

@@ -104,6 +104,8 @@ class ScipyStepper(Stepper):
         self, field: Field, t: float | Tensor, y: Tensor, h: float | Tensor, memory: Any
     ) -> tuple[Tensor, dict[str, Any], StepInfo]:
         """One step: from t to t + h, as many inner steps as the tolerances ask for."""
+        if not bool(y.isfinite().all()):
+            return y.clone(), {}, OK
         function, start, end = _Function(field, y), float(t), float(t) + float(h)
         options = dict(self._options)
         if "first_step" in options:

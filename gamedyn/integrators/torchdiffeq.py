@@ -130,6 +130,8 @@ class TorchdiffeqStepper(Stepper):
         The last inner step ends on span[1], and its own value is taken: `odeint` evaluates the interpolant
         there, which is the same but for 16 times the rounding.
         """
+        if not bool(y.isfinite().all()):
+            return y.clone(), {}, OK
         func, options, span = _Counted(field), dict(self._options), span.to(y.device)
         adaptive = issubclass(self._solver_type, RKAdaptiveStepsizeODESolver)
         if adaptive:

@@ -67,7 +67,7 @@ def amplification(method: str | Method, z: ArrayLike) -> NDArray[np.float64]:
 
     Example:
         >>> float(amplification("euler", -2.0)), round(float(amplification("bdf2", 1j)), 4)
-        (1.0, 0.8633)
+        (1.0, 0.9333)
     """
     return np.asarray(np.abs(multiplier(get(method), z)))
 

@@ -81,7 +81,7 @@ def _stability_function(method: RungeKutta | LinearlyImplicit) -> RationalFuncti
     moved = [[a - w for a, w in zip(r, method.b, strict=True)] for r in table]
     top, bottom = _reversed_characteristic(moved), _reversed_characteristic([list(r) for r in table])
     if method.digits is None:
-        common = _gcd(top, bottom)
+        common = gcd(top, bottom)
         top, bottom = _quotient(top, common), _quotient(bottom, common)
     top, bottom = (trimmed(_rounded(x / bottom[0], method.digits) for x in p) for p in (top, bottom))
     return RationalFunction(top, bottom)
@@ -172,6 +172,14 @@ def evaluate(coefficients: Polynomial, z: ArrayLike) -> NDArray[np.complex128]:
     return out
 
 
+def exactly(coefficients: Polynomial, x: Fraction) -> Fraction:
+    """Horner's rule in exact arithmetic."""
+    out = Fraction(0)
+    for c in reversed(coefficients):
+        out = out * x + c
+    return out
+
+
 def derivative(coefficients: Polynomial) -> Polynomial:
     """Coefficients of the derivative."""
     return tuple(k * c for k, c in enumerate(coefficients))[1:] or (Fraction(0),)
@@ -226,7 +234,8 @@ def trimmed(p: Iterable[Fraction]) -> Polynomial:
     return tuple(q)
 
 
-def _divided(p: Polynomial, q: Polynomial) -> tuple[Polynomial, Polynomial]:
+def divided(p: Polynomial, q: Polynomial) -> tuple[Polynomial, Polynomial]:
+    """Quotient and remainder."""
     rest, out = list(p), [Fraction(0)] * max(1, len(p) - len(q) + 1)
     for k in range(len(p) - len(q), -1, -1):
         out[k] = rest[k + len(q) - 1] / q[-1]
@@ -236,10 +245,11 @@ def _divided(p: Polynomial, q: Polynomial) -> tuple[Polynomial, Polynomial]:
 
 
 def _quotient(p: Polynomial, q: Polynomial) -> Polynomial:
-    return _divided(p, q)[0]
+    return divided(p, q)[0]
 
 
-def _gcd(p: Polynomial, q: Polynomial) -> Polynomial:
+def gcd(p: Polynomial, q: Polynomial) -> Polynomial:
+    """Greatest common divisor, monic."""
     while any(q):
-        p, q = q, (_divided(p, q)[1] if len(p) >= len(q) else p)
+        p, q = q, (divided(p, q)[1] if len(p) >= len(q) else p)
     return tuple(c / p[-1] for c in p)

@@ -18,8 +18,9 @@ from gamedyn.methods import ExponentialRosenbrock, LinearMultistep, Method, Pred
 from gamedyn.methods._coefficients import tolerance_of
 from gamedyn.stability.amplification import rational_function
 from gamedyn.stability.eigenvalues import needs_blocks
-from gamedyn.stability.polynomial import RationalFunction, derivative, evaluate
+from gamedyn.stability.polynomial import RationalFunction, derivative, evaluate, exactly
 from gamedyn.stability.recurrence import dominant_root, principal_root_sign
+from gamedyn.stability.squarefree import boundary_polynomial, odd_part
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,7 +68,11 @@ def ray_intervals(method: Method, direction: complex, tolerance: float = 0.0) ->
         start = 0 if tolerance else _first_sign(method, direction)
         crossings, growth = _scanned_boundary(method, direction, level, start)
     else:
-        crossings, growth = _rational_boundary(rational_function(method), direction, level)
+        R = rational_function(method)
+        if method.digits is None and not tolerance and 0 in (direction.real, direction.imag):
+            crossings, growth = _exact_boundary(R, direction)
+        else:
+            crossings, growth = _rational_boundary(R, direction, level)
     return _classified(np.unique(crossings), growth, start)
 
 
@@ -138,6 +143,29 @@ def _classified(crossings: NDArray[np.float64], growth: Callable[[float], int], 
         elif sign <= 0:
             out.append((low, high))
     return out
+
+
+def _exact_boundary(R: RationalFunction, u: complex) -> tuple[NDArray[np.float64], Callable[[float], int]]:
+    """On an axis, from exact coefficients: crossings are the roots of odd multiplicity, touches are not seen."""
+    E = boundary_polynomial(R.numerator, R.denominator, u)
+    if not any(E):  # |R| = 1 along the whole axis
+        return np.array([]), lambda _: 0
+    odd = odd_part(E)
+    c = np.array([float(x) for x in odd])
+    roots = np.roots(c[::-1])
+    real = roots.real[(roots.real > 1e-9) & (np.abs(roots.imag) <= 1e-7 * np.abs(roots))]
+    slope = derivative(odd)
+
+    def refined(x: Fraction) -> float:
+        for _ in range(3):  # Newton steps in exact arithmetic: expanded coefficients cancel
+            x = Fraction(float(x - exactly(odd, x) / exactly(slope, x)))
+        return float(x)
+
+    def growth(r: float) -> int:
+        value = exactly(odd, Fraction(r))
+        return (value > 0) - (value < 0)
+
+    return np.array([refined(Fraction(float(x))) for x in real]), growth
 
 
 def _rational_boundary(
