@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
-_PACKAGES = ("core", "flows", "games", "integrators", "krylov", "losses", "methods", "plot", "spectrum", "stability")
+_PACKAGES = ("core", "flows", "games", "integrators", "krylov", "losses", "methods", "optim", "plot")
+_PACKAGES += ("spectrum", "stability")
 _NAMES = {
     "Game": "gamedyn.core",
     "State": "gamedyn.core",
@@ -45,6 +46,7 @@ __all__ = [
     "krylov",
     "losses",
     "methods",
+    "optim",
     "plot",
     "solve",
     "solve_ensemble",
@@ -53,7 +55,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from gamedyn import core, flows, games, integrators, krylov, losses, methods, plot, spectrum, stability
+    from gamedyn import core, flows, games, integrators, krylov, losses, methods, optim, plot, spectrum, stability
     from gamedyn._lib.errors import ArgumentError, GamedynError, SolveError, UnknownNameError
     from gamedyn.core import Game, State, batches
     from gamedyn.integrators import Run, solve, solve_ensemble

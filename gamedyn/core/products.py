@@ -26,7 +26,8 @@ class Products:
     The graph owns its tensors: clones, never a workspace, since writing a buffer under a kept graph gives
     wrong products without an error. `J u` is the derivative of `J^T w` in w (double VJP), so any flow whose
     losses can be differentiated twice has it, three times where a term penalises a gradient; normalisation
-    layers are then written out (see `composed`), since PyTorch's fused ones have wrong third derivatives.
+    layers are then written out (see `composed`), since PyTorch's fused ones have wrong third derivatives, and
+    group normalisation no batched ones.
 
     Attributes:
         value: v, (n,).
@@ -54,7 +55,8 @@ class Products:
         self.flow, self.layout, self.work = flow, flow.game.layout, field.work
         self.leaves = [v.clone().requires_grad_() for v in self.layout.views(y.detach())]
         buffers = tuple(b.clone() for b in field.buffers)
-        third = composed_norms(flow.game.modules) if flow.double_backward else contextlib.nullcontext()
+        grouped = any(isinstance(m, torch.nn.GroupNorm) for module in flow.game.modules for m in module.modules())
+        third = composed_norms(flow.game.modules) if flow.double_backward or grouped else contextlib.nullcontext()
         with torch.enable_grad(), field.held(self.leaves), third, _twice_differentiable():
             velocity = flow.velocity(t, self.leaves, buffers, batch, Request(factors=factors, create_graph=True))
         self._v = velocity.leaves

@@ -69,7 +69,7 @@ def ray_intervals(method: Method, direction: complex, tolerance: float = 0.0) ->
         crossings, growth = _scanned_boundary(method, direction, level, start)
     else:
         R = rational_function(method)
-        if method.digits is None and not tolerance and 0 in (direction.real, direction.imag):
+        if getattr(method, "digits", None) is None and not tolerance and 0 in (direction.real, direction.imag):
             crossings, growth = _exact_boundary(R, direction)
         else:
             crossings, growth = _rational_boundary(R, direction, level)
