@@ -34,6 +34,8 @@ REFUSED = {
 NOT_OPTIONS = ("self", "params", "lr", "maximize", "differentiable", "capturable")
 PLACE_DEPENDENT = ("ASGD", "Adafactor")
 """Classes whose step depends on the parameters themselves, even without weight decay."""
+SIGN_ALONE = ("Rprop",)
+"""Classes that look at signs alone: a gradient that is nan has none, and they would go on as if it were 0."""
 
 
 def torch_optim_methods() -> tuple[str, ...]:
@@ -136,6 +138,8 @@ class TorchOptimStepper(Stepper):
                 state["step"] = state["step"].cpu()  # where torch.optim keeps it; loading may have moved it
             optimiser.state[leaf] = state
         optimiser.step()
+        if self.method.method in SIGN_ALONE:
+            self._point.add_(self._gradient, alpha=0)  # 0 * nan is nan
         return {"state": [dict(optimiser.state[p]) for p in self._leaves], "options": memory["options"]}
 
     def _bound(self, field: Field) -> torch.optim.Optimizer:

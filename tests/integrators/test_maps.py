@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 
 import pytest
@@ -15,7 +16,8 @@ from gamedyn.methods._maps import Grafted, Map, NormalisedDescent
 
 DOUBLE = torch.float64
 H, RATES = 0.05, {"G": 0.5, "D": 4.0}
-MEMBERS = [m for m in gd.methods.members().values() if isinstance(m, Map)]
+MODULE = importlib.import_module("gamedyn.methods.discrete_maps")
+MEMBERS = [getattr(MODULE, name) for name in MODULE.__all__]
 
 
 def small_gan(dtype=DOUBLE):
@@ -51,6 +53,8 @@ def test_members_are_maps_without_theory():
     assert {"normalised", "normalised_layerwise", "grafted_adam_on_sgd"} <= {m.name for m in MEMBERS}
     assert gd.methods.get("nsgda") is gd.methods.get("normalised")
     for m in MEMBERS:
+        assert isinstance(m, Map)
+        assert m.name not in gd.methods.members()
         assert (m.steps, m.explicit, m.evaluations, m.order, m.declared) == (1, True, 1, None, None)
         with pytest.raises(AttributeError, match="a method is data"):
             m.layerwise = True
@@ -91,7 +95,7 @@ class TestNormalised:
         assert torch.equal(run.state["x"], start["x"])
         torch.testing.assert_close(run.state["y"], start["y"] - 0.3, rtol=0, atol=1e-15)
 
-    @given(st.integers(-150, 150), st.floats(0.1, 10), st.floats(-10, 10))
+    @given(st.integers(-150, 150), st.floats(0.1, 10), st.floats(1e-3, 10))
     def test_any_scale_of_the_velocity_gives_the_same_step(self, power, a, b):
         # rejects: a norm by squares, which under- and overflows: 1e150^2; an epsilon in the denominator
         scale = 10.0**power
@@ -174,10 +178,11 @@ class TestGrafted:
             torch.testing.assert_close(points[n + 1], expected, rtol=0, atol=1e-13)
 
     def test_a_method_grafted_on_itself_is_that_method(self):
+        # two steps: RMSprop's first ones are 2 long here and turn rounding into more; rejects: |m| for a squared one
         flow = gradient_flow()
         for name in ("euler", "torch.optim:Adam", "torch.optim:RMSprop", "normalised_layerwise"):
-            a, b = (gd.solve(flow, m, h=H, steps=10, batch=data()).state.y for m in (name, Grafted(name, name)))
-            torch.testing.assert_close(a, b, rtol=0, atol=1e-13)
+            a, b = (gd.solve(flow, m, h=H, steps=2, batch=data()).state.y for m in (name, Grafted(name, name)))
+            torch.testing.assert_close(a, b, rtol=0, atol=2e-14)
 
     def test_normalised_length_on_the_gradient_is_normalised(self):
         flow = gradient_flow()
