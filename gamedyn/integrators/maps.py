@@ -41,17 +41,18 @@ class NormalisedStepper(Stepper):
         self, field: Field, y: Tensor, v: Tensor, h: float | Tensor, memory: Any
     ) -> tuple[Tensor, dict[str, Any]]:
         """The step's vector `y+ - y` for a velocity that is already known, and the memory."""
-        return self._direction(field, v) * h, {}
+        return self._direction(field, v.clone()).mul_(h), {}
 
     def _direction(self, field: Field, v: Tensor) -> Tensor:
-        """`rate_i v_i / |v_i|`, piece by piece."""
+        """`rate_i v_i / |v_i|`, piece by piece, in the place of v."""
         rates = _rates(field)
         if self.method.layerwise:
             factors = [rates[leaf.player] for leaf in field.layout.leaves]
         else:
             factors = rates
-        pieces = torch.split(v, _sizes(field, self.method.layerwise), -1)
-        return torch.cat([_unit(p) * factor for p, factor in zip(pieces, factors, strict=True)], -1)
+        for piece, factor in zip(torch.split(v, _sizes(field, self.method.layerwise), -1), factors, strict=True):
+            _to_unit(piece).mul_(factor)
+        return v
 
 
 class GraftedStepper(Stepper):
@@ -92,9 +93,9 @@ class GraftedStepper(Stepper):
         lengths, first = self._magnitude.displacement(field, y, v, h, memory["magnitude"])
         ways, second = self._direction.displacement(field, y, v, h, memory["direction"])
         sizes = _sizes(field, self.method.layerwise)
-        pieces = zip(torch.split(lengths, sizes, -1), torch.split(ways, sizes, -1), strict=True)
-        grafted = torch.cat([_unit(way) * _norm(length) for length, way in pieces], -1)
-        return grafted, {"magnitude": first, "direction": second}
+        for length, way in zip(torch.split(lengths, sizes, -1), torch.split(ways, sizes, -1), strict=True):
+            _to_unit(way).mul_(_norm(length))
+        return ways, {"magnitude": first, "direction": second}
 
 
 class _Euler(Stepper):
@@ -142,15 +143,15 @@ def _norm(v: Tensor) -> Tensor:
     return scaled * largest
 
 
-def _unit(v: Tensor) -> Tensor:
-    """Direction v / |v| over the last dimension; 0 where v is 0."""
-    scaled = v / _largest(v)
-    length = torch.linalg.vector_norm(scaled, dim=-1, keepdim=True)
-    return scaled / torch.where(length == 0, torch.ones_like(length), length)
+def _to_unit(v: Tensor) -> Tensor:
+    """Turn v into v / |v|, over the last dimension and in its place; 0 stays."""
+    v.div_(_largest(v))
+    length = torch.linalg.vector_norm(v, dim=-1, keepdim=True)
+    return v.div_(torch.where(length == 0, torch.ones_like(length), length))
 
 
 def _largest(v: Tensor) -> Tensor:
-    largest = v.abs().amax(-1, keepdim=True)
+    largest = torch.linalg.vector_norm(v, ord=float("inf"), dim=-1, keepdim=True)
     return torch.where(largest == 0, torch.ones_like(largest), largest)
 
 

@@ -80,8 +80,8 @@ class NormalisedDescent(Map):
 
     @property
     def registers(self) -> int:
-        """The velocity, its direction, y, the field's point, the result, a checked state."""
-        return 6
+        """The velocity, which becomes its direction, y, the field's point, the result, a checked state."""
+        return 5
 
 
 class Grafted(Map):

@@ -70,7 +70,7 @@ def test_ensembles_are_single_runs(method):
 def test_time_scales_are_a_preconditioner():
     # rejects: P applied to the losses; rates r are P = 1/r
     game = gd.games.dirac_gan("minimax", "r1", 0.4)
-    P = {"G": torch.tensor([1.0]), "D": torch.tensor([0.2])}
+    P = {"G": torch.ones(1), "D": torch.tensor([0.2], dtype=DOUBLE)}
     runs = [
         gd.solve(f, "rk4", h=0.1, steps=20)
         for f in (
