@@ -55,8 +55,8 @@ def _methods() -> str:
     rows, functions, polynomials = [], [], []
     for name, method in methods.members().items():
         apart = stability.needs_blocks(method)
-        separable = getattr(method, "order_separable", method.order)
-        order = str(method.order) if separable == method.order else f"{separable} / {method.order}"
+        separable = getattr(method, "order_separable", None)
+        order = str(method.order) if separable is None else f"{separable} / {method.order}"
         limits = []
         for limit in (stability.real_limit, stability.imaginary_limit):
             tolerant = "" if apart else _number(limit(method, tolerance=TOLERANCE))

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
-_PACKAGES = ("core", "flows", "games", "integrators", "krylov", "losses", "methods", "optim", "plot")
-_PACKAGES += ("spectrum", "stability")
+_PACKAGES = (
+    *("core", "flows", "games", "integrators", "krylov", "losses", "methods", "optim", "plot"),
+    *("spectrum", "stability"),
+)
 _NAMES = {
     "Game": "gamedyn.core",
     "State": "gamedyn.core",

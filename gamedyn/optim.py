@@ -34,7 +34,7 @@ EXTRA = "game"  # where a state_dict keeps what torch's own optimisers do not ha
 
 
 class GameOptimizer(torch.optim.Optimizer):
-    """Steps `v_i = -lr_i grad_i loss_i` by an integrator, with h = 1, on the users' own modules.
+    """Steps `v_i = -lr_i grad_i loss_i` by an integrator, with h = 1, on the user's own modules.
 
     One parameter group per player, with "name" and "lr", so that torch's schedulers apply. A method that
     remembers field values needs equal steps: it refuses learning rates that change after its first step.
@@ -231,7 +231,6 @@ class GameOptimizer(torch.optim.Optimizer):
         """What the closure is called in: the caller's autocast, and tensor players at a stage's values."""
         stack = contextlib.ExitStack()
         if self._autocast is not None:
-            torch.clear_autocast_cache()  # it would know the parameters of the stage before
             stack.enter_context(torch.autocast(self._game.device.type, dtype=self._autocast))
         if self._tensors:
             stack.enter_context(_Standing([(own, players[i]) for i, own in self._tensors]))
@@ -245,7 +244,6 @@ class GameOptimizer(torch.optim.Optimizer):
             self._refuse_backward()
             for name, at in zip(field.names, field.layout.leaf_slices, strict=True):
                 self._depends(name, values[name], field.leaves[at])
-        random.restore()
         try:
             field.probe(y, None)
         except ArgumentError as error:

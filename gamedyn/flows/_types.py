@@ -15,11 +15,14 @@ if TYPE_CHECKING:
 
     from gamedyn.core import Game, Request, State, Velocity
 
-__all__ = ["Flow", "of_flow"]
+__all__ = ["Flow", "FlowOfFlow", "of_flow"]
 
 
 class Flow(ABC):
     """An ODE `dy/dt = v(t, y)` on the players of a game."""
+
+    declared_h: float | None = None
+    """The step that the field contains, where it contains one: `solve` takes no other."""
 
     def __init__(self, game: Game) -> None:
         self.game = game
@@ -85,6 +88,39 @@ class Flow(ABC):
         field = Field(self, self.game.state().buffers)
         field.batch = moved_to(self.game, batch)
         return field
+
+
+class FlowOfFlow(Flow):
+    """A flow made of another one, whose facts it has unless it says otherwise.
+
+    Attributes:
+        inner: the other flow.
+        declared_h: the only step with which the flow means what it says, or None.
+    """
+
+    def __init__(self, flow: Flow, game: Game | None = None) -> None:
+        super().__init__(of_flow(flow).game if game is None else game)
+        self.inner = flow
+        self.declared_h = flow.declared_h
+
+    @property
+    def double_backward(self) -> bool:
+        """As the inner flow."""
+        return self.inner.double_backward
+
+    @property
+    def autonomous(self) -> bool:
+        """As the inner flow."""
+        return self.inner.autonomous
+
+    @property
+    def rates(self) -> Mapping[str, float]:
+        """Those of the inner flow."""
+        return self.inner.rates
+
+    def check(self, batch: Any = None) -> None:
+        """As the inner flow does."""
+        self.inner.check(batch)
 
 
 def of_flow(flow: object) -> Flow:

@@ -11,7 +11,7 @@ from torch import Tensor
 from gamedyn._lib.checks import positive
 from gamedyn._lib.errors import ArgumentError
 from gamedyn.core import Game, State
-from gamedyn.flows._types import Flow, of_flow
+from gamedyn.flows._types import Flow, FlowOfFlow, of_flow
 from gamedyn.flows.adjusted import answered
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["AdamFlow", "adam"]
 
 
-class AdamFlow(Flow):
+class AdamFlow(FlowOfFlow):
     """Adam in continuous time; see `adam`.
 
     Attributes:
@@ -38,20 +38,14 @@ class AdamFlow(Flow):
     def __init__(
         self, flow: Flow, rate: float, a1: float, a2: float, epsilon: float, *, bias_correction: bool = False
     ) -> None:
-        super().__init__(_extended(of_flow(flow).game))
-        self.inner, self.rate = flow, positive("rate", rate)
+        super().__init__(flow, _extended(of_flow(flow).game))
+        self.rate = positive("rate", rate)
         self.a1, self.a2, self.epsilon = positive("a1", a1), positive("a2", a2), positive("epsilon", epsilon)
         self.bias_correction = bool(bias_correction)
-        self.declared_h: float | None = getattr(flow, "declared_h", None)
 
     def __repr__(self) -> str:
         corrected = ", bias_correction=True" if self.bias_correction else ""
         return f"AdamFlow({self.inner!r}, rate={self.rate:g}, a1={self.a1:g}, a2={self.a2:g}{corrected})"
-
-    @property
-    def double_backward(self) -> bool:
-        """As the inner flow."""
-        return self.inner.double_backward
 
     @property
     def autonomous(self) -> bool:
@@ -63,10 +57,6 @@ class AdamFlow(Flow):
         """By player: `rate` times its rate in the inner flow; 1 for the moments."""
         mine = {p: self.rate * r for p, r in self.inner.rates.items()}
         return {p: mine.get(p, 1.0) for p in self.game.players}
-
-    def check(self, batch: Any = None) -> None:
-        """As the inner flow does."""
-        self.inner.check(batch)
 
     def velocity(
         self,

@@ -17,10 +17,10 @@ from gamedyn._lib.checks import choice, positive
 from gamedyn._lib.errors import ArgumentError
 from gamedyn.core import Velocity
 from gamedyn.core.composed import composed_norms
-from gamedyn.flows._types import Flow, of_flow
+from gamedyn.flows._types import Flow, FlowOfFlow
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from gamedyn.core import Game, Request
 
@@ -39,37 +39,13 @@ __all__ = [
 DRIFTS = ("full", "cross")
 
 
-class AdjustedFlow(Flow):
-    """A flow that adds something to another's velocity, made of products with its Jacobian.
-
-    Attributes:
-        inner: the flow that is adjusted.
-        declared_h: the only step with which the flow means what it says, or None.
-    """
-
-    def __init__(self, flow: Flow) -> None:
-        super().__init__(of_flow(flow).game)
-        self.inner = flow
-        self.declared_h: float | None = getattr(flow, "declared_h", None)
+class AdjustedFlow(FlowOfFlow):
+    """A flow that adds something to another's velocity, made of products with its Jacobian (rates included)."""
 
     @property
     def double_backward(self) -> bool:
         """Always: the correction differentiates the inner velocity."""
         return True
-
-    @property
-    def autonomous(self) -> bool:
-        """Whether the inner flow is."""
-        return self.inner.autonomous
-
-    @property
-    def rates(self) -> Mapping[str, float]:
-        """Those of the inner flow: they are inside its velocity and its Jacobian."""
-        return self.inner.rates
-
-    def check(self, batch: Any = None) -> None:
-        """As the inner flow does."""
-        self.inner.check(batch)
 
     def velocity(
         self,

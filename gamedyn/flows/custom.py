@@ -9,7 +9,7 @@ from torch import Tensor
 
 from gamedyn._lib.errors import ArgumentError
 from gamedyn.core import Game, Velocity
-from gamedyn.flows._types import Flow, of_flow
+from gamedyn.flows._types import Flow, FlowOfFlow, of_flow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -19,31 +19,12 @@ if TYPE_CHECKING:
 __all__ = ["CustomFlow", "MappedFlow", "custom", "mapped"]
 
 
-class MappedFlow(Flow):
+class MappedFlow(FlowOfFlow):
     """A flow whose velocity is a function of another's; see `mapped`."""
 
     def __init__(self, flow: Flow, fn: Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]]) -> None:
-        super().__init__(flow.game)
-        self.inner, self.fn = flow, fn
-
-    @property
-    def double_backward(self) -> bool:
-        """Whether an evaluation differentiates a gradient."""
-        return self.inner.double_backward
-
-    @property
-    def autonomous(self) -> bool:
-        """Whether the field does not depend on time."""
-        return self.inner.autonomous
-
-    @property
-    def rates(self) -> Mapping[str, float]:
-        """Those of the inner flow."""
-        return self.inner.rates
-
-    def check(self, batch: Any = None) -> None:
-        """As the inner flow does."""
-        self.inner.check(batch)
+        super().__init__(flow)
+        self.fn = fn
 
     def velocity(
         self,

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from gamedyn._lib.errors import ArgumentError
 from gamedyn.core import Velocity
-from gamedyn.flows._types import Flow, of_flow
+from gamedyn.flows._types import Flow, FlowOfFlow
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["PreconditionedFlow", "preconditioned"]
 
 
-class PreconditionedFlow(Flow):
+class PreconditionedFlow(FlowOfFlow):
     """`P^-1 v` with a fixed diagonal P; see `preconditioned`.
 
     Attributes:
@@ -29,18 +29,12 @@ class PreconditionedFlow(Flow):
     """
 
     def __init__(self, flow: Flow, P: Mapping[str, Tensor] | Tensor) -> None:
-        super().__init__(of_flow(flow).game)
-        self.inner, self.P = flow, _diagonal(self.game, P)
+        super().__init__(flow)
+        self.P = _diagonal(self.game, P)
         self._inverse = self.game.layout.views(1 / self.P)
-        self.declared_h: float | None = getattr(flow, "declared_h", None)
 
     def __repr__(self) -> str:
         return f"PreconditionedFlow({self.inner!r}, P from {float(self.P.min()):.3g} to {float(self.P.max()):.3g})"
-
-    @property
-    def double_backward(self) -> bool:
-        """As the inner flow."""
-        return self.inner.double_backward
 
     @property
     def separates_players(self) -> bool:
@@ -48,23 +42,9 @@ class PreconditionedFlow(Flow):
         return self.inner.separates_players
 
     @property
-    def autonomous(self) -> bool:
-        """As the inner flow."""
-        return self.inner.autonomous
-
-    @property
     def parts(self) -> tuple[str, ...]:
         """Those of the inner flow, each behind P."""
         return self.inner.parts
-
-    @property
-    def rates(self) -> Mapping[str, float]:
-        """Those of the inner flow."""
-        return self.inner.rates
-
-    def check(self, batch: Any = None) -> None:
-        """As the inner flow does."""
-        self.inner.check(batch)
 
     def velocity(
         self,

@@ -2,7 +2,7 @@
 
 from gamedyn.integrators._types import Integrator, StepInfo
 from gamedyn.integrators.adaptive import NoiseWarning, StepControl
-from gamedyn.integrators.adaptive_drive import DenseOutput
+from gamedyn.integrators.dense import DenseOutput
 from gamedyn.integrators.dispatch import STEPPERS, stepper
 from gamedyn.integrators.ensemble import solve_ensemble
 from gamedyn.integrators.newton import Anderson, Krylov, NewtonKrylov, fixed_point

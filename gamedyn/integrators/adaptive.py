@@ -13,6 +13,7 @@ import torch
 from gamedyn._lib.checks import choice, positive, positive_int
 from gamedyn._lib.errors import ArgumentError
 from gamedyn.integrators._types import StepInfo
+from gamedyn.integrators.dense import hermite
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from gamedyn.core import Field
     from gamedyn.integrators._types import Integrator
 
-__all__ = ["AdaptiveStepper", "NoiseWarning", "StepControl", "hermite"]
+__all__ = ["AdaptiveStepper", "NoiseWarning", "StepControl"]
 
 FILTERS = {"I": (1.0, 0.0, 0.0), "PI": (0.7, -0.4, 0.0), "PID": (1 / 18, 1 / 9, 1 / 18)}
 """Exponents of the last three error estimates, times the order: elementary, PI.3.4 and H312PID."""
@@ -231,18 +232,3 @@ class AdaptiveStepper:
             text = f"the error estimate's standard deviation between batches is {std:.3g} tolerances (step {step})"
             remedy = "the step size follows the noise: raise rtol or atol, use a larger batch, or fix h"
             warnings.warn(f"{text}; {remedy}", NoiseWarning, stacklevel=5)
-
-
-def hermite(when: float, t: float, h: float, y0: Tensor, f0: Tensor, y1: Tensor, f1: Tensor) -> Tensor:
-    """Cubic Hermite interpolation between two points with their slopes; of order 3.
-
-    Source: Hairer, Norsett, Wanner I, II.6, eq. (6.7).
-
-    Example:
-        >>> one, zero = torch.ones(1), torch.zeros(1)
-        >>> float(hermite(0.5, 0.0, 1.0, zero, zero, one, 3 * one))  # t^3
-        0.125
-    """
-    s = (when - t) / h
-    bent = (1 - 2 * s) * (y1 - y0) + (s - 1) * h * f0 + s * h * f1
-    return (1 - s) * y0 + s * y1 + s * (s - 1) * bent

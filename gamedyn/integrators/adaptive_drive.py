@@ -3,54 +3,17 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from gamedyn._lib.errors import ArgumentError
-from gamedyn.integrators.adaptive import AdaptiveStepper, hermite
+from gamedyn.integrators.adaptive import AdaptiveStepper
+from gamedyn.integrators.dense import DenseOutput
 from gamedyn.integrators.drive import CHECKPOINT_SECONDS, Loop
 
-__all__ = ["AdaptiveLoop", "DenseOutput"]
-
-
-@dataclass
-class DenseOutput:
-    """The solution between the steps of an adaptive solve: cubic Hermite interpolation, of order 3.
-
-    Attributes:
-        t: ends of the steps, (k + 1,).
-        y: points there, (k + 1, n).
-        v: the field there, (k + 1, n).
-
-    Example:
-        >>> import gamedyn as gd
-        >>> flow = gd.flows.gradient(gd.games.bilinear())
-        >>> control = gd.integrators.StepControl(rtol=1e-9, atol=1e-9)
-        >>> run = gd.solve(flow, "dopri5", t_span=(0.0, 2.0), adapt=control, dense=True)
-        >>> [round(float(x), 4) for x in run.dense(1.0)]  # (cos - sin, cos + sin)
-        [-0.3012, 1.3818]
-    """
-
-    t: Tensor
-    y: Tensor
-    v: Tensor
-
-    def __call__(self, when: float) -> Tensor:
-        """The state at a time, (n,).
-
-        Raises:
-            ArgumentError: outside the solve.
-        """
-        first, last = float(self.t[0]), float(self.t[-1])
-        if not first <= when <= last:
-            raise ArgumentError("when", f"a time from {first:g} to {last:g}", when)
-        i = min(int(torch.searchsorted(self.t, when, right=True)) - 1, len(self.t) - 2)
-        t, h = float(self.t[i]), float(self.t[i + 1] - self.t[i])
-        return hermite(when, t, h, self.y[i], self.v[i], self.y[i + 1], self.v[i + 1])
+__all__ = ["AdaptiveLoop"]
 
 
 class AdaptiveLoop(Loop):

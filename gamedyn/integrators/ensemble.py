@@ -89,7 +89,7 @@ def solve_ensemble(
     integrator = stepper(method)
     if not integrator.ensembles:
         raise ArgumentError("method", "a method whose stepper takes ensembles", str(method), "loop over solve instead")
-    declared = getattr(flow, "declared_h", None)
+    declared = flow.declared_h
     if declared is not None and not bool((_column("h", h, flow.game.state().y) == declared).all()):
         raise ArgumentError("h", f"{declared}, which the flow's field contains", h, "declare the flow with this h")
     past = past_run(flow, resume)

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 
 from gamedyn.integrators._types import OK, StepInfo, Stepper
+from gamedyn.integrators.multistep import MultistepStepper
+from gamedyn.integrators.partitioned import PartitionedStepper
+from gamedyn.integrators.predictor_corrector import PredictorCorrectorStepper
 from gamedyn.methods import Lookahead
 
 if TYPE_CHECKING:
@@ -17,15 +20,18 @@ if TYPE_CHECKING:
 __all__ = ["LookaheadStepper"]
 
 
+INNER: tuple[Any, ...] = (MultistepStepper, PredictorCorrectorStepper, PartitionedStepper)
+
+
 class LookaheadStepper(Stepper):
     """k inner steps, then `y + alpha (z - y)`; the inner memory is made anew every time."""
 
     takes: ClassVar[type] = Lookahead
 
     def __init__(self, method: Lookahead) -> None:
-        from gamedyn.integrators.dispatch import stepper
-
-        self.method, self.inner = method, stepper(method.inner)
+        inner = method.inner
+        family = next(s for s in INNER if isinstance(inner, s.takes))
+        self.method, self.inner = method, family(inner)
         self._alpha, self._clock = float(method.alpha), float(method.alpha * method.k)
 
     def step(
@@ -33,7 +39,7 @@ class LookaheadStepper(Stepper):
     ) -> tuple[Tensor, Any, StepInfo]:
         """One step of k inner ones."""
         slow: Any = _Slowed(field, t, self._clock)
-        inner, z = self.inner.init(slow, t, y, h), y  # type: ignore[arg-type]
+        inner, z = self.inner.init(slow, t, y, h), y
         for j in range(self.method.k):
             z, inner, info = self.inner.step(slow, t + j * h, z, h, inner)
             if info.status != "ok":

@@ -105,9 +105,10 @@ def solve(
     of_flow(flow)
     integrator = stepper(method, solver=solver, history=history)
     _sampled(integrator, sampling, adapt)
-    declared = getattr(flow, "declared_h", None)
-    if declared is not None and declared != h:
-        raise ArgumentError("h", f"{declared}, which the flow's field contains", h, "declare the flow with this h")
+    if flow.declared_h not in (None, h):
+        raise ArgumentError(
+            "h", f"{flow.declared_h}, which the flow's field contains", h, "declare the flow with this h"
+        )
     past = past_run(flow, resume)
     state = _first_state(flow, y0, past)
     field = Field(flow, state.buffers, sampling=sampling, one_batch=batches is None)

@@ -313,7 +313,8 @@ class TestEnsembles:
             lambda t, s, _: {"x": torch.cos(torch.as_tensor(t)) - s["y"], "y": s["x"] * torch.as_tensor(t) ** 2},
             like=gd.games.bilinear(),
         )
-        flow = F.mapped(F.drift_cancelled(base, 0.1), dict)  # declares no step: members differ in theirs
+        flow = F.drift_cancelled(base, 0.1)
+        flow.declared_h = None  # members differ in theirs
         run = gd.solve_ensemble(flow, "euler", h=[0.1, 0.25], steps=8)
         for i, h in enumerate((0.1, 0.25)):
             torch.testing.assert_close(run.state.y[i], euler(flow, flow.initial_state().y, h, 8), rtol=0, atol=1e-7)

@@ -88,6 +88,25 @@ def test_a_restart_from_files_equals_the_uninterrupted_run_bit_for_bit(method, a
     assert torch.equal(flat(P, Q), flat(G, D))
 
 
+@pytest.mark.usefixtures("everything")
+@pytest.mark.parametrize("method", ["ab3", "torch.optim:Adam"])
+def test_a_failed_step_after_a_restart_may_be_tried_again(method):
+    # rejects: a memory that was read, and then written to by a step that failed
+    given = batches(6)
+    G, D = networks()
+    optimizer = GameOptimizer({"G": G, "D": D}, method, lr=LR)
+    stepped(optimizer, G, D, given[:4])
+    P, Q = networks()
+    P.load_state_dict(G.state_dict()), Q.load_state_dict(D.state_dict())
+    other = GameOptimizer({"G": P, "D": Q}, method, lr=LR)
+    other.load_state_dict(optimizer.state_dict())
+    with pytest.raises(gd.SolveError):
+        stepped(other, P, Q, [(given[4][0] * float("inf"), given[4][1])])
+    stepped(other, P, Q, given[4:])
+    stepped(optimizer, G, D, given[4:])
+    assert torch.equal(flat(P, Q), flat(G, D))
+
+
 def test_schedulers_and_the_state_go_on_together():
     given = batches(6)
     G, D = networks()
