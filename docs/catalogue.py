@@ -72,6 +72,7 @@ def _methods() -> str:
             rho, sigma = stability.characteristic_polynomials(method)
             start = method.start if isinstance(method.start, str) else f"`{method.start.name}`"
             polynomials.append((f"`{name}`", _coefficients(rho), _coefficients(sigma), start))
+    maps = [(f"`{n}`", type(m).__name__, _code(m.aliases), m.source) for n, m in methods.maps().items()]
     header = ("name", "family", "order", "evaluations", "real", "real, tolerant")
     header += ("imaginary", "imaginary, tolerant", "aliases", "source")
     return f"""# Methods
@@ -86,6 +87,12 @@ Written from the registry when these pages are built: every figure is computed f
   real limit is that of two uncoupled players, the imaginary one that of the canonical rotation.
 
 {_table(header, rows)}
+## Discrete maps
+
+Steps that discretise no flow: no order, no stability function, no limits. torch.optim's classes are maps too, as
+`torch.optim:Adam`.
+
+{_table(("name", "family", "aliases", "source"), maps)}
 ## Stability functions of the Runge-Kutta methods
 
 {_table(("name", "R(z)"), functions)}

@@ -57,8 +57,9 @@ class LinearlyImplicitStepper(Stepper):
         drift = time_derivative(field, start, y) if moving else None
         K, counts, status = y.new_empty(self.method.stages, *y.shape), {"krylov_products": 0.0}, "ok"
         for i in range(self.method.stages):
-            new_point = self._points[i].used or (self._nodes[i] and not field.flow.autonomous)
-            value = field(start + self._nodes[i] * span, self._points[i](y, K, span)) if new_point else at.value
+            value = at.value
+            if self._points[i].used:
+                value = field(start + self._nodes[i] * span, self._points[i](y, K, span))
             right = value if drift is None else torch.add(value, drift, alpha=span * self._slopes[i])
             if self._linear[i].used:
                 right = torch.add(right, W(self._linear[i](torch.zeros_like(y), K, 1.0)), alpha=span)

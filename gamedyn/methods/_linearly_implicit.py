@@ -89,7 +89,7 @@ class LinearlyImplicit(Immutable):
 
     @property
     def stages(self) -> int:
-        """Number of stages s: evaluations and linear systems a step."""
+        """Number of stages s: linear systems a step."""
         return len(self.b)
 
     @property
@@ -104,8 +104,8 @@ class LinearlyImplicit(Immutable):
 
     @property
     def evaluations(self) -> int:
-        """Field evaluations a step, one for every stage (the first makes the linearisation too)."""
-        return self.stages
+        """Field evaluations a step, one for every new argument (the first makes the linearisation too)."""
+        return 1 + sum(any(r) for r in self.A)
 
     @property
     def registers(self) -> int | None:

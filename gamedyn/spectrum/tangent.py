@@ -175,8 +175,9 @@ class StepTangent:
         memory = run.memory if run is not None else self._filled(at.y)
         leaves, self._spec = tree_flatten(memory)
         self._memory = leaves
-        self._moving = [i for i, x in enumerate(leaves) if isinstance(x, Tensor)]
-        self.n = at.layout.n * (1 + len(self._moving))
+        self._moving = [i for i, x in enumerate(leaves) if isinstance(x, Tensor) and x.dim() and x.is_floating_point()]
+        self._sizes = [at.layout.n, *(leaves[i].numel() for i in self._moving)]
+        self.n = sum(self._sizes)
         self._kept: dict[bool, list[Any]] = {True: [], False: []}
 
     def __matmul__(self, d: Tensor) -> Tensor:
@@ -223,7 +224,7 @@ class StepTangent:
     @torch.no_grad()
     def _apply(self, directions: Tensor, *, form: bool) -> Tensor:
         """Rows (m, n) of directions to rows of images."""
-        parts = torch.split(directions, len(self._y), dim=1)
+        parts = torch.split(directions, self._sizes, dim=1)
         if not self._stepper.variational:
             return torch.stack([self._difference(row) for row in zip(*parts, strict=True)])
         y = torch.cat([self._y[None], parts[0]])
@@ -244,14 +245,15 @@ class StepTangent:
         ends = []
         for sign in (scale, -scale):
             leaves = list(self._memory)
+            leaves = [x.clone() if isinstance(x, Tensor) else x for x in leaves]  # a step may write its memory
             for i, part in zip(self._moving, direction[1:], strict=True):
-                leaves[i] = self._memory[i] + sign * part
+                leaves[i] = self._memory[i] + sign * part.view_as(self._memory[i])
             self.field.begin_step(self.field.batch)
             self.field.hold()
             y = self._y + sign * direction[0]
             new, memory, _ = self._stepper.step(self.field, self.t, y, self.h, tree_unflatten(leaves, self._spec))
             after, _ = tree_flatten(memory)
-            ends.append(torch.cat([new, *(after[i] for i in self._moving)]))
+            ends.append(torch.cat([new, *(after[i].reshape(-1) for i in self._moving)]))
         image: Tensor = (ends[0] - ends[1]) / (2 * scale)
         return image
 
