@@ -99,7 +99,11 @@ class TorchOptimStepper(Stepper):
         self._bound(field)
         self._point.copy_(y)
         fresh = self._made(self._groups(field))  # some classes fill their state when they are made
-        return {"state": [dict(fresh.state.get(p, {})) for p in self._leaves], "options": self._kept}
+        return {"state": [dict(fresh.state.get(p, {})) for p in self._leaves], "options": self._kept, "begun": False}
+
+    def started(self, memory: Any) -> bool:
+        """Whether a step has made the state whole."""
+        return bool(memory["begun"])
 
     def step(
         self, field: Field, t: float | Tensor, y: Tensor, h: float | Tensor, memory: Any
@@ -140,7 +144,7 @@ class TorchOptimStepper(Stepper):
         optimiser.step()
         if self.method.method in SIGN_ALONE:
             self._point.add_(self._gradient, alpha=0)  # 0 * nan is nan
-        return {"state": [dict(optimiser.state[p]) for p in self._leaves], "options": memory["options"]}
+        return {"state": [dict(optimiser.state[p]) for p in self._leaves], "options": memory["options"], "begun": True}
 
     def _bound(self, field: Field) -> torch.optim.Optimizer:
         """The optimiser on a vector of this stepper's own, made once per field."""

@@ -9,7 +9,17 @@ from fractions import Fraction as F
 import pytest
 
 from gamedyn._lib.errors import ArgumentError, UnknownNameError
-from gamedyn.methods import Delegated, LinearMultistep, Partitioned, RungeKutta, Sweep, alternating, get, optimistic
+from gamedyn.methods import (
+    Delegated,
+    LinearMultistep,
+    Partitioned,
+    RungeKutta,
+    Sweep,
+    alternating,
+    get,
+    optimistic,
+    strang,
+)
 
 NAN = float("nan")
 
@@ -146,13 +156,36 @@ def test_order_of_play():
 
 def test_moves_carry_time_from_the_predecessor():
     strang = Partitioned([Sweep("1/2"), Sweep("1/2", backward=True)])
-    assert [(m.place, m.length, m.node) for m in strang.moves(2)] == [
-        (0, F(1, 2), 0),
-        (1, F(1, 2), F(1, 2)),
-        (1, F(1, 2), F(1, 2)),
-        (0, F(1, 2), 1),
-    ]
+    assert [(m.place, m.length, m.node) for m in strang.moves(2)] == [(0, F(1, 2), 0), (1, 1, F(1, 2)), (0, F(1, 2), 1)]
+    assert [(m.place, m.length) for m in strang.moves(3)] == [
+        (0, F(1, 2)), (1, F(1, 2)), (2, 1), (1, F(1, 2)), (0, F(1, 2)),
+    ]  # fmt: skip
     assert [m.place for m in get("alternating").moves(3)] == [0, 1, 2]
+
+
+def test_neighbouring_moves_of_one_player_are_one():
+    """Work: strang takes three moves for two players, not four. Rejects: moves joined over another's move."""
+    assert (get("strang").evaluations, get("alternating").evaluations) == (1.5, 1.0)
+    halves = Partitioned([Sweep((1, "1/2")), Sweep((0, "1/2"))])
+    assert halves.moves(2) == get("alternating").moves(2)
+    assert [m.length for m in get("ruth3").moves(2)] == [F(7, 24), F(2, 3), F(3, 4), F(-2, 3), F(-1, 24), 1]
+
+
+def test_cycles_divide_the_joined_moves():
+    """Sub-cycling is kept apart from rate ratios: five steps of a fifth."""
+    five = alternating(cycles={"D": 5, "G": 1})
+    assert five.order_of_play(("G", "D")) == (1, 0)
+    assert [(m.place, m.length, m.node) for m in five.moves(2)] == [(0, F(1, 5), 0)] * 5 + [(1, 1, 1)]
+    assert (five.evaluations, five.order, five.order_separable) == (3.0, 1, 1)
+    assert [m.length for m in strang(cycles={0: 1, 1: 3}).moves(2)] == [F(1, 2), *[F(1, 3)] * 3, F(1, 2)]
+    assert alternating(("D", "G"), cycles={"G": 2, "D": 1}).order_of_play(("G", "D")) == (1, 0)
+    for cycles, message in (
+        ({"G": 1}, "cycles: expected a count for every player: D, G"),
+        ({"G": 1, "D": 0}, "cycles.*expected a whole number of at least 1"),
+        ({"G": 1, "D": 1.5}, "cycles.*expected a whole number"),
+    ):
+        with pytest.raises(ArgumentError, match=message):
+            alternating(("D", "G"), cycles=cycles)
 
 
 def test_delegated_methods_keep_their_options():

@@ -86,7 +86,7 @@ def test_lengths_that_do_not_add_up_are_rejected(sweeps):
     [
         alternating(("D", "G")),  # players exchanged
         Partitioned([Sweep(backward=True)]),  # reverse order
-        Partitioned([Sweep((1, "1/2")), Sweep((0, "1/2"))]),  # second player in two halves
+        alternating(cycles={"G": 1, "D": 2}),  # second player in two halves
         Partitioned([Sweep()], RK4),  # another sub-step
     ],
 )

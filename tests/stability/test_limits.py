@@ -242,7 +242,7 @@ def test_tolerances():
     assert limits == sorted(set(limits))
     with pytest.raises(ArgumentError, match="tolerance: expected a number of at least 0, got -1"):
         real_limit("rk4", tolerance=-1)
-    with pytest.raises(ArgumentError, match="tolerance: expected 0 for a partitioned method"):
+    with pytest.raises(ArgumentError, match="tolerance: expected 0 for a method that needs blocks"):
         imaginary_limit("alternating", tolerance=0.1)
 
 
