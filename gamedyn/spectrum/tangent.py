@@ -135,6 +135,7 @@ class StepTangent:
         h: step.
         batch: what the losses take, or None.
         t: time; None: the run's, or 0.
+        options: of the method's stepper: `solver`, `history`.
 
     A multistep method's memory, unless a run gives it, is filled with v at the state itself: exact at a
     stationary point.
@@ -159,12 +160,13 @@ class StepTangent:
         batch: Any = None,
         *,
         t: float | None = None,
+        **options: Any,
     ) -> None:
         run = None if isinstance(state, (State, Tensor)) else state
         self.h = positive("h", h)
         self.t = t if t is not None else run.t if run is not None else 0.0
         at = point(flow, state)
-        self._stepper = stepper(method)
+        self._stepper = stepper(method, **options)
         batch = moved_to(flow.game, batch)
         flow.check(batch)
         self.field = Field(flow, tuple(b.clone() for b in at.buffers))
@@ -266,6 +268,7 @@ def step_radius(
     batch: Any = None,
     *,
     t: float | None = None,
+    **options: Any,
 ) -> float:
     """Spectral radius of the tangent of one real step: the measurement beside every prediction.
 
@@ -280,4 +283,4 @@ def step_radius(
         >>> round(step_radius(flows.gradient(game), "rk4", game.equilibrium_state(), 8**0.5), 9)
         1.0
     """
-    return StepTangent(flow, method, state, h, batch, t=t).radius()
+    return StepTangent(flow, method, state, h, batch, t=t, **options).radius()

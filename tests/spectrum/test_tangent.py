@@ -13,6 +13,17 @@ from gamedyn.stability import BlockJacobian, Eigenvalues
 
 DOUBLE = torch.float64
 METHODS = sorted(gd.methods.members())
+ONE_OF_EACH = ["euler", "heun2", "midpoint", "kutta3", "rk4", "extragradient", "ab2", "ab3", "optimistic", "alternating"]
+ONE_OF_EACH += ["tsit5", "kg52", "ck54", "heavy_ball", "lead", "pece_ab2_am3", "strang", "ruth3_kutta3", "lookahead5"]
+ONE_OF_EACH += ["rk4_penalty_after_step", "lookahead_alternating"]  # the study method_limits has all
+
+
+def exact_solver(name):
+    """Solvers far below the tolerances here."""
+    method = gd.methods.get(name)
+    if isinstance(method, (gd.methods.LinearlyImplicit, gd.methods.ExponentialRosenbrock)):
+        return {"solver": gd.integrators.Krylov(rtol=1e-12)}
+    return {} if method.explicit else {"solver": gd.integrators.NewtonKrylov(rtol=1e-12)}
 
 
 def toy(generator):
@@ -64,9 +75,12 @@ def test_tangent_at_an_equilibrium_has_the_theorys_radius(method, digits):
     game = gd.games.affine_quadratic_gan(digits[:300], q=3)
     flow, at = gd.flows.gradient(game), game.equilibrium_state()
     blocks = gd.spectrum.linearise(flow, at).blocks
+    chosen = exact_solver(method)
+    derived = stepper(method).variational  # else a central difference of the step
     for h in (0.3, 1.1):
         predicted = gd.stability.spectral_radius(method, blocks, h)
-        assert gd.spectrum.step_radius(flow, method, at, h) == pytest.approx(predicted, rel=1e-9)
+        measured = gd.spectrum.step_radius(flow, method, at, h, **chosen)
+        assert measured == pytest.approx(predicted, rel=1e-9 if derived else 1e-6)
 
 
 @pytest.fixture(scope="module", params=["nonsaturating", "wasserstein"])
@@ -89,11 +103,14 @@ LIMITS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", ONE_OF_EACH)
 def test_radius_of_the_real_step_crosses_one_at_the_predicted_limit(affine, method):
     # rejects: a limit off by 1e-3, another method's, eigenvalues for blocks
     loss, flow, at, lin = affine
-    limit = gd.spectrum.stable_steps(method, lin).first[1]
+    limit = gd.spectrum.stable_steps(method, lin).limit
+    if limit == 0:  # no step is stable, however small
+        assert gd.spectrum.step_radius(flow, method, at, 1e-2) > 1 + 1e-12
+        return
     if method in LIMITS[loss]:
         assert limit == pytest.approx(LIMITS[loss][method], abs=6e-5)
     slack = 1e-3
