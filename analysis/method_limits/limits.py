@@ -1,0 +1,150 @@
+"""Every member's stable steps at the equilibrium of a GAN on digits: predicted by theory, measured on the real step."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from scipy.optimize import brentq
+
+import gamedyn as gd
+from analysis.digits import digits
+from analysis.study import Result
+from gamedyn.integrators import stepper
+from gamedyn.stability import BlockJacobian
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gamedyn.stability import StepSet
+
+__all__ = ["LOSSES", "differenced", "dimension", "limit", "predicted"]
+
+LOSSES = ("nonsaturating", "wasserstein")
+
+FIRST = (0.05, 1e-3, 1e-5)
+"""First steps of a measurement: a smaller one only where the larger is already beyond the limit."""
+
+ROOT = 1e-5
+"""Relative tolerance of the root finder."""
+
+AROUND = (0.99, 1.01)
+"""Factors at which the further ends of a step set are looked at."""
+
+
+def differenced(method: str) -> bool:
+    """Whether the tangent of the method's step can only be had by central differences."""
+    return not stepper(method).variational
+
+
+def dimension(settings: Any, method: str) -> int:
+    """Principal components: fewer where every column of the tangent costs two steps with their linear solves."""
+    return int(settings.q_differenced if differenced(method) else settings.q)
+
+
+@lru_cache(maxsize=8)
+def stationary(loss: str, q: int, decay: float) -> tuple[Any, Any, BlockJacobian]:
+    """Flow, equilibrium, and the Jacobian there with its players and its parts.
+
+    The decay is a named term and not a part of the losses, so that additive methods can treat it apart.
+    """
+    game = gd.games.affine_quadratic_gan(digits(), q, 0.0, loss)
+    bare = gd.flows.gradient(game)
+    flow, state = bare.with_term(gd.losses.weight_decay(decay, into="D")), game.equilibrium_state()
+    whole = gd.spectrum.linearise(flow, state).blocks
+    own = gd.spectrum.linearise(bare, state).blocks.matrix
+    term = next(iter(flow.terms))
+    parts = {"game": own, term: whole.matrix - own}
+    return flow, state, BlockJacobian(whole.matrix, whole.sizes, whole.players, parts)
+
+
+def predicted(settings: Any, loss: str, method: str, decay: float) -> StepSet:
+    """The set of stable steps that theory gives, from the players' and the parts' blocks of J."""
+    with warnings.catch_warnings():  # that BDF3 and above have an unstable band is what is measured here
+        warnings.simplefilter("ignore", gd.stability.StabilityWarning)
+        return gd.stability.stable_steps(method, stationary(loss, dimension(settings, method), decay)[2])
+
+
+def limit(settings: Any, *, loss: str, method: str, decay: float) -> Result:
+    """One member at one equilibrium: the predicted set, and what the radius of the real step says of each end."""
+    q, began = dimension(settings, method), time.process_time()
+    flow, state, J = stationary(loss, q, decay)
+    steps = predicted(settings, loss, method, decay)
+    radii: dict[float, float] = {}
+
+    def radius(h: float) -> float:
+        """Spectral radius of the tangent of the real step."""
+        if h not in radii:
+            M = gd.spectrum.StepTangent(flow, method, state, h).matrix().numpy()
+            radii[h] = float(np.abs(np.linalg.eigvals(M)).max()) if np.isfinite(M).all() else float("inf")
+        return radii[h]
+
+    first = steps.first
+    figures: dict[str, Any] = {
+        "loss": loss,
+        "method": method,
+        "decay": decay,
+        "parameters": len(J.matrix),
+        "differenced": differenced(method),
+        "sensitivity": finite(steps.sensitivity),
+        "intervals": [[finite(a), finite(b)] for a, b in steps.intervals],
+        "kind": "none" if first is None else "finite" if np.isfinite(first[1]) else "infinite",
+    }
+    if figures["kind"] == "finite":
+        measured = _measured(lambda h: float(np.log(radius(h))))
+        figures |= {"predicted": first[1], "measured": finite(measured), "ratio": finite(measured / first[1])}  # type: ignore[index]
+        figures["agrees"] = abs(measured / first[1] - 1) <= settings.tolerance  # type: ignore[index]
+    else:
+        inside = figures["kind"] == "infinite"
+        chosen = settings.large if inside else settings.small
+        figures["radii"] = {f"{h:g}": radius(h) for h in chosen}
+        figures["predicted_radii"] = {f"{h:g}": gd.stability.spectral_radius(method, J, h) for h in chosen}
+        figures["statuses"] = {f"{h:g}": _status(flow, method, state, h) for h in chosen}
+        figures["agrees"] = all((r < 1) == inside for r in figures["radii"].values())
+    figures["further"] = _further(steps, radius)
+    figures |= {"tangents": len(radii), "cpu_seconds": time.process_time() - began}
+    return Result(figures, {})
+
+
+def finite(x: float) -> float | None:
+    """JSON's own word for what is not finite."""
+    return float(x) if np.isfinite(x) else None
+
+
+def _measured(beyond: Callable[[float], float], top: float = 1e3) -> float:
+    """Where `beyond` turns positive: doubling from a small step, then a root finder; no prediction enters.
+
+    Returns 0 where the smallest first step is already beyond, inf where nothing is up to `top`.
+    """
+    low = next((h for h in FIRST if beyond(h) <= 0), 0.0)
+    if not low:
+        return 0.0
+    high = 2 * low
+    while beyond(high) <= 0:
+        low, high = high, 2 * high
+        if high > top:
+            return float("inf")
+    return float(brentq(beyond, low, high, xtol=ROOT * high, rtol=ROOT))
+
+
+def _further(steps: StepSet, radius: Callable[[float], float]) -> list[dict[str, Any]]:
+    """The ends of all intervals but the first limit: stable on the one side, unstable on the other."""
+    ends = [x for interval in steps.intervals for x in interval if np.isfinite(x) and x > 0]
+    out = []
+    for end in ends[1:] if steps.first and np.isfinite(steps.first[1]) else ends:
+        sides = [(f * end, f * end in steps) for f in AROUND]
+        out.append({"end": float(end), "agrees": all((radius(h) < 1) == stable for h, stable in sides)})
+    return out
+
+
+def _status(flow: Any, method: str, state: Any, h: float) -> str:
+    """How one real step from a point beside the equilibrium ends."""
+    kick = torch.randn(len(state.y), generator=torch.Generator().manual_seed(5), dtype=torch.float64)
+    start = state.with_y(state.y + 1e-3 * kick / kick.norm())
+    run = gd.solve(flow, method, h=h, steps=1, y0=start, throw=False)
+    counts = {k: run.stats[k] for k in ("newton_iterations", "krylov_products", "linear_unsolved") if k in run.stats}
+    return ", ".join([str(run.status), *(f"{k.replace('_', ' ')} {v:g}" for k, v in counts.items())])

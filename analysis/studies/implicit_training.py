@@ -1,0 +1,50 @@
+"""Do implicit methods train a GAN on real images, and what do they buy for their work?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from analysis.implicit_training import training
+from analysis.implicit_training.report import write_report
+from analysis.study import Part, Study
+
+__all__ = ["STUDY"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the results depend on."""
+
+    methods: tuple[str, ...] = ("gauss4", "radau_iia3", "implicit_midpoint", "bdf2", "cgd", "rk4")
+    reference: str = "rk4"
+    seeds: int = 2
+    steps: int = 300
+    h: float = 0.4
+    rtol: float = 1e-3
+    batch: int = 64
+    latents: int = 2000
+    penalties: tuple[float, ...] = (0.1,)
+    cost_rounds: int = 40
+
+
+SMOKE = Settings(methods=("implicit_midpoint", "cgd", "rk4"), seeds=1, steps=6, latents=200, cost_rounds=5)
+
+
+def parts(settings: Settings) -> list[Part]:
+    """One for every method and seed."""
+    return [
+        Part(f"train-{m}-{seed}", training.train, {"method": m, "seed": seed})
+        for m in settings.methods
+        for seed in range(settings.seeds)
+    ]
+
+
+STUDY = Study(
+    name="implicit_training",
+    question="Do implicit methods and competitive gradient descent train a GAN on real images without failed steps, "
+    "and how far do they come beside rk4 at equal work?",
+    settings=Settings(),
+    smoke=SMOKE,
+    parts=parts,
+    report=write_report,
+)

@@ -1,0 +1,538 @@
+"""Adaptive steps: tolerances, controllers, FSAL, norms, dense output, noise, failure, resuming; SciPy beside it."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy.integrate import solve_ivp
+
+import gamedyn as gd
+from gamedyn.core import Field
+from gamedyn.integrators import Krylov, NewtonKrylov, NoiseWarning, StepControl
+from gamedyn.methods import ExponentialRosenbrock, LinearlyImplicit, RungeKutta
+
+DOUBLE = torch.float64
+OWN = dict(gd.methods.members())
+PAIRS = {n: m for n, m in OWN.items() if getattr(m, "embedded_order", None) is not None}
+FSAL = [n for n, m in PAIRS.items() if getattr(m, "fsal", False)]
+END = 4.0
+
+
+def sigmoid(s):
+    return 1 / (1 + math.exp(-s))
+
+
+def dirac():
+    return gd.flows.gradient(gd.games.dirac_gan("nonsaturating", "r1", 0.6, initial=(1.5, 1.0)))
+
+
+def rhs(_, w):
+    theta, psi = w
+    return [psi * sigmoid(-theta * psi), -theta * sigmoid(theta * psi) - 0.6 * psi]
+
+
+@pytest.fixture(scope="module")
+def exact():
+    return torch.as_tensor(solve_ivp(rhs, (0, END), [1.5, 1.0], method="DOP853", rtol=1e-13, atol=1e-14).y[:, -1])
+
+
+def tight(method):
+    """A solver that disturbs no error estimate."""
+    if isinstance(method, (LinearlyImplicit, ExponentialRosenbrock)):
+        return {"solver": Krylov(rtol=1e-11)}
+    return {"solver": NewtonKrylov(rtol=1e-11)} if not method.explicit else {}
+
+
+def rotation():
+    return gd.flows.gradient(gd.games.bilinear())
+
+
+def turned(t):
+    return torch.tensor([math.cos(t) - math.sin(t), math.sin(t) + math.cos(t)], dtype=DOUBLE)
+
+
+RANGES = {"heun2": (1e-2, 1e-4), "ros2": (1e-2, 1e-4), "dop853": (1e-3, 1e-9), "kvaerno5": (1e-5, 1e-9)}
+"""Between them most steps are neither a handful nor thousands."""
+
+
+@pytest.mark.parametrize("name", list(PAIRS))
+def test_the_error_falls_with_the_tolerance(name, exact):
+    # h^k = tol with k the estimate's order, error h^p: error ~ tol^(p/k); rejects: an estimate of another order, one
+    # of the wrong sign or weights (no relation), a tolerance that is not used
+    method = PAIRS[name]
+    tolerances = RANGES.get(name, (1e-5, 1e-8) if method.explicit and method.order > 3 else (1e-4, 1e-6))
+    errors = []
+    for rtol in tolerances:
+        control = StepControl(rtol=rtol, atol=rtol, filter="I")
+        run = gd.solve(dirac(), name, t_span=(0.0, END), adapt=control, **tight(method))
+        assert (run.status, run.t) == ("done", END)
+        errors.append(float((run.state.y - exact).norm()))
+        assert errors[-1] < 20 * rtol
+    k = min(method.order, method.embedded_order) + 1
+    slope = math.log(errors[0] / errors[1]) / math.log(tolerances[0] / tolerances[1])
+    assert slope == pytest.approx(method.order / k, abs=0.25)
+
+
+class TestCounts:
+    def test_first_same_as_last(self):
+        # 6 evaluations a try, 7 the first, 2 for the first step; rejects: FSAL not used, or used after a rejection
+        control = StepControl(rtol=1e-6, atol=1e-6)
+        run = gd.solve(dirac(), "dopri5", t_span=(0.0, END), adapt=control)
+        tries = run.stats["accepted"] + run.stats["rejected"]
+        assert run.stats["accepted"] == run.step
+        assert run.stats["evaluations"] == 2 + 1 + 6 * tries
+
+    def test_rejected_steps_are_counted_and_their_work_too(self):
+        run = gd.solve(dirac(), "dopri5", t_span=(0.0, END), h=4.0, adapt=StepControl(rtol=1e-9, atol=1e-9))
+        assert run.stats["rejected"] >= 2
+        assert len(run.records.extra["h"]) == run.step == run.stats["accepted"]
+        assert run.stats["evaluations"] >= 6 * (run.stats["accepted"] + run.stats["rejected"])
+
+    @pytest.mark.parametrize(("name", "work"), [("merson43", 5), ("heun2", 2), ("kcl43", 4), ("dop853", 12)])
+    def test_without_it_every_stage(self, name, work):
+        control = StepControl(rtol=1e-4, atol=1e-4)
+        run = gd.solve(dirac(), name, t_span=(0.0, END), h=0.1, adapt=control)
+        assert run.stats["evaluations"] == work * (run.stats["accepted"] + run.stats["rejected"])
+
+    def test_extra_records(self):
+        run = gd.solve(dirac(), "dopri5", t_span=(1.0, END), adapt=StepControl(rtol=1e-6, atol=1e-6))
+        t, h, e = (run.records.extra[k] for k in ("t", "h", "error"))
+        torch.testing.assert_close(t, torch.cat([t[:1], t[:-1] + h[:-1]]), rtol=1e-12, atol=0)
+        assert float(t[0]) == 1.0
+        assert float(t[-1] + h[-1]) == pytest.approx(END, rel=1e-14)
+        assert bool((e <= 1).all())
+
+    def test_no_step_is_a_sliver_at_the_end(self):
+        # the last two steps share what is left; rejects: a last step of 1e-12
+        run = gd.solve(rotation(), "bosh3", t_span=(0.0, 1.0), h=0.3, adapt=StepControl(rtol=1.0, h_max=0.3))
+        assert [round(float(h), 12) for h in run.records.extra["h"]] == [0.3, 0.3, 0.2, 0.2]
+
+
+FILTERS = {"I": (1.0,), "PI": (0.7, -0.4), "PID": (1 / 18, 1 / 9, 1 / 18)}
+
+
+class TestControl:
+    @pytest.mark.parametrize("name", ["dopri5", "bosh3", "kcl43", "merson43"])
+    @pytest.mark.parametrize("filter", list(FILTERS))
+    def test_the_next_step_is_the_filters(self, filter, name):
+        # Soederlind 2003; rejects: exponents by the order p instead of k, errors oldest first
+        control = StepControl(rtol=1e-6, atol=1e-6, filter=filter, safety=0.8)
+        run = gd.solve(dirac(), name, t_span=(0.0, END), h=0.01, adapt=control)
+        h, e = (run.records.extra[x].tolist() for x in ("h", "error"))
+        assert run.stats["rejected"] == 0
+        k, weights = min(OWN[name].order, OWN[name].embedded_order) + 1, FILTERS[filter]
+        assert len(h) > 15
+        left = [END - t for t in run.records.extra["t"].tolist()]
+        for n in range(3, next(i for i, x in enumerate(left) if h[i] > x / 2 * (1 - 1e-9)) - 1):  # then what is left
+            factor = 0.8 * math.prod(e[n - i] ** (-w / k) for i, w in enumerate(weights))
+            assert h[n + 1] / h[n] == pytest.approx(min(5.0, max(0.2, factor)), rel=1e-9)
+
+    @pytest.mark.parametrize("filter", list(FILTERS))
+    def test_all_meet_the_tolerance(self, filter, exact):
+        control = StepControl(rtol=1e-7, atol=1e-7, filter=filter)
+        run = gd.solve(dirac(), "tsit5", t_span=(0.0, END), adapt=control)
+        assert float((run.state.y - exact).norm()) < 5e-6
+
+    def test_bounds(self):
+        control = StepControl(rtol=1e-3, atol=1e-3, h_max=0.07)
+        run = gd.solve(dirac(), "dopri5", t_span=(0.0, END), adapt=control)
+        assert float(run.records.extra["h"].max()) <= 0.07
+        control = StepControl(rtol=1e-6, atol=1e-6, grow=1.5)
+        h = gd.solve(dirac(), "dopri5", t_span=(0.0, END), h=1e-4, adapt=control).records.extra["h"]
+        assert float((h[1:] / h[:-1]).max()) <= 1.5 * (1 + 1e-12)
+
+    def test_h_is_the_first_step(self):
+        run = gd.solve(dirac(), "dopri5", t_span=(0.0, END), h=0.0123, adapt=StepControl(rtol=1e-6, atol=1e-6))
+        assert float(run.records.extra["h"][0]) == 0.0123
+
+    def test_relative_and_absolute_parts(self):
+        # a player near 0 beside one of 1e6; rejects: atol scaled by y, rtol by the norm of all
+        game = gd.games.bilinear()
+        flow = gd.flows.custom(lambda t, s, _: {"x": -s["x"], "y": s["x"] * 0 + math.cos(20 * t)}, like=game)
+        y0 = {"x": torch.tensor([1e6], dtype=DOUBLE), "y": torch.zeros(1, dtype=DOUBLE)}
+        run = gd.solve(flow, "dopri5", t_span=(0.0, 1.0), y0=y0, adapt=StepControl(rtol=1e-6, atol=1e-8))
+        assert abs(float(run.state["y"]) - math.sin(20) / 20) < 1e-6
+
+    def test_a_large_player_hides_no_small_one(self):
+        # 400 entries at rest, two that turn: by "rms" the estimate is sqrt(201) times smaller
+        x, y = torch.ones(400, dtype=DOUBLE), torch.ones(2, dtype=DOUBLE)
+        game = gd.Game({"x": x, "y": y}, lambda x, y: {"x": x.sum(), "y": y.sum()})
+        turn = torch.tensor([[0.0, -20.0], [20.0, 0.0]], dtype=DOUBLE)
+        flow = gd.flows.custom(lambda t, s, _: {"x": 0 * s["x"], "y": turn @ s["y"]}, like=game)
+        end = torch.linalg.matrix_exp(turn) @ y
+        errors = {}
+        for norm in ("players", "rms"):
+            control = StepControl(rtol=1e-5, atol=1e-5, norm=norm)
+            run = gd.solve(flow, "dopri5", t_span=(0.0, 1.0), adapt=control)
+            errors[norm] = float((run.state["y"] - end).norm())
+        assert errors["rms"] > 8 * errors["players"]
+        assert errors["players"] < 1e-3
+
+
+@pytest.mark.parametrize(("rtol", "atol"), [(1e-3, 1e-6), (1e-6, 1e-9), (1e-9, 1e-9)])
+def test_beside_scipy(rtol, atol, exact):
+    # the same pair at the same tolerance; rejects: a norm, a safety factor or an estimate of another size
+    peer = solve_ivp(rhs, (0, END), [1.5, 1.0], method="RK45", rtol=rtol, atol=atol)
+    like = StepControl(rtol=rtol, atol=atol, filter="I", norm="rms", grow=10.0)
+    for control, share in ((like, 0.1), (StepControl(rtol=rtol, atol=atol), 0.3)):
+        run = gd.solve(dirac(), "dopri5", t_span=(0.0, END), adapt=control)
+        assert run.stats["evaluations"] == pytest.approx(peer.nfev, rel=share, abs=6)
+        error = float((run.state.y - exact).norm())
+        assert error < 5 * np.linalg.norm(peer.y[:, -1] - exact.numpy()) + 1e-12
+
+
+def noisy(scale, count=40, seed=3):
+    """Batches that pull theta by zero-mean amounts."""
+    return gd.batches(
+        scale * torch.randn(count, 1, generator=torch.Generator().manual_seed(seed), dtype=DOUBLE), batch_size=4
+    )
+
+
+def pulled():
+    inner = gd.games.dirac_gan("nonsaturating", "r1", 0.6, initial=(1.5, 1.0))
+
+    def losses(theta, psi, batch):
+        base = inner.losses(theta, psi)
+        bump = batch.mean()
+        return {"G": base["G"] + bump * theta.sum(), "D": base["D"] - bump * (psi * theta).sum() ** 2}
+
+    return gd.flows.gradient(gd.Game(dict(inner.players), losses))
+
+
+class TestBatches:
+    CONTROL = StepControl(rtol=1.0, atol=1.0, filter="I", h_max=0.1, noise_every=1000)  # all steps are 0.1
+
+    @pytest.mark.parametrize("name", FSAL)
+    def test_fsal_never_crosses_a_change_of_batch(self, name, monkeypatch):
+        # numerics.md 8: an error of order h; rejects: the last stage's value on the old batch
+        fixed = gd.solve(pulled(), name, h=0.1, steps=20, batches=noisy(1.0)).state.y
+        how = {"t_span": (0.0, 2.0), "h": 0.1, "adapt": self.CONTROL}
+        run = gd.solve(pulled(), name, batches=noisy(1.0), **how)
+        assert run.step == 20
+        torch.testing.assert_close(run.state.y, fixed, rtol=0, atol=1e-13)
+        monkeypatch.setattr(Field, "keeps_batch", True)
+        planted = gd.solve(pulled(), name, batches=noisy(1.0), **how)
+        assert float((planted.state.y - fixed).norm()) > 1e-3
+
+    def test_a_rejected_step_keeps_its_batch(self):
+        # rejects: a new batch for every try, which picks lucky ones
+        control = StepControl(rtol=1e-4, atol=1e-4, noise_every=1000)
+        run = gd.solve(pulled(), "bosh3", t_span=(0.0, 2.0), h=1.0, batches=noisy(0.01), adapt=control)
+        assert run.stats["rejected"] > 0
+        assert run.stats["batches"] == run.stats["accepted"]
+
+    def test_losses_that_draw_are_another_field_each_step(self):
+        # one batch, but noise inside the losses: FSAL must not cross either
+        x, y = torch.ones(1, dtype=DOUBLE), torch.ones(1, dtype=DOUBLE)
+
+        def losses(x, y):
+            bump = torch.randn((), dtype=DOUBLE)
+            return {"x": (x * y).sum() + bump * x.sum(), "y": -(x * y).sum() + 0 * bump * y.sum()}
+
+        flow = gd.flows.gradient(gd.Game({"x": x, "y": y}, losses))
+        torch.manual_seed(0)
+        a = gd.solve(flow, "dopri5", h=0.1, steps=10).state.y
+        torch.manual_seed(0)
+        b = gd.solve(flow, "dopri5", h=0.1, t_span=(0.0, 1.0), adapt=self.CONTROL).state.y
+        torch.testing.assert_close(a, b, rtol=0, atol=1e-13)
+
+
+class TestNoise:
+    def solve(self, tolerance, scale):
+        control = StepControl(rtol=tolerance, atol=tolerance, h_max=0.2, noise_every=5)
+        return gd.solve(pulled(), "dopri5", t_span=(0.0, 4.0), batches=noisy(scale), adapt=control)
+
+    def test_a_tolerance_below_the_noise_warns_once(self):
+        with pytest.warns(NoiseWarning, match="standard deviation between batches") as caught:
+            run = self.solve(1e-7, 1.0)
+        assert len(caught) == 1
+        noise = run.stats["error_noise"]
+        assert len(noise) >= 2
+        assert max(n["std"] for n in noise) > 1
+        assert all(set(n) == {"step", "h", "error", "std"} for n in noise)
+
+    def test_a_loose_one_does_not(self):
+        run = self.solve(0.1, 0.3)  # any warning is an error here
+        assert run.stats["error_noise"]
+        assert max(n["std"] for n in run.stats["error_noise"]) < 1
+
+    def test_the_spread_is_that_of_the_estimate(self):
+        # written out: the estimate of one step at one point on the last four batches; rejects: a spread of v, or 1/n
+        control = StepControl(rtol=1.0, atol=1e-3, h_max=0.1)
+        batches = noisy(1.0).to(torch.device("cpu"), DOUBLE)
+        drawn = [next(batches) for _ in range(4)]
+        at = []
+        run = gd.solve(
+            pulled(),
+            "bosh3",
+            t_span=(0.0, 0.4),
+            h=0.1,
+            batches=noisy(1.0),
+            adapt=control,
+            on_step=lambda n, t, state, losses: at.append(state.y),
+        )
+        y, (seen,) = at[2], run.stats["error_noise"]
+        field, method, estimates = pulled().field(), OWN["bosh3"], []
+        for batch in drawn:
+            field.batch, K = batch, []
+            for row in method.A:
+                K.append(field(0.0, y + 0.1 * sum((float(a) * k for a, k in zip(row, K, strict=False)), 0 * y)).clone())
+            gaps = [float(b - e) for b, e in zip(method.b, method.b_hat, strict=True)]
+            estimates.append(0.1 * sum(g * k for g, k in zip(gaps, K, strict=True)))
+        mean = torch.stack(estimates).mean(0)
+        scaled = [((e - mean) / (y.abs() + 1e-3)).abs().max() ** 2 for e in estimates]
+        assert seen["std"] == pytest.approx(math.sqrt(sum(scaled) / 3), rel=1e-9)
+        assert seen["step"] == 3
+
+    def test_one_batch_has_none(self):
+        control = StepControl(rtol=1e-6, atol=1e-6, noise_every=5)
+        run = gd.solve(dirac(), "dopri5", t_span=(0.0, END), adapt=control)
+        assert "error_noise" not in run.stats
+
+
+class TestDense:
+    def errors(self, h, save):
+        control = StepControl(rtol=10.0, atol=10.0, h_max=h)
+        run = gd.solve(rotation(), "dopri5", t_span=(0.0, 2.4), h=h, adapt=control, save_at=save, dense=True)
+        assert run.step == round(2.4 / h)
+        saved = max(float((run.saved[t].y - turned(t)).norm()) for t in save)
+        dense = max(float((run.dense(t) - turned(t)).norm()) for t in save)
+        return saved, dense
+
+    def test_times_anywhere_by_hermite_interpolation(self):
+        # h^4 |y''''|/384 within a step; rejects: linear interpolation (slope 2), a slope of the wrong end (1 to 3)
+        save = [0.05 + 0.1 * k for k in range(24)] + [0.11, 1.234567]
+        coarse, fine = self.errors(0.2, save), self.errors(0.1, save)
+        for a, b in zip(coarse, fine, strict=True):
+            assert math.log2(a / b) == pytest.approx(4, abs=0.3)
+        assert fine[0] < 1.1 * 0.1**4 / 384 * math.sqrt(2)
+
+    @pytest.mark.parametrize("name", ["dopri5", "merson43", "rdpk35", "kvaerno3", "rodas3"])
+    def test_of_every_family(self, name):
+        control = StepControl(rtol=1e-6, atol=1e-6)
+        save = [0.0, 0.333, 1.0, 2.0]
+        run = gd.solve(rotation(), name, t_span=(0.0, 2.0), adapt=control, save_at=save, dense=True)
+        assert sorted(run.saved) == save
+        for t in save:
+            torch.testing.assert_close(run.saved[t].y, turned(t), rtol=0, atol=1e-4)
+            torch.testing.assert_close(run.dense(t), run.saved[t].y, rtol=0, atol=1e-14)
+        assert torch.equal(run.saved[2.0].y, run.state.y)
+        assert torch.equal(run.saved[0.0].y, torch.ones(2, dtype=DOUBLE))
+
+    def test_costs_nothing_where_the_slopes_are_there(self):
+        control = StepControl(rtol=1e-6, atol=1e-6)
+        a, b = (gd.solve(dirac(), "dopri5", t_span=(0.0, END), adapt=control, dense=d) for d in (False, True))
+        assert a.stats["evaluations"] == b.stats["evaluations"]
+
+    def test_does_not_change_the_run(self):
+        control = StepControl(rtol=1e-6, atol=1e-6)
+        for name in ("dopri5", "kcl54", "merson43"):
+            a = gd.solve(dirac(), name, t_span=(0.0, END), adapt=control)
+            b = gd.solve(dirac(), name, t_span=(0.0, END), adapt=control, dense=True, save_at=[0.123, 1.5])
+            assert torch.equal(a.state.y, b.state.y)
+
+    def test_refusals(self):
+        control = StepControl(rtol=1e-6, atol=1e-6)
+        run = gd.solve(rotation(), "dopri5", t_span=(0.0, 2.0), adapt=control, dense=True)
+        for when in (-0.1, 2.1):
+            with pytest.raises(gd.ArgumentError, match="when"):
+                run.dense(when)
+        with pytest.raises(gd.ArgumentError, match="save_at"):
+            gd.solve(rotation(), "dopri5", t_span=(0.0, 2.0), adapt=control, save_at=[2.5])
+        with pytest.raises(gd.ArgumentError, match="dense"):
+            gd.solve(rotation(), "dopri5", h=0.1, steps=3, dense=True)
+
+
+class TestFailure:
+    def exploding(self):
+        """y' = y^2: 1/(1 - t)."""
+        return gd.flows.custom(lambda t, s, _: {"x": s["x"] ** 2, "y": 0 * s["y"]}, like=gd.games.bilinear())
+
+    @pytest.mark.parametrize("name", ["dopri5", "kcl54", "merson43"])
+    def test_a_step_below_h_min(self, name):
+        control = StepControl(rtol=1e-6, h_min=1e-3)
+        with pytest.raises(gd.SolveError, match="fell below h_min") as caught:
+            gd.solve(self.exploding(), name, t_span=(0.0, 2.0), adapt=control)
+        run = caught.value.run
+        assert run.status == "step_too_small"
+        assert 0.9 < run.t < 1
+        assert float(run.state["x"]) == pytest.approx(1 / (1 - run.t), rel=1e-2)
+        assert run.step == run.stats["accepted"]
+        assert float(run.records.extra["h"].min()) >= 1e-3
+
+    def test_too_many_steps(self):
+        control = StepControl(rtol=1e-8, atol=1e-8, max_steps=7)
+        run = gd.solve(dirac(), "dopri5", t_span=(0.0, END), adapt=control, throw=False)
+        assert run.status == "too_many_steps"
+        assert run.step <= 7
+        assert run.t < END
+        assert bool(run.state.y.isfinite().all())
+        with pytest.raises(gd.SolveError, match="max_steps"):
+            gd.solve(dirac(), "dopri5", t_span=(0.0, END), adapt=control)
+
+    def test_rejected_steps_count_too(self):
+        # as StepControl says; a field that jumps 30 times a unit of time rejects many
+        flow = gd.flows.custom(
+            lambda t, s, _: {"x": s["x"] * 0 + math.copysign(1.0, math.sin(100 * t)), "y": -s["y"]},
+            like=gd.games.bilinear(),
+        )
+        control = StepControl(rtol=1e-6, atol=1e-6, max_steps=60)
+        run = gd.solve(flow, "dopri5", t_span=(0.0, 5.0), adapt=control, throw=False)
+        assert run.status == "too_many_steps"
+        assert run.stats["rejected"] > 5
+        assert run.stats["accepted"] + run.stats["rejected"] <= 61
+
+    def test_exactly_as_many_steps_as_allowed_is_done(self):
+        # rejects: a failure at the end of the span
+        needed = gd.solve(dirac(), "dopri5", t_span=(0.0, END), adapt=StepControl(rtol=1e-6, atol=1e-6)).step
+        control = StepControl(rtol=1e-6, atol=1e-6, max_steps=needed)
+        assert gd.solve(dirac(), "dopri5", t_span=(0.0, END), adapt=control, throw=False).status == "done"
+
+    @pytest.mark.parametrize("name", ["dopri5", "rdpk35", "kvaerno3", "ros2", "exprb32"])
+    def test_a_field_that_stops_being_finite(self, name):
+        flow = gd.flows.custom(
+            lambda t, s, _: {"x": -s["x"] * (float("nan") if float(t) > 0.5 else 1.0), "y": -s["y"]},
+            like=gd.games.bilinear(),
+        )
+        control = StepControl(rtol=1e-4, atol=1e-4)
+        run = gd.solve(flow, name, t_span=(0.0, 2.0), adapt=control, throw=False)
+        assert run.status in ("non_finite", "step_too_small")
+        assert 0.1 < run.t <= 0.5 + float(run.records.extra["h"][-1])  # nodes may end before the step does
+        assert float(run.state["x"]) == pytest.approx(math.exp(-run.t), abs=1e-3)
+
+    def test_a_field_that_never_is_ends_soon(self):
+        # rejects: a first step of nan, which no bound is below
+        flow = gd.flows.custom(lambda t, s, _: {"x": s["x"] * float("nan"), "y": -s["y"]}, like=gd.games.bilinear())
+        control = StepControl(rtol=1e-4, atol=1e-4, max_steps=2000)
+        run = gd.solve(flow, "dopri5", t_span=(0.0, 2.0), adapt=control, throw=False)
+        assert run.status in ("non_finite", "step_too_small")
+        assert (run.step, run.t) == (0, 0.0)
+        assert run.stats["evaluations"] < 700
+
+    def test_a_stage_that_does_not_converge_is_tried_with_a_smaller_step(self):
+        # rejects: the run ended by the first one
+        solver = gd.integrators.fixed_point(max_iterations=30, rtol=1e-8)
+        control = StepControl(rtol=1e-3, atol=1e-3)
+        flow = gd.flows.gradient(gd.games.quadratic([[30.0, 10.0], [-10.0, 30.0]]))
+        run = gd.solve(flow, "kvaerno3", t_span=(0.0, 1.0), h=1.0, adapt=control, solver=solver)
+        assert run.status == "done"
+        assert run.stats["rejected"] > 0
+        assert float(run.state.y.norm()) < 1e-2
+
+    def test_a_non_finite_state_is_never_accepted(self):
+        flow = gd.flows.custom(lambda t, s, _: {"x": torch.exp(s["x"] * 50), "y": -s["y"]}, like=gd.games.bilinear())
+        control = StepControl(rtol=1e-4, h_min=1e-30)
+        run = gd.solve(flow, "dopri5", t_span=(0.0, 2.0), h=1.0, adapt=control, throw=False)
+        assert bool(run.state.y.isfinite().all())
+        assert run.status != "done"
+
+
+class TestResume:
+    @pytest.mark.parametrize("name", ["dopri5", "merson43", "rdpk35", "kvaerno3", "exprb32"])
+    @pytest.mark.parametrize("filter", list(FILTERS))
+    def test_goes_on_bit_for_bit(self, name, filter, tmp_path):
+        # rejects: a first step chosen anew, errors of the filter forgotten, the FSAL slope lost
+        how = {"t_span": (0.0, END), "adapt": StepControl(rtol=1e-5, atol=1e-5, filter=filter)}
+        whole = gd.solve(dirac(), name, **how)
+        stop_at = max(2, whole.step // 2)
+        part = gd.solve(dirac(), name, on_step=lambda n, *_: n == stop_at, **how)
+        assert (part.status, part.step) == ("stopped", stop_at)
+        part.save(tmp_path / "run.pt")
+        resumed = gd.solve(dirac(), name, resume=tmp_path / "run.pt", **how)
+        assert torch.equal(resumed.state.y, whole.state.y)
+        assert (resumed.step, resumed.t) == (whole.step, whole.t)
+        for key in ("t", "h", "error"):
+            assert torch.equal(resumed.records.extra[key], whole.records.extra[key])
+        assert torch.equal(resumed.records.losses["D"], whole.records.losses["D"])
+        assert resumed.stats["accepted"] == whole.stats["accepted"]
+
+    @pytest.mark.parametrize("h", [None, 0.05])
+    def test_and_does_no_work_twice(self, h):
+        # rejects: a first step chosen again, at two evaluations
+        how = {"t_span": (0.0, END), "adapt": StepControl(rtol=1e-5, atol=1e-5), "h": h}
+        whole = gd.solve(dirac(), "dopri5", **how)
+        part = gd.solve(dirac(), "dopri5", on_step=lambda n, *_: n == 5, **how)
+        assert gd.solve(dirac(), "dopri5", resume=part, **how).stats["evaluations"] == whole.stats["evaluations"]
+
+    def test_on_batches(self):
+        control = StepControl(rtol=1e-2, atol=1e-2, noise_every=1000)
+        how = {"t_span": (0.0, 2.0), "adapt": control}
+        whole = gd.solve(pulled(), "bosh3", batches=noisy(0.1), **how)
+        part = gd.solve(pulled(), "bosh3", batches=noisy(0.1), on_step=lambda n, *_: n == 3, **how)
+        resumed = gd.solve(pulled(), "bosh3", batches=noisy(0.1), resume=part, **how)
+        assert torch.equal(resumed.state.y, whole.state.y)
+        assert resumed.stats["batches"] == whole.stats["batches"]
+
+    def test_a_finished_run_goes_further(self):
+        control = StepControl(rtol=1e-8, atol=1e-8)
+        part = gd.solve(rotation(), "dopri5", t_span=(0.0, 1.0), adapt=control)
+        run = gd.solve(rotation(), "dopri5", t_span=(0.0, 3.0), adapt=control, resume=part)
+        assert run.t == 3.0
+        torch.testing.assert_close(run.state.y, turned(3.0), rtol=0, atol=1e-6)
+        assert run.stats["integrated_time"] == pytest.approx(3.0)
+
+
+WITHOUT = [n for n, m in OWN.items() if getattr(m, "embedded_order", None) is None]
+
+
+@pytest.mark.parametrize("name", WITHOUT)
+def test_methods_without_an_embedded_one_are_refused(name):
+    # rejects: an estimate made of nothing
+    with pytest.raises(gd.ArgumentError, match="embedded"):
+        gd.solve(dirac(), name, t_span=(0.0, 1.0), adapt=StepControl(rtol=1e-3))
+
+
+@pytest.mark.parametrize("name", ["torchdiffeq:dopri5", "scipy:RK45", "normalised", "torch.optim:Adam"])
+def test_so_are_bridges_and_maps(name):
+    with pytest.raises(gd.ArgumentError, match="embedded"):
+        gd.solve(dirac(), name, t_span=(0.0, 1.0), adapt=StepControl(rtol=1e-3))
+
+
+@pytest.mark.parametrize(
+    ("how", "match"),
+    [
+        ({"rtol": 0.0}, "at least one above 0"),
+        ({"rtol": -1e-3}, "rtol"),
+        ({"rtol": 1e-3, "atol": float("nan")}, "atol"),
+        ({"rtol": float("inf")}, "rtol"),
+        ({"rtol": 1e-3, "filter": "pi"}, "filter"),
+        ({"rtol": 1e-3, "norm": "max"}, "norm"),
+        ({"rtol": 1e-3, "safety": 0.0}, "safety"),
+        ({"rtol": 1e-3, "grow": 0.9}, "grow"),
+        ({"rtol": 1e-3, "shrink": 1.5}, "shrink"),
+        ({"rtol": 1e-3, "h_min": 1.0, "h_max": 0.5}, "h_max"),
+        ({"rtol": 1e-3, "max_steps": 0}, "max_steps"),
+        ({"rtol": 1e-3, "noise_every": 0}, "noise_every"),
+    ],
+)
+def test_bad_settings(how, match):
+    with pytest.raises(gd.ArgumentError, match=match):
+        StepControl(**how)
+
+
+@pytest.mark.parametrize(
+    ("how", "match"),
+    [
+        ({"steps": 10}, "t_span"),
+        ({}, "t_span"),
+        ({"t_span": (1.0, 1.0)}, "t_span"),
+        ({"t_span": (0.0, 1.0), "h": -0.1}, "h"),
+        ({"t_span": (0.0, 1.0), "h": lambda step: 0.1}, "h"),
+        ({"t_span": (0.0, 1.0), "adapt": 1e-6}, "StepControl"),
+        ({"t_span": (0.0, 1.0), "sampling": "fresh"}, "sampling"),
+    ],
+)
+def test_bad_arguments(how, match):
+    given = {"adapt": StepControl(rtol=1e-3), **how}
+    with pytest.raises(gd.ArgumentError, match=match):
+        gd.solve(dirac(), "dopri5", **given)
+
+
+def test_user_made_pairs_adapt_too(exact):
+    # an embedded method on one's own coefficients: Heun-Euler with fractions
+    pair = RungeKutta(A=[[], [1]], b=["1/2", "1/2"], b_hat=[1, 0])
+    run = gd.solve(dirac(), pair, t_span=(0.0, END), adapt=StepControl(rtol=1e-5, atol=1e-5))
+    assert float((run.state.y - exact).norm()) < 1e-3
