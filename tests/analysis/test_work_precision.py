@@ -43,15 +43,15 @@ def test_the_stiff_game_has_its_eigenvalues_and_its_matrix():
 def test_the_dirac_reference_is_that_of_another_solver():
     # rejects: a reference at another end, or of another penalty weight
     p = problem("dirac", 1e-12)
-    run = gd.solve(p.flow, "radau_iia5", h=0.05, steps=200, solver=gd.integrators.NewtonKrylov(rtol=1e-12))
-    assert p.error(run.state.y.numpy()) < 1e-9  # order 5: about 1e-10 at this step
+    run = gd.solve(p.flow, "gauss6", h=0.25, steps=40, solver=gd.integrators.NewtonKrylov(rtol=1e-12))
+    assert p.error(run.state.y.numpy()) < 1e-9  # measured 5.3e-10: its own error at this step
 
 
 @pytest.mark.slow
 def test_halving_the_step_of_rk4_divides_its_error_by_about_sixteen(summary):
     # rejects: work counted in steps, h that does not end at the problem's end
     rk4 = curve(summary, "dirac", "rk4")
-    assert rk4.work == (64, 128)
+    assert list(rk4.work) == [64, 128]
     assert 13 < rk4.error[0] / rk4.error[1] < 20
 
 

@@ -194,9 +194,7 @@ class TestRestart:
 
         def make():
             game = small_gan()
-            return gd.flows.gradient(
-                gd.games.gan(game.players["G"], game.players["D"], real=lambda batch: batch[0][0])
-            )
+            return gd.flows.gradient(gd.games.gan(game.players["G"], game.players["D"], real=lambda batch: batch[0][0]))
 
         self.check(method, make, loader, (1, 2, 6), tmp_path / "run.pt", steps=11)
 
@@ -335,7 +333,7 @@ class Bare:
     """A field v = -y that holds nothing but its point, and evaluates in place; one of its two players is nearly all."""
 
     class flow:
-        parts, autonomous, rates = ("game", "penalty"), True, {"x": 1.0, "y": 1.0}  # noqa: RUF012
+        parts, autonomous, rates = ("game", "penalty"), True, {"x": 1.0, "y": 1.0}
 
     layout = gd.Game({"x": torch.zeros(SMALL), "y": torch.zeros(N - SMALL)}, dict).layout
     names, players, members = ("x", "y"), (slice(0, SMALL), slice(SMALL, N)), None

@@ -38,6 +38,56 @@ def test_equals_the_eager_step_over_changing_batches(method):
         torch.testing.assert_close(compiled.records.losses[p], eager.records.losses[p], rtol=0, atol=1e-12)
 
 
+FAMILIES = ["kg32", "pece_ab2_am2", "heavy_ball", "rk4_penalty_first_stage", "lookahead_alternating", "normalised"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", FAMILIES)
+def test_every_family_that_traces(method):
+    # rejects: a register, a room or a factor of the eager step burnt into the graph
+    flow = gd.flows.gradient(gd.games.dirac_gan("least_squares")).with_term(gd.losses.squared_gradient(0.1))
+    assert gd.integrators.stepper(method).traces
+    eager, compiled = (gd.solve(flow, method, h=0.05, steps=6, compile=c) for c in (False, True))
+    assert compiled.stats["compiled"] == "yes"
+    torch.testing.assert_close(compiled.state.y, eager.state.y, rtol=0, atol=1e-12)
+    assert compiled.stats["evaluations"] == eager.stats["evaluations"]
+
+
+@pytest.mark.slow
+def test_in_single_precision():
+    game = gd.games.dirac_gan("least_squares", "r1", 0.3, dtype=torch.float32)
+    a, b = (gd.solve(gd.flows.gradient(game), "midpoint", h=0.05, steps=6, compile=c) for c in (False, True))
+    assert b.stats["compiled"] == "yes"
+    assert b.state.y.dtype == torch.float32
+    torch.testing.assert_close(a.state.y, b.state.y, rtol=0, atol=1e-6)
+
+
+UNTRACED = ["gauss4", "bdf2", "lead", "cgd", "exprb32", "grafted_adam_on_sgd", "scipy:RK45", "torch.optim:Adam"]
+
+
+@pytest.mark.parametrize("method", UNTRACED)
+def test_every_family_that_does_not_says_so_and_steps_as_ever(method):
+    # rejects: Newton's iterations, or an optimiser's state, frozen into a graph
+    flow = gd.flows.gradient(gd.games.dirac_gan("nonsaturating", "r1", 0.3))
+    eager, compiled = (gd.solve(flow, method, h=0.05, steps=4, compile=c) for c in (False, True))
+    assert "cannot be traced" in compiled.stats["compiled"]
+    assert torch.equal(eager.state.y, compiled.state.y)
+
+
+def test_adaptive_steps_are_not_compiled_and_say_so():
+    flow = gd.flows.gradient(gd.games.dirac_gan("nonsaturating", "r1", 0.3))
+    how = {"t_span": (0.0, 1.0), "adapt": gd.integrators.StepControl(rtol=1e-4)}
+    eager, compiled = (gd.solve(flow, "dopri5", compile=c, **how) for c in (False, True))
+    assert "cannot be traced" in compiled.stats["compiled"]
+    assert torch.equal(eager.state.y, compiled.state.y)
+
+
+def test_every_member_is_among_these_families():
+    # a family added later must be added here, or say that it does not trace
+    covered = {type(gd.integrators.stepper(m)) for m in (*FAMILIES, *UNTRACED, "rk4", "ab3", "alternating")}
+    assert {type(gd.integrators.stepper(m)) for m in gd.methods.members().values()} <= covered
+
+
 @pytest.mark.slow
 def test_batch_norm_advances_as_in_the_eager_step():
     flow = gd.flows.gradient(toy(normalised=True))

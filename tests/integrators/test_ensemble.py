@@ -10,7 +10,10 @@ import torch
 import gamedyn as gd
 
 DOUBLE = torch.float64
-METHODS = ["euler", "rk4", "ab3", "optimistic", "alternating"]
+METHODS = [
+    *("euler", "rk4", "ck54", "ab3", "optimistic", "heavy_ball", "pece_ab2_am3", "alternating", "strang_midpoint"),
+    *("rk4_penalty_first_stage", "lookahead_alternating", "lookahead_optimistic", "normalised"),
+]
 
 
 def toy():
@@ -151,6 +154,35 @@ def test_bad_members(how, message):
         gd.solve_ensemble(gd.flows.gradient(gd.games.bilinear()), "euler", steps=3, **how)
 
 
-def test_methods_that_take_no_ensembles_say_so():
-    with pytest.raises(gd.ArgumentError, match="loop over solve"):
-        gd.solve_ensemble(gd.flows.gradient(gd.games.bilinear()), "torchdiffeq:rk4", h=0.1, steps=3)
+ALONE = [n for n, m in gd.methods.members().items() if not gd.integrators.stepper(m).ensembles]
+
+
+def test_which_methods_take_no_ensembles():
+    # rejects: a family that would share one Newton iteration, or one Krylov space, between members
+    solving = {n for n, m in gd.methods.members().items() if not m.explicit}
+    assert set(ALONE) == solving | {"lead"}
+
+
+@pytest.mark.parametrize("method", [*ALONE, "torchdiffeq:rk4", "scipy:RK45", "torch.optim:Adam"])
+def test_methods_that_take_no_ensembles_say_so(method):
+    flow = gd.flows.gradient(gd.games.bilinear())
+    with pytest.raises(gd.ArgumentError, match="loop over solve") as caught:
+        gd.solve_ensemble(flow, method, h=0.1, steps=3)
+    assert method in str(caught.value)
+
+
+MEMBERS = [n for n in gd.methods.members() if n not in ALONE]
+
+
+@pytest.mark.parametrize("method", MEMBERS)
+def test_every_method_that_takes_them_is_a_loop_of_single_solves(method):
+    # on a field that depends on time, each member with a step and a point of its own; rejects: one clock for all
+    flow = gd.flows.custom(
+        lambda t, s, _: {"x": torch.cos(torch.as_tensor(t)) - s["x"] * s["y"], "y": s["x"] - 0.5 * s["y"] * t},
+        like=gd.games.bilinear(),
+    )
+    hs, y0 = [0.05, 0.2], torch.tensor([[1.0, 0.5], [-0.3, 0.8]], dtype=DOUBLE)
+    run = gd.solve_ensemble(flow, method, h=hs, steps=7, y0=y0)
+    for i, h in enumerate(hs):
+        alone = gd.solve(flow, method, h=h, steps=7, y0=flow.initial_state().with_y(y0[i]))
+        torch.testing.assert_close(run.state.y[i], alone.state.y, rtol=0, atol=1e-13)

@@ -357,9 +357,7 @@ def test_bad_settings_of_newton(how):
 
 def test_restart_with_a_time_dependent_field_is_exact():
     # t - n h would not be: the times of stages are those of the uninterrupted run
-    flow = gd.flows.custom(
-        lambda t, s, _: {"x": -s["y"] * np.cos(t), "y": s["x"] * s["y"]}, like=gd.games.bilinear()
-    )
+    flow = gd.flows.custom(lambda t, s, _: {"x": -s["y"] * np.cos(t), "y": s["x"] * s["y"]}, like=gd.games.bilinear())
     for method in ("am4", "bdf3", "radau_iia5"):
         whole = gd.solve(flow, method, h=0.1, steps=9)
         part = gd.solve(flow, method, h=0.1, steps=4)

@@ -96,9 +96,7 @@ def test_the_same_measurement_finds_the_drift_of_a_method_that_is_not_symplectic
 def test_on_the_real_flow_too():
     # the written-out field is the game's; rejects: a test of a field that no game has
     x, y = (torch.tensor([v], dtype=DOUBLE) for v in START)
-    game = gd.Game(
-        {"x": x, "y": y}, lambda x, y: {"x": (x * torch.sin(y)).sum(), "y": -(x * y).sum()}
-    )
+    game = gd.Game({"x": x, "y": y}, lambda x, y: {"x": (x * torch.sin(y)).sum(), "y": -(x * y).sum()})
     for name in ("alternating", "strang", "ruth3", "forest_ruth", "rk4"):
         run = gd.solve(gd.flows.gradient(game), name, h=0.2, steps=50)
         field, integrator = Pendulum(), stepper(name)

@@ -105,7 +105,7 @@ def dirac_field(w):
     s = theta * psi
     up, down = 1 / (1 + math.exp(-s)), 1 / (1 + math.exp(s))
     v = np.array([psi * down, -theta * up - 0.6 * psi])
-    J = np.array([[-psi * psi * up * down, down - s * up * down], [-up - s * up * down, -theta**2 * up * down - 0.6]])
+    J = np.array([[-psi * psi * up * down, down - s * up * down], [-up - s * up * down, -(theta**2) * up * down - 0.6]])
     return v, J
 
 
@@ -194,7 +194,9 @@ class TestHistory:
         v = lambda y, n: flow.field(batches[n])(0.0, y)  # noqa: E731
         y = [game.state().y]
         for n in range(k - 1):
-            y.append(gd.solve(flow, method.start, h=h, steps=1, y0=game.state().with_y(y[-1]), batch=batches[n]).state.y)
+            y.append(
+                gd.solve(flow, method.start, h=h, steps=1, y0=game.state().with_y(y[-1]), batch=batches[n]).state.y
+            )
         for n in range(k - 1, steps):
             on = [n if refresh else n - j for j in range(k)]
             slopes = [v(y[n - j], on[j]) for j in range(k)]

@@ -179,9 +179,7 @@ class TestThreePlayers:
         head = name.rsplit("_", 1)[0]
         method = make[head](order, substep=OWN[name].substep)
         exact = torch.linalg.matrix_exp(-torch.tensor(H3, dtype=DOUBLE)) @ torch.ones(3, dtype=DOUBLE)
-        errors = [
-            float((gd.solve(self.flow(), method, h=1 / n, steps=n).state.y - exact).norm()) for n in (24, 48)
-        ]
+        errors = [float((gd.solve(self.flow(), method, h=1 / n, steps=n).state.y - exact).norm()) for n in (24, 48)]
         assert math.log2(errors[0] / errors[1]) == pytest.approx(OWN[name].order_general, abs=0.12)
 
     def test_the_cyclic_order_matters(self):

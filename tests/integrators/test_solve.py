@@ -75,6 +75,57 @@ class TestSpan:
             gd.solve(rotation(), "rk4", h=0.1, **how)
 
 
+ONE_STEP = [
+    *("rk4", "ck54", "strang_midpoint", "rk4_penalty_every_stage", "gauss4", "kvaerno3", "rodas3", "exprb32"),
+    *("implicit_midpoint", "cgd", "torchdiffeq:rk4", "scipy:RK45"),
+]
+
+
+class TestEveryFamily:
+    @pytest.mark.parametrize("method", ONE_STEP)
+    def test_one_step_methods_shorten_the_last_step(self, method):
+        # rejects: a full step beyond the end, h kept by the stepper
+        run = gd.solve(rotation(), method, h=0.03, t_span=(2.0, 2.1))
+        assert (run.step, run.t) == (4, pytest.approx(2.1, abs=1e-14))
+        rest = gd.solve(rotation(), method, h=lambda step: (0.03, 0.03, 0.03, 0.01)[step], steps=4)
+        torch.testing.assert_close(run.state.y, rest.state.y, rtol=0, atol=1e-9)
+
+    @pytest.mark.parametrize(
+        "method", [*ONE_STEP, "bdf2", "am4", "pece_ab2_am3", "heavy_ball", "lookahead_alternating"]
+    )
+    def test_saved_states_callbacks_and_records(self, method):
+        seen = []
+        run = gd.solve(
+            rotation(),
+            method,
+            h=0.1,
+            steps=6,
+            save_at=[0.2, 0.6],
+            on_step=lambda step, t, state, losses: seen.append((step, t, state.y, dict(losses))),
+        )
+        assert [s[0] for s in seen] == [1, 2, 3, 4, 5, 6]
+        assert [s[1] for s in seen] == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5, 0.6])
+        assert torch.equal(seen[1][2], run.saved[0.2].y)
+        assert torch.equal(run.saved[0.6].y, run.state.y)
+        for n in range(1, 6):  # losses at the step's first evaluation: where the step before ended
+            x, y = seen[n - 1][2]
+            assert float(run.records.losses["x"][n]) == pytest.approx(float(x * y), rel=1e-12)
+            assert seen[n][3]["x"] == run.records.losses["x"][n]
+
+    def test_counts_of_implicit_runs_are_summed_over_a_restart(self):
+        whole = gd.solve(rotation(), "gauss4", h=0.3, steps=6)
+        part = gd.solve(rotation(), "gauss4", h=0.3, steps=2)
+        resumed = gd.solve(rotation(), "gauss4", h=0.3, steps=6, resume=part)
+        for key in ("newton_iterations", "krylov_products", "products", "evaluations"):
+            assert whole.stats[key] == resumed.stats[key] > 0
+
+    @pytest.mark.parametrize(
+        ("method", "shown"), [("ab3", "stale"), ("bdf2", "stale"), ("rk4", "none"), ("gauss4", "none")]
+    )
+    def test_the_run_tells_its_history(self, method, shown):
+        assert gd.solve(rotation(), method, h=0.1, steps=4).stats["history"] == shown
+
+
 class TestSaves:
     def test_states_at_the_times_asked_for(self):
         run = gd.solve(rotation(), "rk4", h=0.01, t_span=(0.0, 1.0), save_at=[0.0, 0.25, 1.0])

@@ -84,6 +84,16 @@ def test_stability_function_starts_as_exp(name):
     assert R.is_polynomial == method.explicit
 
 
+HIGHER_ON_LINEAR = {"kcl43": 4}
+"""Members whose linear order is above their order: R is that of rk4."""
+
+
+@pytest.mark.parametrize("name", RATIONAL)
+def test_linear_order_is_the_order(name):
+    """Rejects: irrational coefficients compared exactly (1 for sdirk2), exp(z) on another clock (lookahead5)."""
+    assert stability_function(name).linear_order() == HIGHER_ON_LINEAR.get(name, ALL[name].order)
+
+
 @pytest.mark.parametrize("name", RATIONAL)
 def test_amplification_is_that_of_a_step(name):
     """Rejects: any tableau whose R comes from elsewhere (heun2's for extragradient); gamma's sign."""

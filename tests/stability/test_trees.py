@@ -67,6 +67,13 @@ def test_residual_of_every_condition_of_euler():
     assert len(residuals) == 8
 
 
+def test_residuals_are_taken_on_the_methods_clock():
+    """Lookahead solves y' = s v: its conditions are those of A/s and b/s. Rejects: a sum of weights compared with 1."""
+    residuals = order_residuals("lookahead5", 2)
+    assert residuals[DOT] == 0
+    assert residuals[CHAIN2] == F(0 + 1 + 2 + 3 + 4, 2) / F(5, 2) ** 2 - F(1, 2)
+
+
 @pytest.mark.parametrize(
     ("A", "b", "p"),
     [
