@@ -94,7 +94,7 @@ def test_the_catalogue_states_both_orders_and_all_limits(tmp_path):
     cells = [c.strip() for c in next(x for x in text.splitlines() if x.startswith("| `heun2`")).split("|")[1:-1]]
     assert cells[2:8] == ["2", "2", "2", "2.001", "0", "0.299107"]
     assert "1 / 1" in next(x for x in text.splitlines() if x.startswith("| `alternating`"))
-    assert set(rows) == set(methods.names())
+    assert set(rows) == {*methods.names(), *methods.maps()}
 
 
 @pytest.mark.parametrize("package", PACKAGES)

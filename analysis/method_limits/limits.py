@@ -29,7 +29,7 @@ LOSSES = ("nonsaturating", "wasserstein")
 FIRST = (0.05, 1e-3, 1e-5)
 """First steps of a measurement: a smaller one only where the larger is already beyond the limit."""
 
-ROOT = 1e-5
+ROOT = 1e-4
 """Relative tolerance of the root finder."""
 
 AROUND = (0.99, 1.01)

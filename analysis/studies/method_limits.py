@@ -23,7 +23,7 @@ class Settings:
     q_differenced: int = 4
     decay: float = 0.02
     strong_decay: float = 0.5
-    large: tuple[float, ...] = (10.0, 100.0, 1000.0)
+    large: tuple[float, ...] = (10.0, 1000.0)
     small: tuple[float, ...] = (0.01, 0.1, 1.0)
     tolerance: float = 0.02
 
@@ -43,7 +43,6 @@ SMOKE = Settings(
     losses=("nonsaturating",),
     q=3,
     q_differenced=2,
-    large=(10.0, 1000.0),
 )
 
 

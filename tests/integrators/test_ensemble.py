@@ -178,7 +178,10 @@ MEMBERS = [n for n in gd.methods.members() if n not in ALONE]
 def test_every_method_that_takes_them_is_a_loop_of_single_solves(method):
     # on a field that depends on time, each member with a step and a point of its own; rejects: one clock for all
     flow = gd.flows.custom(
-        lambda t, s, _: {"x": torch.cos(torch.as_tensor(t)) - s["x"] * s["y"], "y": s["x"] - 0.5 * s["y"] * t},
+        lambda t, s, _: {
+            "x": torch.cos(torch.as_tensor(t, dtype=DOUBLE)) - s["x"] * s["y"],
+            "y": s["x"] - 0.5 * s["y"] * t,
+        },
         like=gd.games.bilinear(),
     )
     hs, y0 = [0.05, 0.2], torch.tensor([[1.0, 0.5], [-0.3, 0.8]], dtype=DOUBLE)

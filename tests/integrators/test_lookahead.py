@@ -77,7 +77,7 @@ def test_the_clock_is_that_of_the_limit(case):
     def scaled(by):
         return gd.flows.custom(
             lambda t, s, _: {
-                "x": by * (torch.cos(torch.as_tensor(3 * t)) - s["y"]),
+                "x": by * (torch.cos(3 * torch.as_tensor(t, dtype=DOUBLE)) - s["y"]),
                 "y": by * (s["x"] * t - 0.5 * s["y"]),
             },
             like=gd.games.bilinear(),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import pytest
 import torch
 
@@ -13,21 +15,23 @@ from gamedyn.methods._low_storage import Combine, Evaluate
 
 DOUBLE = torch.float64
 OWN = {n: m for n, m in gd.methods.members().items() if isinstance(m, LowStorage)}
-# a program of three registers of unlike roles: Kutta's method of order 3
-KUTTA = LowStorage(
+# three registers of unlike roles: the stage point, the sum, and y; consistent, of order 1
+SUMMED = LowStorage(
     [
         Evaluate(),
-        Combine(1, ((1, 1),), gd.methods.RungeKutta([[]], ["1/6"]).b[0]),
-        Combine(0, ((2, 1),), gd.methods.RungeKutta([[]], ["1/2"]).b[0]),
-    ]
-    + [Evaluate(), Combine(1, ((1, 1),), gd.methods.RungeKutta([[]], ["5/6"]).b[0]), Combine(0, ((1, 1),), 0)],
+        Combine(1, ((1, Fraction(1)),), Fraction(1, 6)),
+        Combine(0, ((2, Fraction(1)),), Fraction(1, 2)),
+        Evaluate(),
+        Combine(1, ((1, Fraction(1)),), Fraction(5, 6)),
+        Combine(0, ((1, Fraction(1)),), Fraction(0)),
+    ],
     (True, True, True),
 )
 EVERY = {
     **OWN,
     "user: heun": gd.methods.two_n([0, -1], [1, "1/2"]),
     "user: kg92": gd.methods.nested_imaginary(9),
-    "user: program": KUTTA,
+    "user: program": SUMMED,
 }
 members = pytest.mark.parametrize("method", list(EVERY.values()), ids=list(EVERY))
 
@@ -55,7 +59,10 @@ def tableau(method):
 def forced():
     """Time in both players: nodes matter."""
     return gd.flows.custom(
-        lambda t, s, _: {"x": torch.cos(torch.as_tensor(t)) - s["x"] * s["y"], "y": s["x"] * t - 0.5 * s["y"]},
+        lambda t, s, _: {
+            "x": torch.cos(torch.as_tensor(t, dtype=DOUBLE)) - s["x"] * s["y"],
+            "y": s["x"] * t - 0.5 * s["y"],
+        },
         like=gd.games.bilinear(),
     )
 

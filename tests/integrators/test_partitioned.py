@@ -214,7 +214,10 @@ def test_the_written_out_stages_are_the_step(name):
     # the data that order and theory read, stepped literally; rejects: theory of one method, step of another
     method, h = OWN[name], 0.2
     flow = gd.flows.custom(
-        lambda t, s, _: {"x": torch.cos(torch.as_tensor(t)) - s["x"] * s["y"], "y": s["x"] * t - 0.5 * s["y"] ** 2},
+        lambda t, s, _: {
+            "x": torch.cos(torch.as_tensor(t, dtype=DOUBLE)) - s["x"] * s["y"],
+            "y": s["x"] * t - 0.5 * s["y"] ** 2,
+        },
         like=gd.games.bilinear(),
     )
     field, table = flow.field(), method.stages(2)
