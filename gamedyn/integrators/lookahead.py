@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
+from gamedyn._lib.errors import ArgumentError
 from gamedyn.integrators._types import OK, StepInfo, Stepper
 from gamedyn.integrators.multistep import MultistepStepper
 from gamedyn.integrators.partitioned import PartitionedStepper
@@ -27,11 +28,16 @@ class LookaheadStepper(Stepper):
     """k inner steps, then `y + alpha (z - y)`; the inner memory is made anew every time."""
 
     takes: ClassVar[type] = Lookahead
+    options: ClassVar[tuple[str, ...]] = ("solver", "history")
 
-    def __init__(self, method: Lookahead) -> None:
-        inner = method.inner
-        family = next(s for s in INNER if isinstance(inner, s.takes))
-        self.method, self.inner = method, family(inner)
+    def __init__(self, method: Lookahead, **options: Any) -> None:
+        family = next(s for s in INNER if isinstance(method.inner, s.takes))
+        for name in options:
+            if name not in family.options:
+                raise ArgumentError(name, f"none for {method.inner!r}", options[name])
+        self.method, self.inner = method, family(method.inner, **options)
+        for flag in ("traces", "ensembles", "variational", "resamples"):
+            setattr(self, flag, getattr(self.inner, flag))
         self._alpha, self._clock = float(method.alpha), float(method.alpha * method.k)
 
     def step(

@@ -8,9 +8,11 @@ import numpy as np
 
 from gamedyn._lib.errors import ArgumentError
 from gamedyn.methods import (
+    Delegated,
     ExponentialRosenbrock,
     LinearMultistep,
     Lookahead,
+    Map,
     Method,
     PredictorCorrector,
     get,
@@ -33,6 +35,8 @@ def rational_function(method: Method) -> RationalFunction:
     Raises:
         ArgumentError: if there is none.
     """
+    if isinstance(method, (Delegated, Map)):
+        raise ArgumentError("method", "a method whose coefficients gamedyn holds", method.name)
     return lookahead_function(method) if isinstance(method, Lookahead) else stability_function(method)
 
 

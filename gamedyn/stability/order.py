@@ -45,7 +45,8 @@ def embedded_order(method: str | Method) -> int | None:
 def order_residuals(method: str | Method, up_to: int, *, embedded: bool = False) -> Mapping[Tree, Fraction]:
     """Residual of every condition of a Runge-Kutta method up to order `up_to`, by tree.
 
-    `sum_i b_i Phi_i(t) - 1/gamma(t)`; zero where the condition holds.
+    `sum_i b_i Phi_i(t) - 1/gamma(t)`, A and b divided by the method's clock; zero where the condition holds, or
+    below `10^(2 - digits)` for a method of inexact coefficients.
 
     Args:
         method: a Runge-Kutta method or its name.
@@ -69,7 +70,9 @@ def order_residuals(method: str | Method, up_to: int, *, embedded: bool = False)
     if weights is None:
         raise ArgumentError("embedded", "a method with embedded weights", chosen)
     trees = [t for n in range(1, up_to + 1) for t in rooted_trees(n)]
-    return {t: tree_residual(t, [chosen.A], [weights]) for t in trees}
+    s = chosen.time_scale
+    A, b = tuple(tuple(a / s for a in row) for row in chosen.A), tuple(w / s for w in weights)
+    return {t: tree_residual(t, [A], [b]) for t in trees}
 
 
 def _ours(method: str | Method) -> Member:

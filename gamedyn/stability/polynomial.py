@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import lru_cache
 from math import factorial
@@ -39,6 +39,10 @@ class RationalFunction:
 
     numerator: Polynomial
     denominator: Polynomial = (Fraction(1),)
+    digits: int | None = field(default=None, compare=False)
+    """Decimals that the coefficients are trusted to; None: exact."""
+    time_scale: Fraction = field(default=Fraction(1), compare=False)
+    """The clock s: `R(z) = exp(s z) + O(z^{p+1})`."""
 
     def __call__(self, z: ArrayLike) -> Any:
         """Values at `z` (any shape), in complex128, infinite at a pole; coefficients are rounded once."""
@@ -56,35 +60,35 @@ class RationalFunction:
         return len(self.denominator) == 1
 
     def linear_order(self) -> int:
-        """Largest p with `R(z) = exp(z) + O(z^{p+1})`."""
+        """Largest p with `R(z) = exp(s z) + O(z^{p+1})`, s the clock; to the digits of inexact coefficients."""
         term, exp_Q = Fraction(1), list[Fraction]()
         n = len(self.numerator) + len(self.denominator)
         taylor = []
         for k in range(n + 1):
             taylor.append(term)
-            term /= k + 1
+            term *= self.time_scale / (k + 1)
         for k in range(n + 1):
             exp_Q.append(sum((q * taylor[k - j] for j, q in enumerate(self.denominator[: k + 1])), Fraction(0)))
         for k, value in enumerate(exp_Q):
-            if value != (self.numerator[k] if k < len(self.numerator) else 0):
+            if abs(value - (self.numerator[k] if k < len(self.numerator) else 0)) > tolerance_of(self.digits):
                 return k - 1
         return n
 
 
 @lru_cache(maxsize=512)
 def _stability_function(method: RungeKutta | LinearlyImplicit) -> RationalFunction:
-    table = method.A
+    table, scale = method.A, getattr(method, "time_scale", Fraction(1))
     if isinstance(method, LinearlyImplicit):
         table = tuple(tuple(a + g for a, g in zip(r, s, strict=True)) for r, s in zip(table, method.gamma, strict=True))
     if method.explicit:
-        return RationalFunction(_snapped(_moments(table, method.b), method))
+        return RationalFunction(_snapped(_moments(table, method.b), method), digits=method.digits, time_scale=scale)
     moved = [[a - w for a, w in zip(r, method.b, strict=True)] for r in table]
     top, bottom = _reversed_characteristic(moved), _reversed_characteristic([list(r) for r in table])
     if method.digits is None:
         common = gcd(top, bottom)
         top, bottom = _quotient(top, common), _quotient(bottom, common)
     top, bottom = (trimmed(_rounded(x / bottom[0], method.digits) for x in p) for p in (top, bottom))
-    return RationalFunction(top, bottom)
+    return RationalFunction(top, bottom, method.digits, scale)
 
 
 def _moments(A: Sequence[Sequence[Fraction]], b: Sequence[Fraction]) -> Polynomial:

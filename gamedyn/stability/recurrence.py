@@ -139,7 +139,8 @@ def lookahead_function(method: Lookahead) -> RationalFunction:
         bottom = multiplied(bottom, scale)
     reached = multiplied((method.alpha,), values[first + method.k])
     top = added(multiplied((1 - method.alpha,), bottom), reached)
-    return RationalFunction(trimmed(x / bottom[0] for x in top), trimmed(x / bottom[0] for x in bottom))
+    over, under = (trimmed(x / bottom[0] for x in p) for p in (top, bottom))
+    return RationalFunction(over, under, method.digits, method.time_scale)
 
 
 def _started(method: Multistep, k: int) -> tuple[int, list[Polynomial], list[Polynomial], Polynomial]:

@@ -108,9 +108,7 @@ class TestImpossibleData:
 
 
 class TestOptions:
-    @pytest.mark.parametrize(
-        "method", ["rk4", "ck54", "ab3", "alternating", "pece_ab2_am2", "lookahead5", "heavy_ball"]
-    )
+    @pytest.mark.parametrize("method", ["rk4", "ck54", "ab3", "alternating", "pece_ab2_am2", "lookahead5", "lead"])
     def test_a_solver_for_a_method_that_solves_nothing(self, method):
         with pytest.raises(gd.ArgumentError, match="solver"):
             stepper(method, solver=NewtonKrylov())
@@ -202,7 +200,7 @@ def test_a_step_function_that_gives_nonsense():
 def test_adaptive_options_without_adaptive_steps():
     with pytest.raises(gd.ArgumentError, match="dense"):
         gd.solve(flow(), "dopri5", h=0.1, steps=3, dense=True)
-    with pytest.raises(gd.ArgumentError, match="h: .*adapt=StepControl"):
+    with pytest.raises(gd.ArgumentError, match=r"h: .*adapt=StepControl"):
         gd.solve(flow(), "dopri5", t_span=(0.0, 1.0))
     with pytest.raises(gd.ArgumentError, match="StepControl"):
         gd.solve(flow(), "dopri5", t_span=(0.0, 1.0), adapt={"rtol": 1e-3})

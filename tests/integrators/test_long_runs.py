@@ -1,7 +1,7 @@
 """Long-run invariants: symplectic members keep the energy of a separable game for 1e5 steps, others drift.
 
-The game is L_x = x sin y, L_y = -x y: x' = -sin y, y' = x, a pendulum of energy x^2/2 + 1 - cos y; neither loss bends in
-its own player. The real steppers step a field that is written out: autograd would take minutes.
+The game is L_x = x sin y, L_y = -x y: x' = -sin y, y' = x, a pendulum of energy x^2/2 + 1 - cos y; neither loss bends
+in its own player. The real steppers step a field that is written out: autograd would take minutes.
 """
 
 from __future__ import annotations

