@@ -32,17 +32,18 @@ def stream(settings: Any, seed: int) -> Any:
     return gd.batches(data, latent=LATENT, seed=seed, batch_size=settings.batch)
 
 
-def train(settings: Any, *, method: str, seed: int) -> Result:
-    """One method from one start: every step's status, its work, the distance at the end, and rk4's at equal work."""
+def train(settings: Any, *, method: str, seed: int, h: float, compare: bool) -> Result:
+    """One method from one start: every step's status, its work, the distance at the end; rk4's at equal work."""
     flow = flow_of("nonsaturating", settings, seed)
     began = time.process_time()
-    state, statuses, work = stepped(settings, flow, method, stream(settings, seed))
+    state, statuses, work = stepped(settings, flow, method, stream(settings, seed), h)
     seconds = time.process_time() - began
     cost = costs(flow, next(stream(settings, seed)), settings.cost_rounds)
     total = work["evaluations"] + cost["product"] * work["products"]
     figures: dict[str, Any] = {
         "method": method,
         "seed": seed,
+        "h": h,
         "statuses": dict(statuses),
         **work,
         "work": total,
@@ -50,11 +51,11 @@ def train(settings: Any, *, method: str, seed: int) -> Result:
         "seconds": seconds,
         "distance": distance(settings, flow, state),
     }
-    if method == settings.reference:
+    if not compare:
         return Result(figures, {})
     steps = max(1, round(total / 4))
     began = time.process_time()
-    state, statuses, _ = stepped(settings, flow, settings.reference, stream(settings, seed), steps)
+    state, statuses, _ = stepped(settings, flow, settings.reference, stream(settings, seed), h, steps)
     figures["reference"] = {
         "steps": steps,
         "statuses": dict(statuses),
@@ -65,7 +66,7 @@ def train(settings: Any, *, method: str, seed: int) -> Result:
 
 
 def stepped(
-    settings: Any, flow: Any, method: str, batches: Any, steps: int | None = None
+    settings: Any, flow: Any, method: str, batches: Any, h: float, steps: int | None = None
 ) -> tuple[State, Counter[str], dict[str, float]]:
     """So many steps, whatever happens: a rejected step is counted, and the next batch is tried from the same state."""
     state, statuses, left = flow.initial_state(), Counter[str](), steps or settings.steps
@@ -75,7 +76,7 @@ def stepped(
         run = gd.solve(
             flow,
             method,
-            h=settings.h,
+            h=h,
             steps=left,
             y0=state,
             batches=batches,

@@ -19,7 +19,9 @@ class Settings:
     reference: str = "rk4"
     seeds: int = 2
     steps: int = 300
-    h: float = 0.4
+    h: float = 0.2
+    hard_h: float = 0.4
+    hard_methods: tuple[str, ...] = ("gauss4",)
     rtol: float = 1e-3
     batch: int = 64
     latents: int = 2000
@@ -27,16 +29,21 @@ class Settings:
     cost_rounds: int = 40
 
 
-SMOKE = Settings(methods=("implicit_midpoint", "cgd", "rk4"), seeds=1, steps=6, latents=200, cost_rounds=5)
+SMOKE = Settings(
+    methods=("implicit_midpoint", "cgd", "rk4"), seeds=1, steps=6, hard_methods=(), latents=200, cost_rounds=5
+)
 
 
 def parts(settings: Settings) -> list[Part]:
-    """One for every method and seed."""
-    return [
-        Part(f"train-{m}-{seed}", training.train, {"method": m, "seed": seed})
-        for m in settings.methods
-        for seed in range(settings.seeds)
+    """One for every method and seed; the longer step from one start, with no comparison."""
+    out = [
+        Part(f"hard-{m}", training.train, {"method": m, "seed": 0, "h": settings.hard_h, "compare": False})
+        for m in settings.hard_methods
     ]
+    for m in settings.methods:
+        chosen = {"method": m, "h": settings.h, "compare": m != settings.reference}
+        out += [Part(f"train-{m}-{seed}", training.train, {**chosen, "seed": seed}) for seed in range(settings.seeds)]
+    return out
 
 
 STUDY = Study(

@@ -141,7 +141,7 @@ def test_a_rejected_step_is_counted_and_the_next_batch_tried(monkeypatch):
     hopeless = gd.integrators.NewtonKrylov(rtol=1e-6, max_iterations=1)
     monkeypatch.setattr(training, "solver", lambda *_: hopeless)
     flow = training.flow_of("nonsaturating", settings)
-    state, statuses, work = training.stepped(settings, flow, "implicit_midpoint", training.stream(settings, 0))
+    state, statuses, work = training.stepped(settings, flow, "implicit_midpoint", training.stream(settings, 0), 0.2)
     assert dict(statuses) == {"ok": 0, "not_converged": 3}
     assert torch.equal(state.y, flow.initial_state().y)
     assert work["newton_iterations"] == 3

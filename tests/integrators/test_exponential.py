@@ -56,7 +56,7 @@ def test_linear_games_are_solved_exactly_at_any_step(method, h, make, rtol, rng)
     J = make(rng)
     n = len(J)
     flow = gd.flows.gradient(gd.games.quadratic(-J, sizes=(1,) * n))
-    steps = 4
+    steps = 2
     run = gd.solve(flow, method, h=h, steps=steps, solver=Krylov(rtol=rtol, max_products=4000))
     exact = expm(steps * h * J) @ np.ones(n)
     error = np.linalg.norm(run.state.y.numpy() - exact) / np.linalg.norm(np.ones(n))

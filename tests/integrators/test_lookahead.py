@@ -83,9 +83,9 @@ def test_the_clock_is_that_of_the_limit(case):
             like=gd.games.bilinear(),
         )
 
-    exact = gd.solve(scaled(scale), "rk4", h=0.01, steps=100).state.y
-    errors = [float((gd.solve(scaled(1.0), method, h=1 / n, steps=n).state.y - exact).norm()) for n in (400, 800)]
-    assert errors[1] < 0.03
+    exact = gd.solve(scaled(scale), "rk4", h=0.02, steps=50).state.y
+    errors = [float((gd.solve(scaled(1.0), method, h=1 / n, steps=n).state.y - exact).norm()) for n in (100, 200)]
+    assert errors[1] < 0.1
     assert math.log2(errors[0] / errors[1]) == pytest.approx(1.0, abs=0.1)  # order 1 for alpha < 1
 
 
