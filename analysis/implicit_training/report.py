@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+import matplotlib as mpl
 import matplotlib.pyplot as plt
 
 from analysis.digits import reference_distances
@@ -26,7 +27,7 @@ MARKS = "os^vDPX*"
 SUMS = ("evaluations", "products", "newton_iterations", "krylov_products", "linear_unsolved", "work")
 
 CAPTION = """Frechet distance after the run against its work (evaluations, products at their measured cost). Filled: the
-    method; hollow, joined to it: rk4 from the same start given the same work. The square dots at the left are rk4 after
+    method; hollow, joined to it: rk4 from the same start given the same work. The crosses at the left are rk4 after
     as many steps. Dashed: the constant mean image, above which a run has failed; dotted: real half against real
     half."""
 
@@ -34,14 +35,13 @@ LIMITATIONS = (
     """One game, one step size, one weight of the penalty, few seeds and early training: after so many steps no run is
     near the floor, and equal work compares a short time of the flow with a longer one. It does not say which
     method ends best.""",
-    """The step is one at which rk4 is stable and Newton's method, which starts from slopes of zero and takes full
-    steps, converges nearly always. At longer steps, where implicit methods should pay, it is the solver that
-    decides: see the second table.""",
+    """The step is one at which rk4 works. At longer ones Newton's method, which starts from slopes of zero and takes
+    full steps, fails more often (second table): what is seen there is the solver and not the method's stability.""",
     """Mini-batches: each step solves the frozen batch's equations. The order of a method is void against the full-batch
     flow, so that what is seen is stability and cost, no accuracy.""",
     """The weight of a product is measured on this machine with these networks. The graph that products share is counted
-    as one evaluation; its measured cost is in the table of costs.""",
-    """A tolerance of 1e-3 is a choice: a tighter one costs more and moves the path by little.""",
+    as one evaluation; its measured cost is given above.""",
+    """The solver's tolerance is a choice; no other was tried.""",
 )
 
 
@@ -114,12 +114,15 @@ def _claims(settings: Any, rows: list[dict[str, Any]], references: dict[str, flo
     counts = _statuses(implicit)
     failed = {k: v for k, v in counts.items() if k != "ok"}
     shown = ", ".join(f"{v} {k.replace('_', ' ')}" for k, v in failed.items()) or "none"
+    own = {m: _mean([r["distance"] for r in _of(rows, m)]) for m in settings.methods}
+    steps = ", ".join(f"{m} {number(own[m], 3) or 'not finite'}" for m in sorted(own, key=lambda m: own[m] or 1e9))
     behind = [m for m in settings.methods if m != settings.reference and _behind(_of(rows, m))]
     ahead = [m for m in settings.methods if m not in (*behind, settings.reference)]
     return [
         f"""Of {sum(counts.values())} implicit steps {counts.get("ok", 0)} were solved; failed: {shown}. The
             constant mean image has distance {references["mean_image"]:.1f}, real half against real half
             {references["floor"]:.2f}.""",
+        f"""Mean distances after {settings.steps} steps, which is equal time of the flow: {steps}.""",
         f"""At equal work rk4 is closer to the data than {", ".join(behind) or "none"}, and farther from it than
             {", ".join(ahead) or "none"}.""",
     ]
@@ -170,5 +173,8 @@ def _draw(settings: Any, rows: list[dict[str, Any]], references: dict[str, float
     ax.axhline(references["mean_image"], color="0.3", ls="--", lw=1)
     ax.axhline(references["floor"], color="0.3", ls=":", lw=1)
     ax.set(xscale="log", yscale="log", xlabel="work, in evaluations", ylabel="Frechet distance on pixels")
+    ax.xaxis.set_minor_formatter(mpl.ticker.NullFormatter())
+    ax.xaxis.set_major_locator(mpl.ticker.LogLocator(subs=(1.0, 2.0, 5.0)))
+    ax.xaxis.set_major_formatter(mpl.ticker.FuncFormatter(lambda x, _: f"{x:,.0f}"))
     ax.legend(fontsize=8)
     return fig

@@ -15,7 +15,6 @@ import gamedyn as gd
 from analysis.digits import digits
 from analysis.study import Result
 from gamedyn.integrators import stepper
-from gamedyn.stability import BlockJacobian
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,32 +46,33 @@ def dimension(settings: Any, method: str) -> int:
 
 
 @lru_cache(maxsize=8)
-def stationary(loss: str, q: int, decay: float) -> tuple[Any, Any, BlockJacobian]:
-    """Flow, equilibrium, and the Jacobian there with its players and its parts.
+def stationary(loss: str, q: int, decay: float) -> tuple[Any, Any]:
+    """Flow and equilibrium.
 
     The decay is a named term and not a part of the losses, so that additive methods can treat it apart.
     """
     game = gd.games.affine_quadratic_gan(digits(), q, 0.0, loss)
-    bare = gd.flows.gradient(game)
-    flow, state = bare.with_term(gd.losses.weight_decay(decay, into="D")), game.equilibrium_state()
-    whole = gd.spectrum.linearise(flow, state).blocks
-    own = gd.spectrum.linearise(bare, state).blocks.matrix
-    term = next(iter(flow.terms))
-    parts = {"game": own, term: whole.matrix - own}
-    return flow, state, BlockJacobian(whole.matrix, whole.sizes, whole.players, parts)
+    flow = gd.flows.gradient(game).with_term(gd.losses.weight_decay(decay, into="D"))
+    return flow, game.equilibrium_state()
+
+
+@lru_cache(maxsize=8)
+def linearisation(loss: str, q: int, decay: float) -> Any:
+    """The linearisation there, once per process."""
+    return gd.spectrum.linearise(*stationary(loss, q, decay))
 
 
 def predicted(settings: Any, loss: str, method: str, decay: float) -> StepSet:
-    """The set of stable steps that theory gives, from the players' and the parts' blocks of J."""
+    """The set of stable steps that theory gives, from J's eigenvalues, its players' blocks or its parts."""
     with warnings.catch_warnings():  # that BDF3 and above have an unstable band is what is measured here
         warnings.simplefilter("ignore", gd.stability.StabilityWarning)
-        return gd.stability.stable_steps(method, stationary(loss, dimension(settings, method), decay)[2])
+        return gd.spectrum.stable_steps(method, linearisation(loss, dimension(settings, method), decay))
 
 
 def limit(settings: Any, *, loss: str, method: str, decay: float) -> Result:
     """One member at one equilibrium: the predicted set, and what the radius of the real step says of each end."""
     q, began = dimension(settings, method), time.process_time()
-    flow, state, J = stationary(loss, q, decay)
+    (flow, state), J = stationary(loss, q, decay), linearisation(loss, q, decay).blocks
     steps = predicted(settings, loss, method, decay)
     radii: dict[float, float] = {}
 

@@ -246,6 +246,11 @@ class Field:
             self._views[row.data_ptr(), -1 if player is None else player] = self.layout.views(row, player)
         return room
 
+    def release(self, rows: Sequence[Tensor]) -> None:
+        """Forget rows of `stages` that will not be written again: nothing here keeps them then."""
+        for row in rows:
+            self._views.pop((row.data_ptr(), -1), None)
+
     def room(self, count: int, player: int | None = None) -> Tensor:
         """As `stages`, for rows that are not kept."""
         at = slice(0, self.layout.n) if player is None else self.players[player]

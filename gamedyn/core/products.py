@@ -32,7 +32,6 @@ class Products:
     Attributes:
         value: v, (n,).
         losses: of all players.
-        cut: places of players whose velocity has no graph: constant, or not to be differentiated.
 
     Args:
         flow: the flow.
@@ -60,9 +59,6 @@ class Products:
         with torch.enable_grad(), field.held(self.leaves), third, _twice_differentiable():
             velocity = flow.velocity(t, self.leaves, buffers, batch, Request(factors=factors, create_graph=True))
         self._v = velocity.leaves
-        self.cut = tuple(
-            i for i, at in enumerate(self.layout.leaf_slices) if not all(x.requires_grad for x in self._v[at])
-        )
         self.losses = tuple([x.detach() for x in velocity.losses])
         self.work.player_gradients += self.work.players
         self.work.linearisations += 1

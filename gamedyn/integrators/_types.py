@@ -45,6 +45,7 @@ class Integrator(Protocol):
     Attributes:
         takes: the type of method data it steps.
         options: names of the keyword arguments that its constructor takes besides the method.
+        solvers: types of its `solver`.
         method: that data.
         traces: whether a step can be compiled as a whole.
         ensembles: whether it steps many members at once.
@@ -80,6 +81,7 @@ class Stepper:
     """What most steppers are: pure, explicit, without memory; families override what differs."""
 
     options: ClassVar[tuple[str, ...]] = ()
+    solvers: ClassVar[tuple[type, ...]] = ()
     traces: ClassVar[bool] = True
     ensembles: ClassVar[bool] = True
     variational: ClassVar[bool] = True

@@ -39,7 +39,8 @@ class StepControl:
     """How an adaptive solve chooses its steps.
 
     With `e` the norm of the error estimate over `atol + rtol max(|y|, |y+|)`, a step is accepted iff `e <= 1`; the
-    next is `h safety prod_i e_{n-i}^(-b_i / k)`, k the order of the estimate, b from the filter.
+    next is `h prod_i (safety^k / e_{n-i})^(b_i / k)`, k the order of the estimate, b from the filter ("I" until
+    there are as many errors as it uses).
 
     Attributes:
         rtol: relative tolerance.
@@ -75,7 +76,7 @@ class StepControl:
     norm: str = "players"
     safety: float = 0.9
     shrink: float = 0.2
-    grow: float = 5.0
+    grow: float = 10.0
     h_min: float = 1e-12
     h_max: float = math.inf
     max_steps: int = 1_000_000
@@ -117,8 +118,8 @@ class AdaptiveStepper:
 
     def __init__(self, inner: Integrator, control: StepControl) -> None:
         self.inner, self.control, self.method = inner, control, inner.method
-        order, embedded = self.method.order, getattr(self.method, "embedded_order", None)
-        if embedded is None:
+        order, embedded = (getattr(self.method, name, None) for name in ("order", "embedded_order"))
+        if order is None or embedded is None:
             remedy = "such as heun2, bosh3, dopri5, tsit5, dop853, tr_bdf2, kvaerno5, rodas3 or exprb32"
             raise ArgumentError("adapt", "a method with an embedded one", f"{self.method!r}, which has none", remedy)
         self._estimates = min(order, embedded) + 1
@@ -129,10 +130,8 @@ class AdaptiveStepper:
         self.last: dict[str, Any] = {}
 
     def init(self, field: Field, t: float, y: Tensor, h: float | None) -> dict[str, Any]:
-        """The inner memory, and the first step: the one given, or one from v and its change along it."""
-        inner = self.inner.init(field, t, y, h or 1.0)
-        first = h if h is not None else self._first_step(field, t, y)
-        return {"inner": inner, "h": first, "sizes": [1.0, 1.0], "slope": None, "accepted": 0}
+        """The inner memory, and the first step; where none is given, `step` chooses one from v and its change."""
+        return {"inner": self.inner.init(field, t, y, h or 1.0), "h": h, "sizes": [], "slope": None, "accepted": 0}
 
     def started(self, memory: Any) -> bool:
         """Always."""
@@ -140,9 +139,13 @@ class AdaptiveStepper:
 
     def step(self, field: Field, t: float, y: Tensor, left: float, memory: Any) -> tuple[Tensor, Any, StepInfo]:
         """One accepted step, of at most the time that is left."""
-        control, rejected, h = self.control, 0, float(memory["h"])
-        memory = {**memory, "sizes": list(memory["sizes"])}
+        control, rejected = self.control, 0
+        h = float(memory["h"] if memory["h"] is not None else self._first_step(field, t, y))
+        if not math.isfinite(h):
+            return y, memory, StepInfo("non_finite")
         while True:
+            if h < control.h_min and h < left:
+                return y, memory, StepInfo("step_too_small", {"rejected": float(rejected)}, 0.0)
             fits = min(h, control.h_max)
             h = left if fits >= left * (1 - 1e-12) else left / 2 if fits > left / 2 else fits
             new, error, first, last, info = self._attempt(field, t, y, h, memory)
@@ -151,16 +154,17 @@ class AdaptiveStepper:
                 break
             rejected += 1
             h *= max(control.shrink, control.safety * size ** (-1 / self._estimates)) if size < math.inf else 0.25
-            if h < control.h_min or rejected > control.max_steps:
-                return y, memory, StepInfo("step_too_small", {"rejected": rejected}, 0.0)
+            if memory["accepted"] + rejected >= control.max_steps:
+                return y, memory, StepInfo("too_many_steps", {"rejected": float(rejected)}, 0.0)
         self.last = {"t": t, "h": h, "y": y, "new": new, "first": first, "last": last, "size": size}
-        nxt = h * self._factor([max(size, 1e-10), *memory["sizes"]])
+        sizes = [max(size, 1e-10), *memory["sizes"]]
+        nxt = h * self._factor(sizes)
         kept = {
             "inner": memory["inner"],
             "h": min(nxt, h) if rejected else nxt,
-            "sizes": [max(size, 1e-10), memory["sizes"][0]],
+            "sizes": sizes[:2],
             "slope": last.clone() if last is not None and field.keeps_batch else None,
-            "accepted": memory["accepted"] + 1,
+            "accepted": memory["accepted"] + 1 + rejected,
         }
         if not field.keeps_batch:
             self._measure_noise(field, t, y, h, memory, size)
@@ -189,10 +193,9 @@ class AdaptiveStepper:
         """A step, its error estimate, its slopes at both ends where it has them."""
         if hasattr(self.inner, "step_with_error"):
             new, error, first, last = self.inner.step_with_error(field, t, y, h, memory["slope"])
-            return new, error, first.clone(), None if last is None else last.clone(), StepInfo()
+            kept = [None if slope is None else slope.clone() for slope in (first, last)]
+            return new, error, *kept, StepInfo()
         new, _, info = self.inner.step(field, t, y, h, memory["inner"])
-        if self.inner.in_place:
-            new = new.clone()
         return new, info.error, None, None, info  # type: ignore[return-value]
 
     def _factor(self, sizes: list[float]) -> float:

@@ -56,7 +56,7 @@ class AdaptiveLoop(Loop):
             if self.checkpoint is not None and time.monotonic() - noted > CHECKPOINT_SECONDS:
                 noted = time.monotonic()
                 self._finish()
-            if stop or step >= stepper.control.max_steps:
+            if stop or (t < end and memory["accepted"] >= stepper.control.max_steps):
                 self.status = "stopped" if stop else "too_many_steps"
                 if not stop:
                     self._checked(y, memory, step, t)

@@ -70,6 +70,15 @@ def stepper(method: str | Method, **options: Any) -> Integrator:
                 if name not in family.options:
                     having = sorted(f.__name__ for f in STEPPERS if name in f.options)
                     raise ArgumentError(name, f"none for {chosen!r}", given[name], f"taken by {', '.join(having)}")
+            _check_solver(family, given)
             chosen_family: Integrator = family(chosen, **given)
             return chosen_family
     raise ArgumentError("method", "a method of a family that has a stepper", chosen)
+
+
+def _check_solver(family: Any, given: dict[str, Any]) -> None:
+    """A solver of the kind that the family's equations want."""
+    solver = given.get("solver")
+    if solver is not None and family.solvers and not isinstance(solver, family.solvers):
+        kinds = " or ".join(f"{kind.__name__}(...)" for kind in family.solvers)
+        raise ArgumentError("solver", f"{kinds} of gamedyn.integrators", solver)

@@ -296,6 +296,8 @@ class Loop:
         method, before = self._method(), past.stats.get("method", "another")
         if memory and method != before:
             raise ArgumentError("resume", f"a run of the same method ({method})", before)
+        if isinstance(memory, dict) and set(memory) != set(past.memory):
+            raise ArgumentError("resume", "a run whose steps were chosen in the same way", f"one of {before!r}")
         if not self.integrator.changes_h and past.step and past.stats.get("h") != self._shown_h():
             remedy = "this method's steps must be equal: a one-step method can go on with another h"
             raise ArgumentError("h", f"the resumed run's {past.stats.get('h')}", self._shown_h(), remedy)

@@ -28,6 +28,7 @@ class ExponentialStepper(Stepper):
 
     takes: ClassVar[type] = ExponentialRosenbrock
     options: ClassVar[tuple[str, ...]] = ("solver",)
+    solvers: ClassVar[tuple[type, ...]] = (Krylov,)
     traces: ClassVar[bool] = False
     ensembles: ClassVar[bool] = False
     variational: ClassVar[bool] = False

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 
 from gamedyn.integrators._types import Combination, StepInfo, Stepper
-from gamedyn.integrators.newton import NewtonKrylov, StageEquation
+from gamedyn.integrators.newton import Anderson, NewtonKrylov, StageEquation
 from gamedyn.methods import RungeKutta
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ class ImplicitRungeKuttaStepper(Stepper):
 
     takes: ClassVar[type] = RungeKutta
     options: ClassVar[tuple[str, ...]] = ("solver",)
+    solvers: ClassVar[tuple[type, ...]] = (NewtonKrylov, Anderson)
     traces: ClassVar[bool] = False
     ensembles: ClassVar[bool] = False
     resamples: ClassVar[bool] = False
@@ -45,6 +46,9 @@ class ImplicitRungeKuttaStepper(Stepper):
     def accepts(cls, method: Any) -> bool:
         """Implicit methods."""
         return not method.explicit
+
+    def release(self) -> None:
+        """Nothing is kept between steps."""
 
     def step(
         self, field: Field, t: float | Tensor, y: Tensor, h: float | Tensor, memory: Any

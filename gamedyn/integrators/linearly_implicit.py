@@ -30,6 +30,7 @@ class LinearlyImplicitStepper(Stepper):
 
     takes: ClassVar[type] = LinearlyImplicit
     options: ClassVar[tuple[str, ...]] = ("solver",)
+    solvers: ClassVar[tuple[type, ...]] = (Krylov,)
     traces: ClassVar[bool] = False
     ensembles: ClassVar[bool] = False
     variational: ClassVar[bool] = False

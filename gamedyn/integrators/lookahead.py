@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 
 from gamedyn._lib.errors import ArgumentError
-from gamedyn.integrators._types import OK, StepInfo, Stepper
+from gamedyn.integrators._types import StepInfo, Stepper
 from gamedyn.integrators.multistep import MultistepStepper
+from gamedyn.integrators.newton import Anderson, NewtonKrylov
 from gamedyn.integrators.partitioned import PartitionedStepper
 from gamedyn.integrators.predictor_corrector import PredictorCorrectorStepper
 from gamedyn.methods import Lookahead
@@ -29,6 +30,7 @@ class LookaheadStepper(Stepper):
 
     takes: ClassVar[type] = Lookahead
     options: ClassVar[tuple[str, ...]] = ("solver", "history")
+    solvers: ClassVar[tuple[type, ...]] = (NewtonKrylov, Anderson)
 
     def __init__(self, method: Lookahead, **options: Any) -> None:
         family = next(s for s in INNER if isinstance(method.inner, s.takes))
@@ -45,12 +47,15 @@ class LookaheadStepper(Stepper):
     ) -> tuple[Tensor, Any, StepInfo]:
         """One step of k inner ones."""
         slow: Any = _Slowed(field, t, self._clock)
+        counts: dict[str, float] = {}
         inner, z = self.inner.init(slow, t, y, h), y
         for j in range(self.method.k):
             z, inner, info = self.inner.step(slow, t + j * h, z, h, inner)
+            for name, count in info.counts.items():
+                counts[name] = counts.get(name, 0.0) + count
             if info.status != "ok":
-                return z, memory, info
-        return torch.lerp(y, z, self._alpha), memory, OK
+                return z, memory, StepInfo(info.status, counts)
+        return torch.lerp(y, z, self._alpha), memory, StepInfo("ok", counts)
 
 
 class _Slowed:

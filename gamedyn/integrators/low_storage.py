@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
-from gamedyn.integrators._types import StepInfo, Stepper
+from gamedyn.integrators._types import OK, StepInfo, Stepper
 from gamedyn.methods import LowStorage
 from gamedyn.methods._low_storage import Evaluate
 
@@ -43,15 +43,24 @@ class LowStorageStepper(Stepper):
         self, field: Field, t: float | Tensor, y: Tensor, h: float | Tensor, memory: Any
     ) -> tuple[Tensor, dict[str, Any], StepInfo]:
         """One step."""
+        return self._stepped(field, t, y, h)[0], {}, OK
+
+    def step_with_error(
+        self, field: Field, t: float, y: Tensor, h: float, first: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, None, None]:
+        """A copy of the step's result, and its error estimate; no slopes are kept."""
+        R = self._stepped(field, t, y, h)
+        return R[0].clone(), R[0] - R[self.method.error_register], None, None  # type: ignore[index]
+
+    def _stepped(self, field: Field, t: float | Tensor, y: Tensor, h: float | Tensor) -> list[Tensor]:
+        """The registers after a step."""
         R, slope = self._room(field, y)
         for number, target, sources in self._program:
             if target is None:
                 value = field(t + number * h if number else t, R[0], slope)
             else:
                 _combine(R, target, sources, number, value, h)
-        at = self.method.error_register
-        error = None if at is None else R[0] - R[at]
-        return R[0], {}, StepInfo(error=error)
+        return R
 
     def _room(self, field: Field, y: Tensor) -> tuple[list[Tensor], Tensor | None]:
         """The registers, filled; made once per field (traced, and on rows: each time)."""

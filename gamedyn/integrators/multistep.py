@@ -10,7 +10,7 @@ from gamedyn._lib.checks import choice
 from gamedyn._lib.errors import ArgumentError
 from gamedyn.integrators._types import OK, Combination, StepInfo, Stepper
 from gamedyn.integrators.implicit import ImplicitRungeKuttaStepper
-from gamedyn.integrators.newton import NewtonKrylov, StageEquation, linearised
+from gamedyn.integrators.newton import Anderson, NewtonKrylov, StageEquation, linearised
 from gamedyn.integrators.runge_kutta import RungeKuttaStepper
 from gamedyn.methods import LinearMultistep
 
@@ -39,6 +39,7 @@ class MultistepStepper(Stepper):
 
     takes: ClassVar[type] = LinearMultistep
     options: ClassVar[tuple[str, ...]] = ("solver", "history")
+    solvers: ClassVar[tuple[type, ...]] = (NewtonKrylov, Anderson)
     changes_h: bool = False
 
     def __init__(self, method: LinearMultistep, solver: Solver | None = None, history: str = "stale") -> None:
@@ -100,6 +101,8 @@ class MultistepStepper(Stepper):
         if filled < self._back:
             new, newest, info = self._first_steps(field, t, y, h, filled, fields)
             filled += 1
+            if filled == self._back:
+                self._start.release()  # type: ignore[union-attr]
         else:
             new, newest, info = self._formula(field, t, y, h, fields, values)
         kept = [newest, *fields][: self._kept_fields] if newest is not None else fields

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Union
 
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from gamedyn._lib.checks import positive, positive_int
 from gamedyn._lib.errors import ArgumentError
+from gamedyn.core import Field as CoreField
 from gamedyn.krylov import anderson, gmres
 
 if TYPE_CHECKING:
@@ -35,8 +36,8 @@ def default_rtol(dtype: torch.dtype) -> float:
     return 1e-8 if dtype == torch.float64 else 1e-5
 
 
-STALLED = 3
-"""Newton steps in which the residual must at least be halved."""
+STALLED = 6
+"""Newton steps in which the residual must fall by a tenth."""
 
 
 class Outcome(NamedTuple):
@@ -100,7 +101,7 @@ class NewtonKrylov:
 
     Eisenstat-Walker forcing: `eta = 0.9 (|F| / |F_before|)^2`, never below half the tolerance; the iteration ends
     when `|F| <= rtol |K| + atol sqrt(m)`, K being the stages' field values, or at rounding. It is given up early where
-    three steps have not halved F. (A field with jumps, such as that of a network of ReLUs, lets no residual fall
+    six steps have not made F smaller by a tenth. (A field with jumps, such as that of a network of ReLUs, lets no residual fall
     below a jump: such games want a tolerance above theirs, 1e-3 or so.)
 
     Attributes:
@@ -151,7 +152,7 @@ class NewtonKrylov:
             if size <= tolerance:
                 return Outcome(x, "ok", counts)
             sizes.append(size)
-            if iteration == self.max_iterations or (len(sizes) > STALLED and size > 0.5 * sizes[-1 - STALLED]):
+            if iteration == self.max_iterations or (len(sizes) > STALLED and size > 0.9 * sizes[-1 - STALLED]):
                 break
             if before:
                 safe = 0.9 * eta**2
@@ -304,21 +305,33 @@ class StageEquation:
 
 
 def linearised(field: Field, t: float | Tensor, y: Tensor) -> Any:
-    """The field with its derivative; refuses a field whose graph is cut.
+    """The field with its derivative; the first time, players for whom J says that nothing matters are looked at.
 
     Raises:
-        ArgumentError: if a player's velocity changes with y and its derivative says that it does not.
+        ArgumentError: if a player's velocity changes with y and its derivative says that it does not: its graph is
+            cut, or an operation can be differentiated only once.
     """
     at = field.linearise(t, y)
-    if at.cut and not getattr(field, "cut_is_constant", False):
-        moved = field(t, y + 1e-3 * (1 + y.abs())) - at.value
-        if any(bool(moved[..., field.players[i]].abs().max() > 0) for i in at.cut):
-            names = ", ".join(field.names[i] for i in at.cut)
+    if not getattr(field, "derivative_checked", False) and isinstance(field, CoreField):
+        field.derivative_checked = True  # type: ignore[attr-defined]
+        _refuse_cut(field, t, y, at)
+    return at
+
+
+def _refuse_cut(field: Field, t: float | Tensor, y: Tensor, at: Any) -> None:
+    work = replace(field.work)
+    d = torch.cos(torch.arange(y.numel(), dtype=y.dtype, device=y.device)).view_as(y)
+    image = at.jvp(d)
+    silent = [i for i, own in enumerate(field.players) if not bool(image[..., own].any())]
+    if silent:
+        moved = field(t, y + 1e-3 * d * (1 + y.abs())) - at.value
+        moving = [field.names[i] for i in silent if bool(moved[..., field.players[i]].any())]
+        if moving:
             raise ArgumentError(
                 "flow",
                 "a field that can be differentiated",
-                f"the velocity of {names}, which depends on the state but has no graph",
-                "compute it with torch operations on the state it is given, or choose an explicit method",
+                f"the velocity of {', '.join(moving)}, which depends on the state but has no derivative",
+                "compute it with torch operations that can be differentiated twice, or choose an explicit method",
             )
-        field.cut_is_constant = True  # type: ignore[attr-defined]
-    return at
+    for name, count in vars(work).items():
+        setattr(field.work, name, count)

@@ -56,7 +56,10 @@ class PredictorCorrectorStepper(Stepper):
             span = h * float(self.method.time_scale)
             new, slope, info = self._start.step_and_slope(field, t, y, span, clock=h)
             newest = field(t, y, room) if slope is None else room.copy_(slope)
+            del slope
             filled += 1
+            if filled == self._back:
+                self._start.release()
         else:
             newest = field(t, y, room)
             history = [newest, *fields]

@@ -86,6 +86,12 @@ class RungeKuttaStepper(Stepper):
         error = self._error(torch.zeros_like(y), rows, h)  # type: ignore[misc]
         return final(y, h, None), error, rows[0], rows[-1] if self.method.fsal else None
 
+    def release(self) -> None:
+        """Give the stages' room back: a starting rule is not used again."""
+        if self._owner is not None:
+            self._owner.release(self._made[0])
+        self._made, self._owner = ((), (), None), None
+
     def _bound(self, field: Field, stages: int) -> tuple[Any, Any, Any]:
         """Room for the stages, and the combinations of it: made once per field (traced: each time)."""
         if self._owner is not field or len(self._made[0]) < stages:

@@ -115,8 +115,6 @@ class _At:
 class _Rows:
     """What steppers take for a linearised field, on rows."""
 
-    cut = ()
-
     def __init__(self, at: _At, y: Tensor) -> None:
         self._at, self.value = at, at.value_and_images(y)
 

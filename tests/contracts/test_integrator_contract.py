@@ -324,16 +324,16 @@ class Registers(TorchDispatchMode):
         self.most, self._alive = 0, {}
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self._alive = {  # before memory that has become free is given to another tensor
+            key: (size, [r for r in tensors if r() is not None])
+            for key, (size, tensors) in self._alive.items()
+            if any(r() is not None for r in tensors)
+        }
         out = func(*args, **(kwargs or {}))
         for x in torch.utils._pytree.tree_leaves(out):
             if isinstance(x, torch.Tensor):
                 storage = x.untyped_storage()
                 self._alive.setdefault(storage._cdata, (storage.nbytes(), []))[1].append(weakref.ref(x))
-        self._alive = {
-            key: (size, [r for r in tensors if r() is not None])
-            for key, (size, tensors) in self._alive.items()
-            if any(r() is not None for r in tensors)
-        }
         self.most = max(self.most, round(sum(size for size, _ in self._alive.values()) / (8 * N)))
         return out
 
