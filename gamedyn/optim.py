@@ -17,6 +17,7 @@ from gamedyn.core import Field, Game
 from gamedyn.core.frozen import RandomState, SideEffects
 from gamedyn.flows import GradientFlow
 from gamedyn.integrators import stepper
+from gamedyn.integrators._types import label
 from gamedyn.integrators.maps import GraftedStepper
 from gamedyn.integrators.torch_optim import TorchOptimStepper
 from gamedyn.losses import LossTerm
@@ -354,7 +355,7 @@ class GameOptimizer(torch.optim.Optimizer):
         )
 
     def _method(self) -> str:
-        return getattr(self._integrator.method, "name", "") or repr(self._integrator.method)
+        return label(self._integrator.method)
 
     def _shown(self, lr: Sequence[float]) -> str:
         return "{" + ", ".join(f"{n}: {float(r):g}" for n, r in zip(self._game.players, lr, strict=True)) + "}"

@@ -234,6 +234,7 @@ class Field:
         """
         from gamedyn.core.products import Products
 
+        self.advance(y)  # the graph has buffers of its own
         products = Products(self.flow, t, y, self.batch, self)
         if not self.losses:
             self.losses = products.losses

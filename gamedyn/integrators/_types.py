@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import zlib
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
+
+from gamedyn.methods import Delegated, get, maps, names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +16,7 @@ if TYPE_CHECKING:
 
     from gamedyn.core import Field
 
-__all__ = ["OK", "Combination", "Integrator", "StepInfo", "Stepper"]
+__all__ = ["OK", "Combination", "Integrator", "StepInfo", "Stepper", "label"]
 
 
 class StepInfo(NamedTuple):
@@ -101,6 +104,15 @@ class Stepper:
     def started(self, memory: Any) -> bool:
         """Always."""
         return True
+
+
+def label(method: Any) -> str:
+    """A member's name; of a user-made method what it is, with a digest of its coefficients."""
+    name = getattr(method, "name", "")
+    if isinstance(method, Delegated) or (name and name in {*names(), *maps()} and get(name) is method):
+        return str(name)
+    data = sorted((k, repr(v)) for k, v in vars(method).items() if not k.startswith("_"))
+    return f"{method!r} {zlib.crc32(repr(data).encode()):08x}"
 
 
 class Combination:

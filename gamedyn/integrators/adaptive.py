@@ -39,8 +39,8 @@ class StepControl:
     """How an adaptive solve chooses its steps.
 
     With `e` the norm of the error estimate over `atol + rtol max(|y|, |y+|)`, a step is accepted iff `e <= 1`; the
-    next is `h prod_i (safety^k / e_{n-i})^(b_i / k)`, k the order of the estimate, b from the filter ("I" until
-    there are as many errors as it uses).
+    next is `h prod_i (safety^k / e_{n-i})^(b_i / k)`, k the order of the estimate, b from the filter ("I" for as
+    many steps as it looks back on).
 
     Attributes:
         rtol: relative tolerance.
@@ -162,7 +162,7 @@ class AdaptiveStepper:
         kept = {
             "inner": memory["inner"],
             "h": min(nxt, h) if rejected else nxt,
-            "sizes": sizes[:2],
+            "sizes": sizes[:3],
             "slope": last.clone() if last is not None and field.keeps_batch else None,
             "accepted": memory["accepted"] + 1 + rejected,
         }
@@ -200,8 +200,10 @@ class AdaptiveStepper:
 
     def _factor(self, sizes: list[float]) -> float:
         """What the step is multiplied with, from the last three error norms, newest first."""
-        power: float = math.prod(e ** (-b / self._estimates) for e, b in zip(sizes, self._filter, strict=True))
-        return min(self.control.grow, max(self.control.shrink, self.control.safety * power))
+        k, used = self._estimates, max(i for i, b in enumerate(self._filter) if b) + 1
+        weights = self._filter if len(sizes) > used else FILTERS["I"]
+        power: float = math.prod((self.control.safety**k / e) ** (b / k) for e, b in zip(sizes, weights, strict=False))
+        return min(self.control.grow, max(self.control.shrink, power))
 
     def _first_step(self, field: Field, t: float, y: Tensor) -> float:
         """Source: Hairer, Norsett, Wanner I, II.4, starting step size; two evaluations."""

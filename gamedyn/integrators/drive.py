@@ -14,6 +14,7 @@ from tqdm.auto import tqdm
 from gamedyn._lib.checks import positive
 from gamedyn._lib.errors import ArgumentError, SolveError
 from gamedyn.core import State
+from gamedyn.integrators._types import label
 from gamedyn.integrators.compiled import CompiledStep
 from gamedyn.integrators.run import Records, Run, writable
 
@@ -258,7 +259,7 @@ class Loop:
         }
 
     def _method(self) -> str:
-        return getattr(self.integrator.method, "name", "") or repr(self.integrator.method)
+        return label(self.integrator.method)
 
     def _shown_h(self) -> Any:
         return (

@@ -100,9 +100,9 @@ class NewtonKrylov:
     """Inexact Newton's method, its linear systems solved by GMRES as exactly as they need to be.
 
     Eisenstat-Walker forcing: `eta = 0.9 (|F| / |F_before|)^2`, never below half the tolerance; the iteration ends
-    when `|F| <= rtol |K| + atol sqrt(m)`, K being the stages' field values, or at rounding. It is given up early where
-    six steps have not made F smaller by a tenth. (A field with jumps, such as that of a network of ReLUs, lets no residual fall
-    below a jump: such games want a tolerance above theirs, 1e-3 or so.)
+    when `|F| <= rtol |K| + atol sqrt(m)`, K being the stages' field values, or at rounding. It is given up early
+    where six steps have not made F smaller by a tenth. (A field with jumps, such as that of a network of ReLUs,
+    lets no residual fall below a jump: such games want a tolerance above theirs, 1e-3 or so.)
 
     Attributes:
         rtol: relative tolerance; None: 1e-8 in float64, 1e-5 in float32.

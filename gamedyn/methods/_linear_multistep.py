@@ -106,7 +106,9 @@ class LinearMultistep(Immutable):
     @property
     def registers(self) -> int:
         """Vectors of parameter size that a step holds: history, y, its point, the result, a checked state."""
-        return self.steps + (self.steps - 1) * (any(self.alpha[:-2]) or self.coupling is not None) + 4
+        fields = max((j + 1 for j, b in enumerate(self.beta[-2::-1]) if b), default=0)
+        points = self.steps if any(self.alpha[:-2]) or self.coupling is not None else 0  # the past, and a sum of it
+        return fields + points + 4
 
     @property
     def explicit(self) -> bool:

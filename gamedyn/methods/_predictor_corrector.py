@@ -87,7 +87,7 @@ class PredictorCorrector(Immutable):
     def registers(self) -> int:
         """Vectors of parameter size that a step holds: history, field values, y, its point, a checked state."""
         keeps = any(any(m.alpha[:-2]) for m in (self.predictor, self.corrector))
-        return self.steps + 1 + (self.steps - 1) * keeps + 5
+        return self.steps + 2 + (self.steps - 1) * keeps + 5
 
     @property
     def order(self) -> int:

@@ -369,6 +369,9 @@ class Bare:
     def weighted(self, factors, t, y, out=None):
         return self(t, y, out)
 
+    def release(self, rows):
+        """Nothing is kept of them here."""
+
     def stages(self, count, player=None):
         at = slice(0, N) if player is None else self.players[player]
         return torch.empty(count, at.stop - at.start, dtype=DOUBLE)
