@@ -148,7 +148,8 @@ class Partitioned(Immutable):
     def evaluations(self) -> float:
         """Field evaluations a step: every stage of a move costs one player's share (two players, if not fixed)."""
         n = self.fixed_players or 2
-        return len(self.moves(n)) * self.substep.evaluations / n
+        count = Fraction(len(self.moves(n)) * self.substep.evaluations, n)
+        return int(count) if count.denominator == 1 else float(count)
 
     @property
     def registers(self) -> int:

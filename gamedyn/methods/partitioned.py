@@ -55,7 +55,7 @@ def alternating(
         >>> alternating(("D", "G")).order_of_play(("G", "D"))
         (1, 0)
         >>> alternating(cycles={"D": 5, "G": 1}).evaluations
-        3.0
+        3
     """
     plain = players is None and cycles is None and substep is EULER
     return Partitioned(
