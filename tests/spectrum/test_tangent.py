@@ -13,7 +13,18 @@ from gamedyn.stability import BlockJacobian, Eigenvalues
 
 DOUBLE = torch.float64
 METHODS = sorted(gd.methods.members())
-ONE_OF_EACH = ["euler", "heun2", "midpoint", "kutta3", "rk4", "extragradient", "ab2", "ab3", "optimistic", "alternating"]
+ONE_OF_EACH = [
+    "euler",
+    "heun2",
+    "midpoint",
+    "kutta3",
+    "rk4",
+    "extragradient",
+    "ab2",
+    "ab3",
+    "optimistic",
+    "alternating",
+]
 ONE_OF_EACH += ["tsit5", "kg52", "ck54", "heavy_ball", "pece_ab2_am3", "strang", "lookahead5"]
 ONE_OF_EACH += ["rk4_penalty_after_step", "lookahead_alternating"]  # the study method_limits has all
 
