@@ -74,6 +74,9 @@ class GameOptimizer(torch.optim.Optimizer):
         **options: Any,
     ) -> None:
         self._made = False
+        if not hasattr(players, "keys"):
+            got = type(players).__name__
+            raise ArgumentError("players", "a dict of modules or tensors by player", got, 'such as {"G": G, "D": D}')
         self._game = game = Game(players, self._losses)
         self._integrator = stepper(method, **options)
         rates = _by_player(game, lr)

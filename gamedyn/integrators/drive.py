@@ -299,6 +299,9 @@ class Loop:
             raise ArgumentError("resume", f"a run of the same method ({method})", before)
         if isinstance(memory, dict) and set(memory) != set(past.memory):
             raise ArgumentError("resume", "a run whose steps were chosen in the same way", f"one of {before!r}")
+        history = getattr(self.integrator, "history", "stale")
+        if not self.integrator.changes_h and past.stats.get("history") != history:
+            raise ArgumentError("history", f"the resumed run's {past.stats.get('history')!r}", history)
         if not self.integrator.changes_h and past.step and past.stats.get("h") != self._shown_h():
             remedy = "this method's steps must be equal: a one-step method can go on with another h"
             raise ArgumentError("h", f"the resumed run's {past.stats.get('h')}", self._shown_h(), remedy)

@@ -18,13 +18,13 @@ from gamedyn.methods._coefficients import (
     tolerance_of,
 )
 from gamedyn.methods._immutable import Immutable
+from gamedyn.methods._runge_kutta import RungeKutta
 from gamedyn.methods._trees import HIGHEST_ORDER
 from gamedyn.methods.explicit import RK4
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gamedyn.methods._runge_kutta import RungeKutta
 
 __all__ = ["LinearMultistep"]
 
@@ -77,7 +77,7 @@ class LinearMultistep(Immutable):
             raise ArgumentError("alpha", "a last entry (of the newest value) other than 0", a[-1])
         self.alpha = tuple(x / a[-1] for x in a)
         self.beta = tuple(x / a[-1] for x in b)
-        if isinstance(start, str) and start != "rest":
+        if start not in (None, "rest") and not isinstance(start, RungeKutta):
             raise ArgumentError("start", 'a Runge-Kutta method or "rest"', start)
         self.start = RK4 if start is None else start
         self.time_scale = rational("time_scale", time_scale)

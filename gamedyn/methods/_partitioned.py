@@ -11,13 +11,13 @@ from gamedyn._lib.checks import positive_int
 from gamedyn._lib.errors import ArgumentError, UnknownNameError
 from gamedyn.methods._coefficients import Coefficient, Declared, fewest_digits, float_digits, rational, tolerance_of
 from gamedyn.methods._immutable import Immutable
+from gamedyn.methods._runge_kutta import RungeKutta
 from gamedyn.methods._trees import Table, separable, verified_order
 from gamedyn.methods.explicit import EULER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from gamedyn.methods._runge_kutta import RungeKutta
 
 __all__ = ["Move", "Partitioned", "Stages", "Sweep"]
 
@@ -103,7 +103,7 @@ class Partitioned(Immutable):
         declared: Declared | None = None,
         source: str = "user",
     ) -> None:
-        if not substep.explicit:
+        if not isinstance(substep, RungeKutta) or not substep.explicit:
             raise ArgumentError("substep", "an explicit Runge-Kutta method", substep)
         if players is not None and (isinstance(players, str) or len(set(players)) != len(players)):
             raise ArgumentError("players", "a sequence of different player names or places", players)
@@ -116,6 +116,8 @@ class Partitioned(Immutable):
         self.substep = substep
         self.digits = fewest_digits(digits, substep.digits, float_digits(*given))
         self._moves: dict[int, tuple[Move, ...]] = {}
+        if cycles is not None and not hasattr(cycles, "keys"):
+            raise ArgumentError("cycles", "a dict of counts by player, such as {'D': 5, 'G': 1}", cycles)
         self.players = tuple(players) if players is not None else None if cycles is None else tuple(cycles)
         self.cycles = None if cycles is None else _counts(self.players or (), cycles)
         self.name, self.aliases, self.declared, self.source = name, aliases, declared, source

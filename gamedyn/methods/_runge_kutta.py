@@ -55,6 +55,8 @@ class RungeKutta(Immutable):
         declared: Declared | None = None,
         source: str = "user",
     ) -> None:
+        if not hasattr(A, "__iter__"):
+            raise ArgumentError("A", "rows of coefficients", A)
         rows = [tuple(r) if hasattr(r, "__iter__") else r for r in A]
         self.b = row("b", b)
         if not self.b:

@@ -45,7 +45,7 @@ def penalty_placed(method: RungeKutta, placement: str, **facts: object) -> Addit
         1
     """
     choice("placement", placement, PLACEMENTS)
-    if not method.explicit:
+    if not isinstance(method, RungeKutta) or not method.explicit:
         raise ArgumentError("method", "an explicit Runge-Kutta method", method)
     s, b = method.needed, method.b
     A = [r[:s] for r in method.A[:s]]

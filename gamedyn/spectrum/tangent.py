@@ -17,8 +17,10 @@ from torch import Tensor
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from gamedyn._lib.checks import positive
+from gamedyn._lib.errors import ArgumentError
 from gamedyn.core import Field, Products, State, Work, moved_to
 from gamedyn.integrators import StepInfo, stepper
+from gamedyn.integrators._types import label
 from gamedyn.spectrum.linearise import point
 from gamedyn.spectrum.outer import extreme
 
@@ -172,6 +174,9 @@ class StepTangent:
         self.field.begin_step(batch)
         self.field.hold()
         self._y = at.y
+        if run is not None and run.memory and run.stats.get("method") != label(self._stepper.method):
+            expected = f"a run of {label(self._stepper.method)}, whose memory is used"
+            raise ArgumentError("state", expected, f"one of {run.stats.get('method')}", "give run.state instead")
         memory = run.memory if run is not None else self._filled(at.y)
         leaves, self._spec = tree_flatten(memory)
         self._memory = leaves
