@@ -57,9 +57,19 @@ class Settings:
     )
     adaptive: tuple[str, ...] = ("bosh3", "dopri5", "tsit5", "bs5", "dop853", "kvaerno5", "rodas3", "exprb32")
     scipy: tuple[str, ...] = ("RK45", "DOP853", "Radau", "NDF", "LSODA")
-    scipy_tolerances: Mapping[str, tuple[float, ...]] = field(
-        default_factory=lambda: {"network Radau": (), "network NDF": (1e-3, 1e-6)}
+    ranges: Mapping[str, tuple[float, ...]] = field(
+        default_factory=lambda: {
+            "bosh3": (1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-9),
+            "rodas3": (1e-3, 1e-4, 1e-5, 1e-6, 1e-7),
+            "exprb32": (1e-3, 1e-4, 1e-5, 1e-6, 1e-7),
+            "network kvaerno5": (1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8),
+            "network rodas3": (1e-3, 1e-4, 1e-5, 1e-6),
+            "network exprb32": (1e-3, 1e-4, 1e-5, 1e-6),
+            "network Radau": (),
+            "network NDF": (1e-3, 1e-6),
+        }
     )
+    """Tolerances of a solver, or of one on a problem, where they are not all: those that are slow at fine ones."""
     diffrax: tuple[str, ...] = ("Dopri5", "Tsit5", "Kvaerno5")
     tolerances: tuple[float, ...] = (1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-9, 1e-10)
     accuracies: tuple[float, ...] = (1e-3, 1e-6, 1e-9)

@@ -57,11 +57,9 @@ def fixed_part(settings: Any, *, name: str, which: str) -> Result:
 def adaptive_part(settings: Any, *, name: str) -> Result:
     """Members with adaptive steps, SciPy, torchdiffeq and diffrax: in one process, side by side."""
     p = problem(name, settings.reference_rtol)
-    curves = [[_adaptive(p, m, tol) for tol in settings.tolerances] for m in settings.adaptive]
+    curves = [[_adaptive(p, m, tol) for tol in _range(settings, p, m)] for m in settings.adaptive]
     curves.append([_adaptive(p, "dopri5", tol, "rms") for tol in settings.tolerances])
-    for m in settings.scipy:
-        limit = settings.scipy_tolerances.get(f"{name} {m}", settings.tolerances)
-        curves.append([_scipy(p, m, tol) for tol in limit])
+    curves += [[_scipy(p, m, tol) for tol in _range(settings, p, m)] for m in settings.scipy]
     curves.append([_torchdiffeq(p, "dopri5", tol) for tol in settings.tolerances])
     ladder = [n // 4 for n in settings.evaluations[name]]
     curves.append([_torchdiffeq(p, "rk4", n) for n in ladder])
@@ -69,6 +67,13 @@ def adaptive_part(settings: Any, *, name: str) -> Result:
     result = _measured(settings, p, curves)
     result.figures["diffrax"] = _diffrax(settings, p)
     return result
+
+
+def _range(settings: Any, p: Problem, method: str) -> tuple[float, ...]:
+    """The tolerances of a solver on a problem."""
+    found: tuple[float, ...] = settings.ranges.get(f"{p.name} {method}", settings.ranges.get(method, ()))
+    named = method in settings.ranges or f"{p.name} {method}" in settings.ranges
+    return tuple(t for t in found if t in settings.tolerances) if named else settings.tolerances
 
 
 def _step_counts(settings: Any, p: Problem, method: str) -> list[tuple[int, int]]:

@@ -99,7 +99,10 @@ class StepControl:
 
     def size(self, error: Tensor, y: Tensor, new: Tensor, players: tuple[slice, ...]) -> float:
         """The norm of an error estimate, in tolerances: one wait for the device."""
-        scaled = error / (self.rtol * torch.maximum(y.abs(), new.abs()) + self.atol)
+        allowed = self.rtol * torch.maximum(y.abs(), new.abs()) + self.atol
+        scaled = error / allowed.clamp_min(
+            torch.finfo(error.dtype).tiny
+        )  # a component that is 0 and stays so is no error
         if self.norm == "rms":
             return float(scaled.square().mean().sqrt())
         return float(torch.stack([scaled[at].square().mean() for at in players]).max().sqrt())

@@ -284,9 +284,8 @@ class Loop:
             losses = {k: torch.cat([v, losses[k]]) if k in losses else v for k, v in before.losses.items()}
         extra = {k: torch.tensor(v, dtype=torch.float64) for k, v in self.extra.items()}
         if past is not None:
-            extra = {
-                k: torch.cat([past.records.extra[k], v]) if k in past.records.extra else v for k, v in extra.items()
-            }
+            earlier = past.records.until(past.step).extra
+            extra = {k: torch.cat([earlier[k], v]) if k in earlier else v for k, v in extra.items()}
         return Records(steps, times, losses, extra)
 
     def _first_memory(self, t: float, y: Tensor, past: Run | None) -> Any:

@@ -46,7 +46,7 @@ class ExponentialStepper(Stepper):
         """One step: one linearisation, an evaluation for every inner stage."""
         span, start = float(h), float(t)
         at = linearised(field, start, y)
-        drift = None if field.flow.autonomous else time_derivative(field, start, y)
+        drift = None if field.flow.autonomous else time_derivative(field, start, y, at.value, span)
         counts, status = {"krylov_products": 0.0}, "ok"
         terms: list[Tensor | None] = [None, span * at.value, None if drift is None else span**2 * drift]
         terms += [None] * (self._highest - 2)

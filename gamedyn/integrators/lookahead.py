@@ -73,6 +73,11 @@ class _Slowed:
     def __call__(self, t: Any, y: Tensor, out: Tensor | None = None) -> Tensor:
         return self._field(self._time(t), y, out)
 
+    def stages(self, count: int, player: int | None = None) -> Tensor:
+        """Room that the field does not keep: it is new in every step."""
+        room = getattr(self._field, "room", self._field.stages)
+        return room(count, player)
+
     def player(self, i: int, t: Any, y: Tensor, out: Tensor | None = None) -> Tensor:
         return self._field.player(i, self._time(t), y, out)
 

@@ -65,6 +65,9 @@ class MultistepStepper(Stepper):
         refreshed = history == "refresh" and self._reach > 1
         self._keeps_points = any(self._points[1:]) or bool(self._coupling) or refreshed
         self._refreshes = refreshed
+        if refreshed and method.start == "rest":
+            remedy = "before the start it stood still, which no field at its points says"
+            raise ArgumentError("history", f'"stale" for {method!r}', history, remedy)
         self._start = start_stepper(method.start, solver) if k > 1 else None
         self._spare: Tensor | None = None
         self._owner: Field | None = None

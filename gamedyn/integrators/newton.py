@@ -37,7 +37,7 @@ def default_rtol(dtype: torch.dtype) -> float:
 
 
 STALLED = 6
-"""Newton steps in which the residual must fall by a tenth."""
+"""Newton steps in which the residual must fall by a tenth, once twice as many have been made."""
 
 
 class Outcome(NamedTuple):
@@ -152,7 +152,7 @@ class NewtonKrylov:
             if size <= tolerance:
                 return Outcome(x, "ok", counts)
             sizes.append(size)
-            if iteration == self.max_iterations or (len(sizes) > STALLED and size > 0.9 * sizes[-1 - STALLED]):
+            if iteration == self.max_iterations or (len(sizes) > 2 * STALLED and size > 0.9 * sizes[-1 - STALLED]):
                 break
             if before:
                 safe = 0.9 * eta**2
@@ -261,7 +261,7 @@ class StageEquation:
         self.field, self.times, self.base, self.h = field, times, base, float(h)
         self.weights = torch.tensor(weights, dtype=base.dtype, device=base.device)
         self._all_alike = len(set(map(float, times))) == 1 or field.flow.autonomous
-        self._stiffness = 0.0
+        self._stiffness = base.new_zeros(())
 
     def points(self, K: Tensor) -> Tensor:
         """The stage points, (s, *shape)."""
@@ -297,11 +297,12 @@ class StageEquation:
         """Rounding of a step, `eps |y| / h`, and of the field, `eps |J| |y|`."""
         eps = torch.finfo(x.dtype).eps
         size = float(self.base.norm()) * len(self.times) ** 0.5
-        return float(4 * eps * size * (1 / self.h + self._stiffness))
+        return float(4 * eps * size * (1 / self.h + float(self._stiffness)))
 
     def _note(self, image: Tensor, u: Tensor) -> None:
-        if not self._stiffness:
-            self._stiffness = float(image.norm() / u.norm().clamp_min(torch.finfo(u.dtype).tiny))
+        """The largest |J u| / |u| so far: Krylov spaces soon hold the stiff directions."""
+        ratio = image.norm() / u.norm().clamp_min(torch.finfo(u.dtype).tiny)
+        self._stiffness = torch.maximum(self._stiffness, ratio)
 
 
 def linearised(field: Field, t: float | Tensor, y: Tensor) -> Any:

@@ -42,7 +42,8 @@ class Records:
     def until(self, step: int) -> Records:
         """The records of the first steps."""
         kept = self.step < step
-        return Records(self.step[kept], self.t[kept], {k: v[kept] for k, v in self.losses.items()})
+        losses = {k: v[kept] for k, v in self.losses.items()}
+        return Records(self.step[kept], self.t[kept], losses, {k: v[:step] for k, v in self.extra.items()})
 
 
 @dataclass

@@ -14,7 +14,7 @@ import numpy as np
 from scipy.optimize import brentq
 
 from gamedyn._lib.errors import ArgumentError
-from gamedyn.methods import ExponentialRosenbrock, LinearMultistep, Method, PredictorCorrector
+from gamedyn.methods import ExponentialRosenbrock, LinearMultistep, Method, PredictorCorrector, RungeKutta
 from gamedyn.methods._coefficients import tolerance_of
 from gamedyn.stability.amplification import rational_function
 from gamedyn.stability.eigenvalues import needs_blocks
@@ -73,7 +73,36 @@ def ray_intervals(method: Method, direction: complex, tolerance: float = 0.0) ->
             crossings, growth = _exact_boundary(R, direction)
         else:
             crossings, growth = _rational_boundary(R, direction, level)
-    return _classified(np.unique(crossings), growth, start)
+    found = _classified(np.unique(crossings), growth, start)
+    if isinstance(method, RungeKutta) and method.explicit and method.needed > LONG:
+        _verify(method, direction, level, found)
+    return found
+
+
+LONG = 15
+"""Stages above which what was found is held against the method's own stages: high powers cancel."""
+
+
+def _verify(method: RungeKutta, u: complex, level: float, found: list[Interval]) -> None:
+    """Refuse intervals that the method itself, stage by stage, contradicts."""
+    ends = [x for pair in found for x in pair if np.isfinite(x)]
+    r = np.linspace(0, 1.5 * max(ends, default=4.0), 402)[1:-1]
+    A, b = np.array(method.A, dtype=float), np.array(method.b, dtype=float)
+    K = np.zeros((len(b), len(r)), dtype=complex)
+    for i in range(len(b)):
+        K[i] = r * u * (1 + A[i, :i] @ K[:i])
+    size = np.abs(1 + b @ K)
+    inside = np.zeros(len(r), dtype=bool)
+    for low, high in found:
+        inside |= (r >= low) & (r <= high)
+    wrong = (inside & (size > level + 1e-6)) | (~inside & (size < level - 1e-6))
+    if wrong.any():
+        raise ArgumentError(
+            "method",
+            "a stability polynomial whose boundary double precision resolves",
+            f"{method!r}, which contradicts what was found at h lambda = {r[wrong][0] * u:.4g}",
+            "use fewer stages, or measure with gamedyn.spectrum.step_radius",
+        )
 
 
 def _exponential_end(direction: complex, level: float) -> float:
