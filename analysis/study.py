@@ -115,13 +115,14 @@ def _run_part(part: Part, settings: Any, stem: Path) -> tuple[str, float]:
     began = time.perf_counter()
     result = part.run(settings, **part.arguments)
     seconds = time.perf_counter() - began
-    partial = stem.with_name(stem.name + ".partial.npz")
-    np.savez_compressed(partial, **result.arrays)  # type: ignore[arg-type]
-    os.replace(partial, stem.with_name(stem.name + ".npz"))
+    # A record gets its name when it is whole; the figures come last: their being there means finished.
     text = json.dumps({**result.figures, "seconds": seconds}, indent=1)
-    partial = stem.with_name(stem.name + ".partial.json")
+    partial = stem.with_name(stem.name + ".partial")
+    with partial.open("wb") as file:
+        np.savez_compressed(file, **result.arrays)  # type: ignore[arg-type]
+    os.replace(partial, stem.with_name(stem.name + ".npz"))
     partial.write_text(text)
-    os.replace(partial, stem.with_name(stem.name + ".json"))  # last: its being there means finished
+    os.replace(partial, stem.with_name(stem.name + ".json"))
     return part.name, seconds
 
 
