@@ -302,6 +302,14 @@ class Field:
             with self.held(leaves):
                 self.flow.game.evaluate(leaves, self.buffers, self.batch)
 
+    def peek(self, t: float, y: Tensor) -> Tensor:
+        """v(t, y), not counted as work."""
+        work, self.work = self.work, Work(self.work.players)
+        try:
+            return self(t, y)
+        finally:
+            self.work = work
+
     def probe(self, y: Tensor, batch: Any) -> None:
         """Evaluate twice at one point: find out whether losses draw, refuse those that still differ.
 
@@ -309,20 +317,18 @@ class Field:
             ArgumentError: if two evaluations at one point and batch differ even with the default
                 generators replayed.
         """
-        work, self.batch = self.work, batch
-        self.work = Work(work.players)
-        self._random = None
+        self.batch, self._random = batch, None
         start = RandomState(self.flow.game.device)
         draw, self.draw = self.draw, None
         try:
-            first = self(0.0, y).clone()
+            first = self.peek(0.0, y)
             self.draws_randomness = not start.same()
             self.finite_at_start = bool(first.isfinite().all())
             start.restore()
-            second = self(0.0, y)
+            second = self.peek(0.0, y)
             start.restore()
         finally:
-            self.work, self.draw = work, draw
+            self.draw = draw
         if not torch.allclose(
             first, second, rtol=1e-3, atol=1e-6 * float(first.abs().nan_to_num().max()), equal_nan=True
         ):

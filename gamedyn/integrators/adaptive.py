@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -134,7 +134,7 @@ class AdaptiveStepper:
 
     def init(self, field: Field, t: float, y: Tensor, h: float | None) -> dict[str, Any]:
         """The inner memory, and the first step; where none is given, `step` chooses one from v and its change."""
-        return {"inner": self.inner.init(field, t, y, h or 1.0), "h": h, "sizes": [], "slope": None, "accepted": 0}
+        return {"inner": self.inner.init(field, t, y, h or 1.0), "h": h, "sizes": [], "slope": None, "tried": 0}
 
     def started(self, memory: Any) -> bool:
         """Always."""
@@ -142,23 +142,24 @@ class AdaptiveStepper:
 
     def step(self, field: Field, t: float, y: Tensor, left: float, memory: Any) -> tuple[Tensor, Any, StepInfo]:
         """One accepted step, of at most the time that is left."""
-        control, rejected = self.control, 0
+        control, rejected, counts = self.control, 0, Counter[str]()
         h = float(memory["h"] if memory["h"] is not None else self._first_step(field, t, y))
         if not math.isfinite(h):
             return y, memory, StepInfo("non_finite")
         while True:
             if h < control.h_min and h < left:
-                return y, memory, StepInfo("step_too_small", {"rejected": float(rejected)}, 0.0)
+                return y, memory, StepInfo("step_too_small", {**counts, "rejected": float(rejected)}, 0.0)
             fits = min(h, control.h_max)
             h = left if fits >= left * (1 - 1e-12) else left / 2 if fits > left / 2 else fits
             new, error, first, last, info = self._attempt(field, t, y, h, memory)
+            counts.update(info.counts)
             size = control.size(error, y, new, field.players) if info.status == "ok" else math.inf
             if size <= 1:
                 break
             rejected += 1
             h *= max(control.shrink, control.safety * size ** (-1 / self._estimates)) if size < math.inf else 0.25
-            if memory["accepted"] + rejected >= control.max_steps:
-                return y, memory, StepInfo("too_many_steps", {"rejected": float(rejected)}, 0.0)
+            if memory["tried"] + rejected >= control.max_steps:
+                return y, memory, StepInfo("too_many_steps", {**counts, "rejected": float(rejected)}, 0.0)
         self.last = {"t": t, "h": h, "y": y, "new": new, "first": first, "last": last, "size": size}
         sizes = [max(size, 1e-10), *memory["sizes"]]
         nxt = h * self._factor(sizes)
@@ -167,12 +168,11 @@ class AdaptiveStepper:
             "h": min(nxt, h) if rejected else nxt,
             "sizes": sizes[:3],
             "slope": last.clone() if last is not None and field.keeps_batch else None,
-            "accepted": memory["accepted"] + 1 + rejected,
+            "tried": memory["tried"] + 1 + rejected,
         }
         if not field.keeps_batch:
             self._measure_noise(field, t, y, h, memory, size)
-        counts = {**info.counts, "accepted": 1.0, "rejected": float(rejected)}
-        return new, kept, StepInfo("ok", counts, h)
+        return new, kept, StepInfo("ok", {**counts, "accepted": 1.0, "rejected": float(rejected)}, h)
 
     def at(self, field: Field, when: float) -> Tensor:
         """The state at a time within the last step, by cubic Hermite interpolation.
@@ -222,7 +222,7 @@ class AdaptiveStepper:
     def _measure_noise(self, field: Field, t: float, y: Tensor, h: float, memory: Any, size: float) -> None:
         """The spread of the error estimate over the last few batches, at one point and step."""
         self._seen.append(field.batch)
-        step = memory["accepted"]
+        step = memory["tried"]
         due = step == BATCHES_COMPARED - 1 or (step and step % self.control.noise_every == 0)
         if not due or len(self._seen) < 2 or field.batch is None:
             return

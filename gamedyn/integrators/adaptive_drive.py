@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -12,6 +12,9 @@ from tqdm.auto import tqdm
 from gamedyn.integrators.adaptive import AdaptiveStepper
 from gamedyn.integrators.dense import DenseOutput
 from gamedyn.integrators.drive import CHECKPOINT_SECONDS, Loop
+
+if TYPE_CHECKING:
+    from gamedyn.integrators.run import Run
 
 __all__ = ["AdaptiveLoop"]
 
@@ -56,7 +59,7 @@ class AdaptiveLoop(Loop):
             if self.checkpoint is not None and time.monotonic() - noted > CHECKPOINT_SECONDS:
                 noted = time.monotonic()
                 self._finish()
-            if stop or (t < end and memory["accepted"] >= stepper.control.max_steps):
+            if stop or (t < end and memory["tried"] >= stepper.control.max_steps):
                 self.status = "stopped" if stop else "too_many_steps"
                 if not stop:
                     self._checked(y, memory, step, t)
@@ -83,8 +86,20 @@ class AdaptiveLoop(Loop):
         if self._dense:
             times, points, slopes = zip(*self._dense, strict=True)
             at = torch.tensor(times, dtype=torch.float64)
-            run.dense = DenseOutput(at, torch.stack(points), torch.stack(slopes))
+            dense = DenseOutput(at, torch.stack(points), torch.stack(slopes))
+            earlier = None if self._past is None else self._past.dense
+            run.dense = (dense if earlier is None else earlier.joined(dense)).until(run.t)
         return run
+
+    def _first_memory(self, t: float, y: Tensor, past: Run | None) -> Any:
+        """That of the resumed run: attempts are counted anew, and its slope stays if it is this field's."""
+        memory = {**super()._first_memory(t, y, past), "tried": 0}
+        if memory["slope"] is not None:  # the batch, or the flow, may be another one
+            present = self.field.peek(t, y)
+            near = torch.finfo(y.dtype).eps ** 0.5 * present.norm()
+            if not (memory["slope"] - present).norm() <= near:
+                memory["slope"] = None
+        return memory
 
     def _bar(self, step: int, t: float, progress: bool) -> Any:
         total = float(self.plan.end) - t  # type: ignore[arg-type]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from gamedyn._lib.errors import UnknownNameError
+from gamedyn._lib.errors import ArgumentError, UnknownNameError
 from gamedyn.integrators._types import OK, Combination, StepInfo, Stepper
 from gamedyn.methods import AdditiveRungeKutta
 from gamedyn.methods._additive import REST
@@ -37,14 +37,20 @@ class AdditiveStepper(Stepper):
         self._owner: Field | None = None
 
     def init(self, field: Field, t: float, y: Tensor, h: float | Tensor) -> dict[str, Any]:
-        """No memory; checks that the flow has the parts that the method names.
+        """No memory; checks that the flow has the parts that the method tells apart.
 
         Raises:
-            UnknownNameError: if it lacks one.
+            UnknownNameError: if it lacks one that is named.
+            ArgumentError: if its penalties are hidden in a flow made of another one.
         """
+        parts = field.flow.parts
         for part in self.method.parts:
-            if part not in (REST, *field.flow.parts):
-                raise UnknownNameError("part of the flow", part, field.flow.parts)
+            if part not in (REST, *parts):
+                raise UnknownNameError("part of the flow", part, parts)
+        inner = getattr(field.flow, "inner", field.flow)
+        if len(parts) < len(inner.parts):
+            got = f"{type(field.flow).__name__}, one part made of {', '.join(inner.parts)}"
+            raise ArgumentError("flow", f"a flow that tells its parts apart, for {self.method}", got)
         return {}
 
     def step(

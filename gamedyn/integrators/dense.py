@@ -47,6 +47,17 @@ class DenseOutput:
         t, h = float(self.t[i]), float(self.t[i + 1] - self.t[i])
         return hermite(when, t, h, self.y[i], self.v[i], self.y[i + 1], self.v[i + 1])
 
+    def joined(self, later: DenseOutput) -> DenseOutput:
+        """This one, and one that begins within it: from there on the later one holds."""
+        keep = int((self.t < later.t[0]).sum())
+        pairs = ((self.t, later.t), (self.y, later.y), (self.v, later.v))
+        return DenseOutput(*(torch.cat([old[:keep], new]) for old, new in pairs))
+
+    def until(self, end: float) -> DenseOutput:
+        """The part up to a node."""
+        keep = int((self.t <= end).sum())
+        return DenseOutput(self.t[:keep], self.y[:keep], self.v[:keep])
+
 
 def hermite(when: float, t: float, h: float, y0: Tensor, f0: Tensor, y1: Tensor, f1: Tensor) -> Tensor:
     """Cubic Hermite interpolation between two points with their slopes; of order 3.

@@ -63,7 +63,8 @@ class Run:
         records: what was recorded.
         saved: states at the times asked for.
         batches: where the stream of batches stands.
-        dense: the solution at every time, of an adaptive solve that was asked for it; not saved.
+        dense: the solution at every time, of an adaptive solve that was asked for it, and of the run it went on
+            from; not saved.
     """
 
     state: State

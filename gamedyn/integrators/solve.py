@@ -73,7 +73,8 @@ def solve(
         adapt: `gamedyn.integrators.StepControl(rtol, atol)`: choose the steps, for methods with an embedded one.
             Needs t_span.
         dense: whether to keep the nodes of `run.dense`, the solution at every time (adaptive solves).
-        save_at: times, each the end of a step (any times, with `adapt`), at which the state is kept in `run.saved`.
+        save_at: times, each the end of a step (any times, with `adapt`), at which the state is kept in `run.saved`;
+            those that a resumed run has saved may be among them.
         on_step: called as `on_step(step, t, state, losses)` after every `every`-th step; returning True stops.
         every: how often losses are recorded and `on_step` is called.
         resume: a run, or the file of one, to go on from; `steps` counts its steps too. It goes on bit for bit,
@@ -145,7 +146,7 @@ def _adaptive_plan(
     if not end > begin:
         raise ArgumentError("t_span", "an end after the start", t_span)
     begin = begin if past is None else _gone_to(past, begin, end)
-    times = tuple(float(t) for t in save_at)
+    times = _unsaved(save_at, past)
     if not all(begin <= t <= end for t in times):
         raise ArgumentError("save_at", f"times from {begin:g} to {end:g}", times)
     if callable(h):
@@ -197,9 +198,9 @@ def _plan(
         steps, last = _divided(end - begin, size, changes_h)
         steps += done
         start = start if past is not None else begin
-    return Plan(
-        size, positive_int("steps", steps), start, last, _saves(save_at, start, size, steps, last), every, check_every
-    )
+    done = 0 if past is None else past.step
+    saves = _saves(_unsaved(save_at, past), start, size, done, steps, last)
+    return Plan(size, positive_int("steps", steps), start, last, saves, every, check_every)
 
 
 def _start(past: Run | None, h: Any) -> float:
@@ -233,7 +234,12 @@ def _divided(span: float, h: float, changes_h: bool) -> tuple[int, float | None]
     return whole + 1, span - whole * h
 
 
-def _saves(times: Iterable[float], start: float, h: Any, steps: Any, last: float | None) -> dict[int, float]:
+def _unsaved(times: Iterable[float], past: Run | None) -> tuple[float, ...]:
+    """The times that the resumed run has not saved."""
+    return tuple(t for t in map(float, times) if past is None or t not in past.saved)
+
+
+def _saves(times: Iterable[float], start: float, h: Any, done: int, steps: Any, last: float | None) -> dict[int, float]:
     out = {}
     for t in times:
         if callable(h):
@@ -241,8 +247,8 @@ def _saves(times: Iterable[float], start: float, h: Any, steps: Any, last: float
         at = round((t - start) / h)
         is_end = last is not None and abs(t - (start + (steps - 1) * h + last)) <= 1e-9 * max(1.0, abs(t))
         at = steps if is_end else at
-        if not is_end and (abs(start + at * h - t) > 1e-9 * max(1.0, abs(t)) or not 0 <= at <= steps):
-            raise ArgumentError("save_at", f"times at the end of a step of {h:g}, from {start:g} on", t)
+        if not is_end and (abs(start + at * h - t) > 1e-9 * max(1.0, abs(t)) or not done <= at <= steps):
+            raise ArgumentError("save_at", f"times at the end of a step of {h:g}, from {start + done * h:g} on", t)
         out[at] = float(t)
     return out
 

@@ -462,6 +462,50 @@ class TestResume:
         part = gd.solve(dirac(), "dopri5", on_step=lambda n, *_: n == 5, **how)
         assert gd.solve(dirac(), "dopri5", resume=part, **how).stats["evaluations"] == whole.stats["evaluations"]
 
+    @pytest.mark.parametrize("name", ["dopri5", "bosh3"])
+    def test_on_another_batch_begins_with_its_own_slope(self, name):
+        # rejects: the FSAL slope of the old batch as the first stage on the new one
+        how = {"t_span": (0.0, 1.0), "adapt": StepControl(rtol=1e-4, atol=1e-4)}
+        first, second = (torch.full((4, 1), x, dtype=torch.float64) for x in (1.0, 3.0))
+        part = gd.solve(pulled(), name, batch=first, on_step=lambda n, *_: n == 2, **how)
+        on = gd.solve(pulled(), name, batch=second, resume=part, on_step=lambda n, *_: n == 3, **how)
+        h = on.t - part.t
+        fresh = gd.solve(pulled(), name, batch=second, y0=part.state, h=h, steps=1)
+        torch.testing.assert_close(on.state.y, fresh.state.y, rtol=0, atol=1e-13)
+
+    def test_attempts_are_counted_anew(self):
+        # rejects: max_steps of a resumed run used up by the steps before
+        part = gd.solve(
+            dirac(), "dopri5", t_span=(0.0, END), adapt=StepControl(rtol=1e-5, atol=1e-5, max_steps=6), throw=False
+        )
+        assert part.status == "too_many_steps"
+        on = gd.solve(
+            dirac(),
+            "dopri5",
+            t_span=(0.0, END),
+            adapt=StepControl(rtol=1e-5, atol=1e-5, max_steps=6),
+            throw=False,
+            resume=part,
+        )
+        assert on.step > part.step
+
+    def test_saves_and_dense_output_reach_back(self):
+        # rejects: dense output from the resumption only, times already saved refused
+        how = {
+            "t_span": (0.0, END),
+            "adapt": StepControl(rtol=1e-6, atol=1e-6),
+            "dense": True,
+            "save_at": (0.0, 0.4, END),
+        }
+        whole = gd.solve(dirac(), "dopri5", **how)
+        part = gd.solve(dirac(), "dopri5", on_step=lambda n, *_: n == whole.step // 2, **how)
+        on = gd.solve(dirac(), "dopri5", resume=part, **how)
+        for name in ("t", "y", "v"):
+            assert torch.equal(getattr(on.dense, name), getattr(whole.dense, name))
+        assert set(on.saved) == set(whole.saved) == {0.0, 0.4, END}
+        with pytest.raises(gd.ArgumentError, match=r"save_at: expected times .*0\.1"):
+            gd.solve(dirac(), "dopri5", resume=part, **{**how, "save_at": (0.1,)})
+
     def test_on_batches(self):
         control = StepControl(rtol=1e-2, atol=1e-2, noise_every=1000)
         how = {"t_span": (0.0, 2.0), "adapt": control}

@@ -132,3 +132,12 @@ def test_a_part_that_the_flow_lacks():
     method = AdditiveRungeKutta({"r1": ([[]], [1]), "rest": ([[]], [1])})
     with pytest.raises(gd.UnknownNameError, match="r1"):
         gd.solve(plain, method, h=0.1, steps=1, batch=samples())
+
+
+def test_penalties_hidden_in_another_flow_are_refused():
+    # rejects: a placement that silently is rk4, as the wrapped flow is one part
+    _, full = both()
+    hidden = gd.flows.mapped(full, lambda v, *_: v)
+    with pytest.raises(gd.ArgumentError, match=r"flow: expected a flow that tells its parts apart.*squared_gradient"):
+        gd.solve(hidden, "rk4_penalty_first_stage", h=0.1, steps=1, batch=samples())
+    gd.solve(hidden, "rk4", h=0.1, steps=1, batch=samples())

@@ -141,3 +141,16 @@ def test_the_error_estimate_is_the_tableaus(method):
     assert a.step == b.step
     torch.testing.assert_close(a.records.extra["h"], b.records.extra["h"], rtol=1e-7, atol=0)
     torch.testing.assert_close(a.state.y, b.state.y, rtol=0, atol=1e-12)
+
+
+def test_registers_start_as_they_say_at_every_step():
+    # rejects: a register that starts as zero and keeps what the last step left in it
+    program = [
+        Evaluate(),
+        Combine(1, ((1, Fraction(1)),), Fraction(1)),  # zero, plus the slope
+        Combine(0, ((0, Fraction(1)), (1, Fraction(1))), Fraction(0)),
+    ]
+    method = LowStorage(program, (True, False))
+    flow = gd.flows.gradient(gd.games.bilinear())
+    a, b = (gd.solve(flow, m, h=0.1, steps=3).state.y for m in (method, "euler"))
+    torch.testing.assert_close(a, b, rtol=0, atol=1e-15)

@@ -227,6 +227,16 @@ class TestHistory:
         a, b = (gd.solve(gd.flows.gradient(gan()), name, history=x, **how).state.y for x in ("stale", "refresh"))
         torch.testing.assert_close(a, b, rtol=0, atol=1e-11 if name == "am4" else 1e-14)
 
+    @pytest.mark.parametrize("name", ["ab3", "ebdf3"])
+    def test_the_old_points_have_their_own_times(self, name):
+        # rejects: refreshed slopes taken at the present time, at those of other steps
+        forced = gd.flows.custom(
+            lambda t, s, _: {"x": -s["x"] * torch.sin(s["y"] + 2 * t), "y": s["x"] + math.cos(3 * t) - s["y"]},
+            like=gd.games.bilinear(),
+        )
+        a, b = (gd.solve(forced, name, history=x, h=0.1, steps=12).state.y for x in ("stale", "refresh"))
+        torch.testing.assert_close(a, b, rtol=0, atol=1e-14)
+
     def test_implicit_adams_takes_the_old_points_on_the_present_batch(self):
         # the last step's equation, with its history refreshed: y+ - h beta_k v(y+) = known
         method, h, steps = OWN["am3"], 0.1, 6
