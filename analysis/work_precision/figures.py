@@ -95,7 +95,7 @@ def panel(ax: Axes, groups: tuple[str, ...], curves: list[Curve], guide: Curve |
     ax.set_title(", ".join(groups), fontsize=10)
     ax.yaxis.set_major_locator(mpl.ticker.LogLocator(numticks=8))
     ax.grid(color="0.92", lw=0.6)
-    ax.legend(fontsize=6.5, loc="lower left", framealpha=0.85, handlelength=2.2)
+    ax.legend(fontsize=6.5, loc="best", framealpha=0.85, handlelength=2.2)
 
 
 def labels(curves: list[Curve]) -> list[str]:

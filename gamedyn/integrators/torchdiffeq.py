@@ -53,6 +53,17 @@ def torchdiffeq_methods() -> tuple[str, ...]:
     return tuple(sorted(f"{LIBRARY}:{name}" for name, solver in SOLVERS.items() if issubclass(solver, KINDS)))
 
 
+def tableau_of(method: str) -> Any:
+    """The solver class of an installed method that holds a tableau; None for others.
+
+    Raises:
+        UnknownNameError: for a method that is not installed.
+    """
+    if method not in SOLVERS:
+        raise UnknownNameError("method of torchdiffeq", method, SOLVERS)
+    return SOLVERS[method] if hasattr(SOLVERS[method], "tableau") else None
+
+
 class TorchdiffeqStepper(Stepper):
     """Steps `torchdiffeq:<method>`.
 

@@ -4,6 +4,7 @@ from gamedyn.spectrum.equilibrium import Equilibrium, find_equilibrium
 from gamedyn.spectrum.linearise import Linearisation, dense, linearise, stable_steps
 from gamedyn.spectrum.outer import outer_eigenvalues
 from gamedyn.spectrum.tangent import StepTangent, step_radius
+from gamedyn.spectrum.verify import verify
 
 __all__ = [
     "Equilibrium",
@@ -15,4 +16,5 @@ __all__ = [
     "outer_eigenvalues",
     "stable_steps",
     "step_radius",
+    "verify",
 ]

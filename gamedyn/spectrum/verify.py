@@ -1,0 +1,224 @@
+"""Is a method what it says it is? Its coefficients by proof, its stepper by steps."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, get_args
+
+import numpy as np
+import torch
+from scipy.integrate import solve_ivp
+
+from gamedyn import flows, games
+from gamedyn._lib.errors import ArgumentError
+from gamedyn.core import Field
+from gamedyn.integrators import Krylov, NewtonKrylov, solve, stepper
+from gamedyn.integrators.torchdiffeq import tableau_of
+from gamedyn.losses import weight_decay
+from gamedyn.methods import (
+    Delegated,
+    ExponentialRosenbrock,
+    LinearlyImplicit,
+    Lookahead,
+    Map,
+    Member,
+    RungeKutta,
+    get,
+    members,
+)
+from gamedyn.stability import BlockJacobian, imaginary_limit, real_limit, stability_function, step_matrix
+from gamedyn.stability.proof import Finding, Report, prove
+from gamedyn.stability.tableaus import read_tableau
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["verify"]
+
+FAMILIES = tuple(f for f in get_args(Member) if f is not RungeKutta)
+SIZES = (2, 1, 3)
+H = 0.2
+SERIES = 14
+"""Coefficients of R(z) read off a step on a nilpotent J."""
+
+
+def verify(
+    subject: Any, *, order: int | None = None, embedded_order: int | None = None, tolerance: float | None = None
+) -> Report:
+    """Check a method: what is declared against its coefficients, and its stepper against both.
+
+    By proof: nodes are row sums, weights add up, order and embedded order (all conditions, residuals shown), order on
+    fields of time with the nodes as given, FSAL, R(z), real and imaginary limit, and whether the weights are those,
+    or the embedded ones, of a method that is known. By steps: one step on a linear game of three players against the
+    matrix of the theory, and the observed order on a problem that depends on time.
+
+    Args:
+        subject: a name or a method of ours; a mapping `{"A": ..., "b": ..., "c": ..., "b_hat": ..., "order": ...}`; a
+            name such as "torchdiffeq:rk4"; or a tableau or solver of torchdiffeq, SciPy, diffrax or nodepy.
+        order: order to hold it to, where it does not say.
+        embedded_order: that of its embedded method.
+        tolerance: residual that counts as zero; None: what the digits of the coefficients allow.
+
+    Returns:
+        The report: `str(report)` is a table, `report.faults` what failed, `report.json()` all of it.
+
+    Raises:
+        ArgumentError: for a map, or an object without a tableau.
+
+    Example:
+        >>> verify("rk4").sound
+        True
+        >>> print(verify({"A": [[], [1]], "b": [0.5, 0.5], "order": 3}).faults[0].got)
+        2 (residual 1.67e-01 at order 3)
+    """
+    chosen = get(subject) if isinstance(subject, str) else subject
+    if isinstance(chosen, Map):
+        raise ArgumentError("subject", "a method that has coefficients", chosen.name, "maps have no order and no R(z)")
+    if isinstance(chosen, Delegated):
+        return _delegated(chosen, tolerance)
+    if isinstance(chosen, FAMILIES):
+        return Report(chosen.name or repr(chosen), [*_declared(chosen), *_by_steps(chosen)])
+    tableau = read_tableau(chosen, order=order, embedded_order=embedded_order)
+    proof = prove(tableau, tolerance=tolerance)
+    method = chosen if isinstance(chosen, RungeKutta) else tableau.method()
+    declared = _declared(method) if isinstance(chosen, RungeKutta) else []
+    if any(f.check == "weights" and f.holds is not True for f in proof):
+        return proof  # an inconsistent method is not stepped
+    return Report(tableau.name, [*proof, *declared, *_by_steps(method)])
+
+
+def _declared(method: Member) -> list[Finding]:
+    """Order and limits as the literature declares them, against those computed."""
+    facts = method.declared
+    if facts is None:
+        return []
+    proved = getattr(method, "order_separable", method.order)  # as the literature counts, of partitioned methods
+    out = [Finding("declared order", facts.order == proved, str(facts.order), str(proved))]
+    for name, said, found in (
+        ("real limit", facts.real, real_limit(method)),
+        ("imaginary limit", facts.imaginary, imaginary_limit(method)),
+    ):
+        same = said == found or math.isclose(said, found, rel_tol=10.0 ** (1 - facts.digits), abs_tol=1e-12)
+        out.append(Finding(f"declared {name}", same, f"{said:.12g}", f"{found:.12g}"))
+    return out
+
+
+def _by_steps(method: Member) -> list[Finding]:
+    return [_agreement(method), _observed(method, method.order)]
+
+
+def _solving(method: Member | Delegated) -> dict[str, Any]:
+    """Solved far below what is measured."""
+    if isinstance(method, (LinearlyImplicit, ExponentialRosenbrock)):
+        return {"solver": Krylov(rtol=1e-13)}
+    if isinstance(method, Lookahead):
+        return _solving(method.inner)
+    return {} if getattr(method, "explicit", True) else {"solver": NewtonKrylov(rtol=1e-13)}
+
+
+def _agreement(method: Member) -> Finding:
+    """One step, once started, on a linear game of three players with two penalties, against `step_matrix`."""
+    rng = np.random.default_rng(7)
+    flow, blocks = _penalised(rng)
+    field, integrator = Field(flow), stepper(method, **_solving(method))
+    y = torch.as_tensor(rng.standard_normal(sum(SIZES)))
+    with torch.no_grad():
+        memory, points = integrator.init(field, 0.0, y, H), [y]
+        for n in range(getattr(method, "steps", 1) + 1):
+            field.begin_step(None)
+            y, memory, _ = integrator.step(field, n * H, y.clone(), H, memory)
+            points.append(y.clone())
+    new, *history = points[: -getattr(method, "steps", 1) - 2 : -1]
+    past = torch.cat(history).numpy()
+    M = step_matrix(method, blocks, H)[: len(new)]
+    gap = float(np.abs(new.numpy() - M @ past).max() / (np.abs(M) @ np.abs(past)).max())
+    allowed = 1e-13 if getattr(method, "explicit", True) else 1e-11
+    return Finding("a step is its matrix", gap <= allowed, "the theory's step matrix", "one step", gap, allowed)
+
+
+def _penalised(rng: np.random.Generator) -> tuple[flows.Flow, BlockJacobian]:
+    """A quadratic game with all blocks, and weight decay of one player as a part of its own."""
+    n = sum(SIZES)
+    K = rng.standard_normal((n, n))
+    ends = np.cumsum(SIZES)
+    slices = [slice(e - s, e) for e, s in zip(ends, SIZES, strict=True)]
+    for own in slices:
+        K[own, own] = (K[own, own] + K[own, own].T) / 2
+    game = games.quadratic(torch.as_tensor(K), sizes=SIZES)
+    players = game.layout.players
+    flow = flows.gradient(game).with_term(weight_decay(0.4, into=players[2]))
+    decay = np.zeros((n, n))
+    decay[slices[2], slices[2]] = -0.4 * np.eye(SIZES[2])
+    return flow, BlockJacobian(decay - K, SIZES, players, parts={"game": -K, flow.parts[1]: decay})
+
+
+def _rhs(t: float, x: Any, y: Any, sin: Any = np.sin) -> tuple[Any, Any]:
+    """A pendulum-like rotation with friction, pushed at two frequencies: nonlinear, and dependent on time."""
+    return -sin(y) - 0.2 * x + 0.5 * math.sin(2 * t), sin(x) - 0.1 * y + 0.3 * math.cos(3 * t)
+
+
+def _observed(method: Member | Delegated, order: int | None) -> Finding:
+    """The slope of the error over two halvings of h, at h as small as rounding allows."""
+    flow = flows.custom(
+        lambda t, s, _: dict(zip(("x", "y"), _rhs(t, s["x"], s["y"], torch.sin), strict=True)), like=games.bilinear()
+    )
+    clock, errors, n = float(getattr(method, "time_scale", 1)), list[float](), 8
+    exact, start = _exact(clock), torch.tensor([1.0, 0.5], dtype=torch.float64)
+    while n <= (512 if getattr(method, "explicit", True) else 64) and not (errors and errors[-1] < 1e-9):
+        run = solve(flow, method, h=2 / clock / n, steps=n, y0=start, throw=False, **_solving(method))
+        errors.append(float((run.state.y - exact).norm()) if run.status == "done" else math.inf)
+        n *= 2
+    above = [e for e in errors if 3e-12 < e < 1e-1]
+    check, expected = "observed order", "not said" if order is None else f"{order}, on a field of time"
+    if len(above) < 2:
+        return Finding(check, None, expected, "too few errors above rounding")
+    slope = math.log2(above[-2] / above[-1])
+    return Finding(check, None if order is None else slope > order - 0.35, expected, f"{slope:.2f}")
+
+
+def _exact(clock: float) -> torch.Tensor:
+    def rhs(t: float, w: NDArray[np.float64]) -> NDArray[np.float64]:
+        return clock * np.array(_rhs(t, *w))
+
+    run = solve_ivp(rhs, (0.0, 2 / clock), [1.0, 0.5], method="DOP853", rtol=1e-13, atol=1e-14, max_step=0.02 / clock)
+    return torch.as_tensor(run.y[:, -1])
+
+
+def _delegated(method: Delegated, tolerance: float | None) -> Report:
+    """Another library's method: its tableau where it shows one, else what its steps do."""
+    if method.library == "torchdiffeq":
+        held = tableau_of(method.method)
+        if held is not None:
+            return prove(replace(read_tableau(held), name=method.name), tolerance=tolerance)
+        return Report(method.name, [*_measured_series(method), _observed(method, None)])
+    import scipy.integrate
+
+    held = getattr(scipy.integrate, method.method, None)
+    if method.library != "scipy" or held is None:
+        raise ArgumentError("subject", "a method with coefficients", method.name)
+    return prove(replace(read_tableau(held), name=method.name), tolerance=tolerance)
+
+
+def _measured_series(method: Delegated) -> list[Finding]:
+    """R(z) of a one-step method, read off one step on a nilpotent J; and the members that it is."""
+    n = SERIES
+    J = np.eye(n, k=1)
+    game = games.quadratic(torch.as_tensor(-J), sizes=(1,) * n)
+    start = torch.zeros(n, dtype=torch.float64)
+    start[-1] = 1.0
+    y = solve(flows.gradient(game), method, h=1.0, steps=1, y0=start).state.y.numpy()[::-1]
+    coefficients = np.trim_zeros(np.where(np.abs(y) < 1e-14, 0.0, y), "b")
+    linear = 0
+    while linear + 1 < len(coefficients) and abs(coefficients[linear + 1] - 1 / math.factorial(linear + 1)) < 1e-13:
+        linear += 1
+    ours = {name: m for name, m in members().items() if isinstance(m, RungeKutta) and m.explicit}
+    same = [name for name, m in ours.items() if _same(m, coefficients)]
+    text = f"degree {len(coefficients) - 1}, exp(z) to order {linear}"
+    found = f"that of {', '.join(same[:6])}" if same else "that of no member"
+    return [Finding("R(z) of its first step", None, "", text), Finding("known R(z)", None, "", found)]
+
+
+def _same(m: RungeKutta, coefficients: NDArray[np.float64]) -> bool:
+    own = [float(c) for c in stability_function(m).numerator]
+    return m.time_scale == 1 and len(own) == len(coefficients) and bool(np.allclose(own, coefficients, atol=1e-12))
