@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import sys
 
 from gamedyn import methods
 
@@ -22,5 +24,14 @@ def main(arguments: list[str] | None = None) -> int:
     if not len(table):
         families = ", ".join(sorted({r.family for r in methods.table()}))
         parser.error(f"--family: no method of family {chosen.family!r}; families: {families}")
-    print(json.dumps(table.records(), indent=1) if chosen.json else table)
+    return _printed(json.dumps(table.records(), indent=1) if chosen.json else str(table))
+
+
+def _printed(text: str) -> int:
+    """Print; a reader that has seen enough (`| head`) ends it without a traceback, with status 1."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:  # what is still buffered would be written at exit, and fail again
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     return 0

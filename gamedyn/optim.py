@@ -32,6 +32,7 @@ __all__ = ["GameOptimizer"]
 
 Closure = Callable[[], Mapping[str, Tensor]]
 EXTRA = "game"  # where a state_dict keeps what torch's own optimisers do not have
+KEPT = ("state", "param_groups", "method", "layout", "steps", "batch_id", "rates", "memory")
 
 
 class GameOptimizer(torch.optim.Optimizer):
@@ -159,9 +160,10 @@ class GameOptimizer(torch.optim.Optimizer):
         Raises:
             ArgumentError: if it is of another optimiser, method or game.
         """
-        own = state_dict.get(EXTRA)
-        if own is None:
-            raise ArgumentError("state_dict", "one that a GameOptimizer gave", f"one with {sorted(state_dict)}")
+        own = state_dict.get(EXTRA) if isinstance(state_dict, Mapping) else None
+        if not isinstance(own, Mapping) or not {*KEPT} <= {*own, *state_dict}:
+            got = f"one with {[*state_dict]}" if isinstance(state_dict, Mapping) else type(state_dict).__name__
+            raise ArgumentError("state_dict", "one that a GameOptimizer gave", got, "optimizer.state_dict() gives one")
         if own["method"] != self._method():
             raise ArgumentError("state_dict", f"one of the same method ({self._method()})", own["method"])
         if [tuple(x) for x in own["layout"]] != [tuple(x) for x in self._game.layout.signature]:

@@ -10,7 +10,26 @@ from gamedyn._lib.errors import ArgumentError, UnknownNameError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["choice", "known_options", "positive", "positive_int"]
+__all__ = ["choice", "finite", "known_options", "positive", "positive_int"]
+
+
+def finite(argument: str, value: object, expected: str = "a finite number", remedy: str = "") -> float:
+    """Return `value` as a float if it is one finite number: no text, no sequence, no tensor of several.
+
+    Raises:
+        ArgumentError: otherwise.
+
+    Example:
+        >>> finite("t", 2)
+        2.0
+    """
+    try:
+        number = math.nan if isinstance(value, (str, bytes)) else float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError, RuntimeError):  # the last one is PyTorch's, for several numbers
+        number = math.nan
+    if not math.isfinite(number):
+        raise ArgumentError(argument, expected, value, remedy)
+    return number
 
 
 def positive(argument: str, value: object, remedy: str = "") -> float:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import sys
+import warnings
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["ArgumentError", "GamedynError", "SolveError", "UnknownNameError"]
+__all__ = ["ArgumentError", "GamedynError", "SolveError", "UnknownNameError", "warn_caller"]
 
 
 class GamedynError(Exception):
@@ -48,3 +50,11 @@ class SolveError(GamedynError, RuntimeError):
     def __init__(self, message: str, run: Any = None) -> None:
         super().__init__(message)
         self.run = run
+
+
+def warn_caller(text: str, category: type[Warning]) -> None:
+    """Warn at the line that called the package, however deep inside it this is."""
+    frame, level = sys._getframe(1), 2
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").split(".")[0] in ("gamedyn", "torch"):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(text, category, stacklevel=level)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections import Counter, deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from gamedyn._lib.checks import choice, positive, positive_int
-from gamedyn._lib.errors import ArgumentError
+from gamedyn._lib.errors import ArgumentError, warn_caller
 from gamedyn.integrators._types import StepInfo
 from gamedyn.integrators.dense import hermite
 
@@ -239,4 +238,4 @@ class AdaptiveStepper:
             self._warned = True
             text = f"the error estimate's standard deviation between batches is {std:.3g} tolerances (step {step})"
             remedy = "the step size follows the noise: raise rtol or atol, use a larger batch, or fix h"
-            warnings.warn(f"{text}; {remedy}", NoiseWarning, stacklevel=5)
+            warn_caller(f"{text}; {remedy}", NoiseWarning)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from gamedyn._lib.checks import finite
 from gamedyn._lib.errors import ArgumentError
 
 __all__ = ["DenseOutput", "hermite"]
@@ -38,11 +39,13 @@ class DenseOutput:
         """The state at a time, (n,).
 
         Raises:
-            ArgumentError: outside the solve.
+            ArgumentError: outside the solve, or for anything but one number.
         """
         first, last = float(self.t[0]), float(self.t[-1])
+        expected = f"a time from {first:g} to {last:g}"
+        when = finite("when", when, expected, "one at a time: torch.stack([run.dense(t) for t in times])")
         if not first <= when <= last:
-            raise ArgumentError("when", f"a time from {first:g} to {last:g}", when)
+            raise ArgumentError("when", expected, when)
         i = min(int(torch.searchsorted(self.t, when, right=True)) - 1, len(self.t) - 2)
         t, h = float(self.t[i]), float(self.t[i + 1] - self.t[i])
         return hermite(when, t, h, self.y[i], self.v[i], self.y[i + 1], self.v[i + 1])

@@ -8,6 +8,7 @@ import torch
 
 from gamedyn.integrators._types import Combination, StepInfo, Stepper
 from gamedyn.integrators.newton import Anderson, NewtonKrylov, StageEquation
+from gamedyn.integrators.runge_kutta import refuse_inconsistent
 from gamedyn.methods import RungeKutta
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class ImplicitRungeKuttaStepper(Stepper):
     resamples: ClassVar[bool] = False
 
     def __init__(self, method: RungeKutta, solver: Solver | None = None) -> None:
+        refuse_inconsistent(method)
         self.method, self.solver = method, NewtonKrylov() if solver is None else solver
         self._inner = [Combination(row[:i]) for i, row in enumerate(method.A)]
         self._final = Combination(method.b)

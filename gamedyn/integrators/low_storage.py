@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 
 from gamedyn.integrators._types import OK, StepInfo, Stepper
+from gamedyn.integrators.runge_kutta import refuse_inconsistent
 from gamedyn.methods import LowStorage
 from gamedyn.methods._low_storage import Evaluate
 
@@ -29,6 +30,7 @@ class LowStorageStepper(Stepper):
     in_place: ClassVar[bool] = True
 
     def __init__(self, method: LowStorage) -> None:
+        refuse_inconsistent(method)
         self.method = method
         self._registers: list[Tensor] = []
         self._slope: Tensor | None = None

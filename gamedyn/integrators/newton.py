@@ -310,7 +310,7 @@ def linearised(field: Field, t: float | Tensor, y: Tensor) -> Any:
 
     Raises:
         ArgumentError: if a player's velocity changes with y and its derivative says that it does not: its graph is
-            cut, or an operation can be differentiated only once.
+            cut, or an operation can be differentiated only once; if it is finite and its derivative is not.
     """
     at = field.linearise(t, y)
     if not getattr(field, "derivative_checked", False) and isinstance(field, CoreField):
@@ -323,6 +323,12 @@ def _refuse_cut(field: Field, t: float | Tensor, y: Tensor, at: Any) -> None:
     work = replace(field.work)
     d = torch.cos(torch.arange(y.numel(), dtype=y.dtype, device=y.device)).view_as(y)
     image = at.jvp(d)
+    if not bool(image.isfinite().all()) and bool(at.value.isfinite().all()):
+        broken = [n for n, own in zip(field.names, field.players, strict=True) if not image[own].isfinite().all()]
+        got = f"the velocity of {', '.join(broken)}, whose derivative is not finite there"
+        remedy = "choose an explicit method, or begin at another y0, or with resume= of a few explicit steps: Adam's "
+        remedy += "flow has no derivative where a second moment is 0; solver=Anderson() needs none"
+        raise ArgumentError("flow", "a field with a derivative where the solve begins", got, remedy)
     silent = [i for i, own in enumerate(field.players) if not bool(image[..., own].any())]
     if silent:
         moved = field(t, y + 1e-3 * d * (1 + y.abs())) - at.value

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from gamedyn.core import Field
 
-__all__ = ["RungeKuttaStepper"]
+__all__ = ["RungeKuttaStepper", "refuse_inconsistent"]
 
 
 class RungeKuttaStepper(Stepper):
@@ -29,9 +29,7 @@ class RungeKuttaStepper(Stepper):
     takes: ClassVar[type] = RungeKutta
 
     def __init__(self, method: RungeKutta) -> None:
-        if abs(sum(method.b) - method.time_scale) > tolerance_of(method.digits):
-            expected = f"a consistent method: weights b that add up to {method.time_scale}"
-            raise ArgumentError("method", expected, f"{method}, whose sum is {float(sum(method.b)):.6g}")
+        refuse_inconsistent(method)
         self.method, s = method, method.needed
         self._inner = [Combination(row) for row in method.A]
         self._final = Combination(method.b[:s])
@@ -103,6 +101,24 @@ class RungeKuttaStepper(Stepper):
             self._made, self._owner = made, field
         rows, inner, final = self._made
         return rows[:stages], inner[:stages], final
+
+
+def refuse_inconsistent(method: RungeKutta) -> None:
+    """Refuse weights that no step can be taken with; as data, for theory, they are what they are.
+
+    Raises:
+        ArgumentError: if b or b_hat do not add up to the method's clock, or are one and the same.
+    """
+    scale, tolerance = method.time_scale, tolerance_of(method.digits)
+    remedy = "check them; digits= says how many decimals are right, time_scale= what they add up to"
+    for name, weights in (("b", method.b), ("b_hat", method.b_hat)):
+        total = scale if weights is None else sum(weights)
+        if abs(total - scale) > tolerance:
+            got = f"{method}, whose sum is {float(total):.6g}, off by {float(total - scale):.3g}"
+            raise ArgumentError("method", f"a consistent method: weights {name} that add up to {scale}", got, remedy)
+    if method.b_hat == method.b:
+        got = f"{method}, whose error estimate is always 0"
+        raise ArgumentError("method", "embedded weights b_hat that differ from b", got, "leave b_hat out")
 
 
 def _time(t: float | Tensor, node: float, h: float | Tensor) -> float | Tensor:

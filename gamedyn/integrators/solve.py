@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from gamedyn._lib.checks import positive, positive_int
+from gamedyn._lib.checks import finite, positive, positive_int
 from gamedyn._lib.errors import ArgumentError
 from gamedyn.core import Batches, Field, State, moved_to
 from gamedyn.flows import Flow, of_flow
@@ -34,7 +34,7 @@ def solve(
     h: float | Callable[[int], float] | None = None,
     steps: int | None = None,
     t_span: tuple[float, float] | None = None,
-    y0: State | Mapping[str, Tensor] | None = None,
+    y0: State | Mapping[str, Tensor] | Tensor | None = None,
     batches: Any = None,
     batch: Any = None,
     sampling: str = "frozen",
@@ -142,9 +142,7 @@ def _adaptive_plan(
     positive_int("check_every", check_every)
     if steps is not None or t_span is None:
         raise ArgumentError("t_span", "(start, end), and no steps", f"steps={steps}, t_span={t_span}")
-    begin, end = map(float, t_span)
-    if not end > begin:
-        raise ArgumentError("t_span", "an end after the start", t_span)
+    begin, end = _span(t_span)
     begin = begin if past is None else _gone_to(past, begin, end)
     times = _unsaved(save_at, past)
     if not all(begin <= t <= end for t in times):
@@ -160,7 +158,7 @@ def past_run(flow: Flow, resume: Run | str | os.PathLike[str] | None) -> Run | N
     return resume if resume is None or isinstance(resume, Run) else Run.load(resume, flow)
 
 
-def _first_state(flow: Flow, y0: State | Mapping[str, Tensor] | None, past: Run | None) -> State:
+def _first_state(flow: Flow, y0: State | Mapping[str, Tensor] | Tensor | None, past: Run | None) -> State:
     if past is not None:
         if y0 is not None:
             raise ArgumentError("y0", "none for a resumed run", "a state", "the run holds the state to go on from")
@@ -191,9 +189,7 @@ def _plan(
     if t_span is not None:
         if callable(h):
             raise ArgumentError("t_span", "a constant h to divide it by", "a function", "give steps instead")
-        begin, end = map(float, t_span)
-        if not end > begin:
-            raise ArgumentError("t_span", "an end after the start", t_span)
+        begin, end = _span(t_span)
         begin, done = (begin, 0) if past is None else (_gone_to(past, begin, end), past.step)
         steps, last = _divided(end - begin, size, changes_h)
         steps += done
@@ -201,6 +197,19 @@ def _plan(
     done = 0 if past is None else past.step
     saves = _saves(_unsaved(save_at, past), start, size, done, steps, last)
     return Plan(size, positive_int("steps", steps), start, last, saves, every, check_every)
+
+
+def _span(t_span: Any) -> tuple[float, float]:
+    """Start and end."""
+    try:
+        first, last = t_span
+        begin, end = finite("t_span", first), finite("t_span", last)
+    except (TypeError, ValueError):  # an ArgumentError is a ValueError
+        expected, remedy = "(start, end), two finite numbers", "for instance t_span=(0.0, 10.0)"
+        raise ArgumentError("t_span", expected, t_span, remedy) from None
+    if not end > begin:
+        raise ArgumentError("t_span", "an end after the start", t_span)
+    return begin, end
 
 
 def _start(past: Run | None, h: Any) -> float:
@@ -236,7 +245,12 @@ def _divided(span: float, h: float, changes_h: bool) -> tuple[int, float | None]
 
 def _unsaved(times: Iterable[float], past: Run | None) -> tuple[float, ...]:
     """The times that the resumed run has not saved."""
-    return tuple(t for t in map(float, times) if past is None or t not in past.saved)
+    expected, remedy = "a sequence of finite times", "one time is save_at=[t], none is save_at=()"
+    try:
+        given = [finite("save_at", t, expected, remedy) for t in times]
+    except TypeError:  # nothing to go through
+        raise ArgumentError("save_at", expected, times, remedy) from None
+    return tuple(t for t in given if past is None or t not in past.saved)
 
 
 def _saves(times: Iterable[float], start: float, h: Any, done: int, steps: Any, last: float | None) -> dict[int, float]:
@@ -249,7 +263,7 @@ def _saves(times: Iterable[float], start: float, h: Any, done: int, steps: Any, 
         at = steps if is_end else at
         if not is_end and (abs(start + at * h - t) > 1e-9 * max(1.0, abs(t)) or not done <= at <= steps):
             raise ArgumentError("save_at", f"times at the end of a step of {h:g}, from {start + done * h:g} on", t)
-        out[at] = float(t)
+        out[at] = t
     return out
 
 

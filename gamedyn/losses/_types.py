@@ -8,6 +8,7 @@ from typing import Any, Union
 
 from torch import Tensor
 
+from gamedyn._lib.checks import finite
 from gamedyn._lib.errors import ArgumentError
 
 __all__ = ["AdversarialLoss", "GradientTerm", "LossTerm", "Term"]
@@ -50,7 +51,7 @@ class LossTerm:
     Attributes:
         name: of the term, unique in a flow.
         into: the player whose loss it joins; only that player's gradient sees it.
-        weight: of the term; scaled by the player's rate like its loss.
+        weight: of the term, finite; scaled by the player's rate like its loss.
         value: `value(players, parameters, batch) -> scalar`; `players` and `parameters` (lists of tensors) by
             name. It must survive vmap: differentiate inside with torch.func.
         double_backward: whether it differentiates inside.
@@ -61,6 +62,9 @@ class LossTerm:
     weight: float
     value: Callable[[Mapping[str, Any], Mapping[str, Sequence[Tensor]], Any], Tensor]
     double_backward: bool = False
+
+    def __post_init__(self) -> None:
+        finite("weight", self.weight)
 
     def scaled(self, weight: float) -> LossTerm:
         """The same term with another weight."""
@@ -75,7 +79,7 @@ class GradientTerm:
         name: of the term, unique in a flow.
         of: the player whose gradient of its own loss (without terms) is penalised.
         into: the player whose loss it joins; only that player's gradient sees it.
-        weight: of the term; scaled by the player's rate like its loss.
+        weight: of the term, finite; scaled by the player's rate like its loss.
         value: function of the gradient, a list of tensors with `lead` leading ensemble dimensions, to a
             tensor of those dimensions alone.
     """
@@ -87,6 +91,9 @@ class GradientTerm:
     value: Callable[[Sequence[Tensor], int], Tensor]
     double_backward: bool = True
 
+    def __post_init__(self) -> None:
+        finite("weight", self.weight)
+
     def scaled(self, weight: float) -> GradientTerm:
         """The same term with another weight."""
         return replace(self, weight=weight)
@@ -95,16 +102,14 @@ class GradientTerm:
 Term = Union[LossTerm, GradientTerm]
 
 
-def weight_of(argument: str, weight: float) -> float:
-    """A finite weight as a float.
+def weight_of(weight: object) -> float:
+    """The weight of a penalty that is 0 at best, as a float.
 
     Raises:
-        ArgumentError: otherwise.
+        ArgumentError: if it is negative or not finite.
     """
-    try:
-        value = float(weight)
-    except (TypeError, ValueError):
-        value = float("nan")
-    if not abs(value) < float("inf"):
-        raise ArgumentError(argument, "a finite number", weight)
+    remedy = "the term is added to a loss that is minimised: below 0 it would reward what it measures"
+    value = finite("weight", weight, "a finite number of at least 0")
+    if value < 0:
+        raise ArgumentError("weight", "a finite number of at least 0", weight, remedy)
     return value

@@ -19,11 +19,14 @@ def r1(weight: float, *, into: str = "D", real: Callable[[Any], Tensor] | None =
     """R1: `weight/2 * E |grad_x D(x)|^2` at real samples x.
 
     Args:
-        weight: gamma in the paper, which has the 1/2; public codes that lack it halve their weight.
+        weight: gamma in the paper, at least 0; it has the 1/2: public codes that lack it halve their weight.
         into: the discriminator.
         real: takes the real samples out of a batch; None: `batch` is (item, noise) and the samples are the
             item, or the first entry of a tuple.
         name: of the term.
+
+    Raises:
+        ArgumentError: if the weight is negative or not finite.
 
     Source: Mescheder, Geiger, Nowozin 2018, eq. (9).
 
@@ -39,16 +42,19 @@ def r1(weight: float, *, into: str = "D", real: Callable[[Any], Tensor] | None =
         slope: Tensor = pull(torch.ones_like(scores))[0]
         return 0.5 * slope.square().sum() / len(x)
 
-    return LossTerm(name, into, weight_of("weight", weight), value, double_backward=True)
+    return LossTerm(name, into, weight_of(weight), value, double_backward=True)
 
 
 def weight_decay(weight: float, *, into: str, name: str = "") -> LossTerm:
     """Weight decay: `weight/2 * |theta|^2` over all parameters of a player.
 
     Args:
-        weight: of the term.
+        weight: of the term, at least 0.
         into: the player.
         name: of the term (default "weight_decay_<player>").
+
+    Raises:
+        ArgumentError: if the weight is negative or not finite.
 
     Example:
         >>> weight_decay(0.1, into="G").name
@@ -58,17 +64,20 @@ def weight_decay(weight: float, *, into: str, name: str = "") -> LossTerm:
     def value(players: Mapping[str, Any], parameters: Mapping[str, Sequence[Tensor]], batch: Any) -> Tensor:
         return 0.5 * torch.stack([p.square().sum() for p in parameters[into]]).sum()
 
-    return LossTerm(name or f"weight_decay_{into}", into, weight_of("weight", weight), value)
+    return LossTerm(name or f"weight_decay_{into}", into, weight_of(weight), value)
 
 
 def squared_gradient(weight: float, *, of: str = "G", into: str = "D", name: str = "squared_gradient") -> GradientTerm:
     """The ODE-GAN penalty: `weight * |grad_of L_of|^2`, a sum of squares without 1/2, seen by `into` alone.
 
     Args:
-        weight: lambda in the paper.
+        weight: lambda in the paper, at least 0.
         of: the player whose gradient is penalised.
         into: the player whose loss it joins; it is differentiated in that player only.
         name: of the term.
+
+    Raises:
+        ArgumentError: if the weight is negative or not finite.
 
     Source: Qin et al. 2020 (ODE-GAN), section 3.3 and the published code.
 
@@ -82,7 +91,7 @@ def squared_gradient(weight: float, *, of: str = "G", into: str = "D", name: str
         total: Tensor = torch.stack(squares).sum(0)
         return total
 
-    return GradientTerm(name, of, into, weight_of("weight", weight), value)
+    return GradientTerm(name, of, into, weight_of(weight), value)
 
 
 def real_samples(batch: Any) -> Tensor:

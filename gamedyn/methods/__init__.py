@@ -125,10 +125,10 @@ def maps() -> dict[str, Map]:
 
 
 def table() -> Listing:
-    """All methods and maps: family, order, work, registers, limits, what their steppers support.
+    """All methods and maps: family, orders, work, registers, limits, what their steppers support; by name, too.
 
     Example:
-        >>> row = next(r for r in table() if r.name == "strang")
+        >>> row = table()["strang"]
         >>> row.order_separable, row.order, row.evaluations
         (2, 1, 1.5)
     """

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from gamedyn._lib.errors import ArgumentError
 from gamedyn.methods._coefficients import Coefficient, Declared, fewest_digits, float_digits, row, table
-from gamedyn.methods._immutable import Immutable
+from gamedyn.methods._immutable import Immutable, by_name
 from gamedyn.methods._trees import Table, verified_order
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable
 
 __all__ = ["REST", "AdditiveRungeKutta", "Evaluation"]
 
@@ -65,6 +66,7 @@ class AdditiveRungeKutta(Immutable):
     ) -> None:
         if not tableaus:
             raise ArgumentError("tableaus", "a tableau (A, b) for at least one part", "none")
+        _refuse_no_tableau(tableaus)
         self.parts = tuple(tableaus)
         rows = {p: [tuple(r) for r in A] for p, (A, _) in tableaus.items()}
         self.b = {p: row(f"b of {p}", b) for p, (_, b) in tableaus.items()}
@@ -146,6 +148,17 @@ class AdditiveRungeKutta(Immutable):
 
     def _column(self, part: str, stage: int) -> tuple[Fraction, ...]:
         return (*(r[stage] for r in self.A[part]), self.b[part][stage])
+
+
+def _refuse_no_tableau(tableaus: object) -> None:
+    """Refuse a method, or its name, where a tableau is taken."""
+    if not isinstance(tableaus, Mapping):
+        remedy = 'such as {"game": (A, b), "rest": (A, b)}; of a Runge-Kutta method: gamedyn.methods.penalty_placed'
+        raise ArgumentError("tableaus", "a dict of tableaus (A, b) by part", tableaus, remedy)
+    for part, given in tableaus.items():
+        if isinstance(given, str) or not isinstance(given, Sequence) or len(given) != 2:
+            remedy = by_name(given) + ", and of it (A, b)" if isinstance(given, str) else "of a method: (m.A, m.b)"
+            raise ArgumentError(f"tableaus[{part!r}]", "a tableau (A, b)", given, remedy)
 
 
 def _ratio(column: tuple[Fraction, ...], lead: tuple[Fraction, ...]) -> Fraction | None:

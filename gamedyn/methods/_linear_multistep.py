@@ -17,7 +17,7 @@ from gamedyn.methods._coefficients import (
     row,
     tolerance_of,
 )
-from gamedyn.methods._immutable import Immutable
+from gamedyn.methods._immutable import Immutable, by_name
 from gamedyn.methods._runge_kutta import RungeKutta
 from gamedyn.methods._trees import HIGHEST_ORDER
 from gamedyn.methods.explicit import RK4
@@ -78,7 +78,7 @@ class LinearMultistep(Immutable):
         self.alpha = tuple(x / a[-1] for x in a)
         self.beta = tuple(x / a[-1] for x in b)
         if start not in (None, "rest") and not isinstance(start, RungeKutta):
-            raise ArgumentError("start", 'a Runge-Kutta method or "rest"', start)
+            raise ArgumentError("start", 'a Runge-Kutta method or "rest"', start, by_name(start))
         self.start = RK4 if start is None else start
         self.time_scale = rational("time_scale", time_scale)
         self.digits = fewest_digits(digits, float_digits(alpha, beta, (time_scale,), coupling or ()))

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Union
 from gamedyn._lib.checks import positive_int
 from gamedyn._lib.errors import ArgumentError
 from gamedyn.methods._coefficients import Coefficient, Declared, rational
-from gamedyn.methods._immutable import Immutable
+from gamedyn.methods._immutable import Immutable, by_name
 from gamedyn.methods._linear_multistep import LinearMultistep
 from gamedyn.methods._partitioned import Partitioned
 from gamedyn.methods._predictor_corrector import PredictorCorrector
+from gamedyn.methods._runge_kutta import RungeKutta
 
 if TYPE_CHECKING:
     from fractions import Fraction
@@ -58,7 +59,10 @@ class Lookahead(Immutable):
         source: str = "user",
     ) -> None:
         if not isinstance(inner, (LinearMultistep, PredictorCorrector, Partitioned)):
-            raise ArgumentError("inner", "a multistep, predictor-corrector or partitioned method", inner)
+            remedy = by_name(inner)
+            if isinstance(inner, RungeKutta):
+                remedy = "of a Runge-Kutta method it is one: gamedyn.methods.lookahead(inner, k, alpha)"
+            raise ArgumentError("inner", "a multistep, predictor-corrector or partitioned method", inner, remedy)
         self.inner, self.k, self.alpha = inner, positive_int("k", k), rational("alpha", alpha)
         if not 0 < self.alpha <= 1:
             raise ArgumentError("alpha", "a number in (0, 1]", alpha)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from gamedyn._lib.checks import positive_int
 from gamedyn._lib.errors import ArgumentError, UnknownNameError
 from gamedyn.methods._coefficients import Coefficient, Declared, fewest_digits, float_digits, rational, tolerance_of
-from gamedyn.methods._immutable import Immutable
+from gamedyn.methods._immutable import Immutable, by_name
 from gamedyn.methods._runge_kutta import RungeKutta
 from gamedyn.methods._trees import Table, separable, verified_order
 from gamedyn.methods.explicit import EULER
@@ -81,7 +81,7 @@ class Partitioned(Immutable):
     in which no player's gradient depends on its own parameters, and `order_general`. Immutable.
 
     Raises:
-        ArgumentError: if lengths do not add up to 1, or the sub-step method is implicit.
+        ArgumentError: if lengths do not add up to 1, or the sub-step method is implicit or has another clock.
 
     Example:
         >>> half = Fraction(1, 2)
@@ -104,7 +104,12 @@ class Partitioned(Immutable):
         source: str = "user",
     ) -> None:
         if not isinstance(substep, RungeKutta) or not substep.explicit:
-            raise ArgumentError("substep", "an explicit Runge-Kutta method", substep)
+            raise ArgumentError("substep", "an explicit Runge-Kutta method", substep, by_name(substep))
+        total = sum(substep.b, Fraction(0))
+        if abs(total - 1) > tolerance_of(substep.digits):
+            got = f"{substep}, whose sum is {float(total):.6g}"
+            raise ArgumentError("substep", "a method whose weights add up to 1", got)
+        sweeps = _swept(sweeps)
         if players is not None and (isinstance(players, str) or len(set(players)) != len(players)):
             raise ArgumentError("players", "a sequence of different player names or places", players)
         given = [s.lengths if isinstance(s.lengths, tuple) else (s.lengths,) for s in sweeps]
@@ -177,11 +182,11 @@ class Partitioned(Immutable):
         """Places in the game, in the order in which they move.
 
         Raises:
-            ArgumentError: if the method is for another number of players, or names one twice.
+            ArgumentError: if the method is for another number of players, leaves one out, or names one twice.
             UnknownNameError: if it names a player that the game lacks.
         """
         if self.fixed_players not in (None, len(names)):
-            raise ArgumentError("method", f"a game of {self.fixed_players} players", f"{len(names)} players")
+            raise self._other_count(names)
         if self.players is None:
             return tuple(range(len(names)))
         places: dict[str | int, int] = {**{n: i for i, n in enumerate(names)}, **{i: i for i in range(len(names))}}
@@ -192,6 +197,17 @@ class Partitioned(Immutable):
         if len(set(out)) != len(out):
             raise ArgumentError("players", f"every one of {', '.join(names)} once", self.players)
         return out
+
+    def _other_count(self, names: Sequence[str]) -> ArgumentError:
+        """What to say to a game of another number of players: who is missing."""
+        named = self.players or ()
+        missing = ", ".join(n for i, n in enumerate(names) if n not in named and i not in named)
+        if self.cycles is not None and missing:
+            remedy = f"missing: {missing}; who moves once a step has the count 1"
+            given = f"counts for {', '.join(map(str, named)) or 'none'}"
+            return ArgumentError("cycles", f"a count for every player: {', '.join(names)}", given, remedy)
+        remedy = f"missing: {missing}" if named and missing else ""
+        return ArgumentError("method", f"a game of {self.fixed_players} players", f"{len(names)} players", remedy)
 
     def moves(self, n_players: int) -> tuple[Move, ...]:
         """The moves of a step, for players numbered in their order of play; equal ones are steps of a cycle."""
@@ -239,6 +255,15 @@ class Partitioned(Immutable):
         A = [_columns(stages.A, stages.player, i) for i in range(n)]
         b = [[w if p == i else Fraction(0) for w, p in zip(stages.b, stages.player, strict=True)] for i in range(n)]
         return verified_order(A, b, self.digits, separable if separable_only else lambda _: True)
+
+
+def _swept(sweeps: Sequence[Sweep]) -> tuple[Sweep, ...]:
+    """The sweeps, if that is what they are."""
+    found = tuple(sweeps) if hasattr(sweeps, "__iter__") else None
+    if found is None or not all(isinstance(s, Sweep) for s in found):
+        remedy = "alternating play is Partitioned([Sweep()])"
+        raise ArgumentError("sweeps", "a sequence of Sweep(...)", sweeps, remedy)
+    return found
 
 
 def _counts(players: tuple[str | int, ...], cycles: Mapping[str | int, int]) -> tuple[int, ...]:

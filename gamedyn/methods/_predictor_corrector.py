@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from gamedyn._lib.checks import positive_int
 from gamedyn._lib.errors import ArgumentError
 from gamedyn.methods._coefficients import Declared, fewest_digits
-from gamedyn.methods._immutable import Immutable
-
-if TYPE_CHECKING:
-    from gamedyn.methods._linear_multistep import LinearMultistep
+from gamedyn.methods._immutable import Immutable, by_name
+from gamedyn.methods._linear_multistep import LinearMultistep
 
 __all__ = ["PredictorCorrector"]
 
@@ -52,10 +48,11 @@ class PredictorCorrector(Immutable):
         declared: Declared | None = None,
         source: str = "user",
     ) -> None:
-        if not predictor.explicit or predictor.coupling is not None:
-            raise ArgumentError("predictor", "an explicit multistep method", predictor)
-        if corrector.explicit or corrector.coupling is not None:
-            raise ArgumentError("corrector", "an implicit multistep method", corrector)
+        for argument, given, explicit in (("predictor", predictor, True), ("corrector", corrector, False)):
+            fits = isinstance(given, LinearMultistep) and given.coupling is None and given.explicit is explicit
+            if not fits:
+                kind = "an explicit" if explicit else "an implicit"
+                raise ArgumentError(argument, f"{kind} multistep method", given, by_name(given))
         if predictor.time_scale != corrector.time_scale:
             clocks = f"{predictor.time_scale} and {corrector.time_scale}"
             raise ArgumentError("corrector", "the predictor's time_scale", clocks)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
+from gamedyn._lib.errors import UnknownNameError
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
@@ -20,6 +22,7 @@ class Row:
         family: type of its data.
         order: on every game; None for maps.
         order_separable: on games whose gradients are free of their own player; differs for partitioned methods.
+        embedded: order of the embedded method, whose difference is the error estimate; None where there is none.
         stages: stages of a step (steps k of a multistep formula).
         evaluations: field evaluations a step, once started; None where a solver decides.
         registers: vectors of parameter size that a step holds, the last checked state counted as one; None where a
@@ -38,6 +41,7 @@ class Row:
     family: str
     order: int | None
     order_separable: int | None
+    embedded: int | None
     stages: int
     evaluations: float | None
     registers: int | None
@@ -52,15 +56,17 @@ class Row:
 
 
 class Listing:
-    """Rows that print as an aligned table.
+    """Rows that print as an aligned table; `listing[name]` is the row of a name or an alias.
 
     Example:
         >>> from gamedyn import methods
         >>> table = methods.table()
-        >>> next(r for r in table if r.name == "ndb124").registers
-        4
+        >>> table["rk4"].order, table["dopri5"].embedded, table["ogda"].name
+        (4, 4, 'optimistic')
+        >>> [r.name for r in table if r.registers and r.registers <= 4 and r.order == 4]
+        ['ck54', 'ndb124']
         >>> print(str(table).splitlines()[0].split()[:4])
-        ['name', 'family', 'order', 'stages']
+        ['name', 'family', 'order', 'embedded']
     """
 
     def __init__(self, rows: Iterable[Row]) -> None:
@@ -72,6 +78,20 @@ class Listing:
     def __len__(self) -> int:
         return len(self.rows)
 
+    def __getitem__(self, name: str) -> Row:
+        """The row of a name or an alias.
+
+        Raises:
+            UnknownNameError: if no row here is called so, with the nearest names.
+        """
+        found = {label: r for r in self.rows for label in (*r.aliases, r.name)}
+        if name not in found:
+            raise UnknownNameError("method", name, found)
+        return found[name]
+
+    def __contains__(self, item: object) -> bool:
+        return any(item in (r, r.name, *r.aliases) for r in self.rows)
+
     def __str__(self) -> str:
         table = [HEADER, *(_cells(r) for r in self.rows)]
         widths = [max(len(r[i]) for r in table) for i in range(len(HEADER))]
@@ -82,7 +102,7 @@ class Listing:
         return [{f.name: getattr(r, f.name) for f in fields(r)} for r in self.rows]
 
 
-COLUMNS = "name family order stages work registers real imaginary implicit vmap compile capture aliases source"
+COLUMNS = "name family order embedded stages work registers real imaginary implicit vmap compile capture aliases source"
 HEADER = tuple(COLUMNS.split())
 
 
@@ -96,6 +116,7 @@ def listed(method: Any) -> Row:
         family=type(method).__name__,
         order=order,
         order_separable=getattr(method, "order_separable", order),
+        embedded=getattr(method, "embedded_order", None),
         stages=_stages(method),
         evaluations=method.evaluations if method.explicit or not _decided_by_solver(method) else None,
         registers=method.registers if method.explicit else None,
@@ -128,5 +149,6 @@ def _cells(r: Row) -> tuple[str, ...]:
     limits = ["-" if x is None else f"{x:.6g}" for x in (r.real, r.imaginary)]
     flags = ["yes" if x else "no" for x in (r.implicit, r.vmap, r.compile, r.capture)]
     registers = "-" if r.registers is None else str(r.registers)
-    shown = "-" if r.order is None else order
-    return (r.name, r.family, shown, str(r.stages), work, registers, *limits, *flags, ", ".join(r.aliases), r.source)
+    shown, embedded = "-" if r.order is None else order, "-" if r.embedded is None else str(r.embedded)
+    counts = (shown, embedded, str(r.stages), work, registers)
+    return (r.name, r.family, *counts, *limits, *flags, ", ".join(r.aliases), r.source)

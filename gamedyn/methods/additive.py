@@ -9,6 +9,7 @@ from gamedyn._lib.checks import choice
 from gamedyn._lib.errors import ArgumentError
 from gamedyn.methods._additive import REST, AdditiveRungeKutta
 from gamedyn.methods._coefficients import Declared
+from gamedyn.methods._immutable import by_name
 from gamedyn.methods._runge_kutta import RungeKutta
 from gamedyn.methods.explicit import RK4
 
@@ -46,7 +47,7 @@ def penalty_placed(method: RungeKutta, placement: str, **facts: object) -> Addit
     """
     choice("placement", placement, PLACEMENTS)
     if not isinstance(method, RungeKutta) or not method.explicit:
-        raise ArgumentError("method", "an explicit Runge-Kutta method", method)
+        raise ArgumentError("method", "an explicit Runge-Kutta method", method, by_name(method))
     s, b = method.needed, method.b
     A = [r[:s] for r in method.A[:s]]
     if placement == "every_stage":

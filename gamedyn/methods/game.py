@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from gamedyn._lib.checks import positive_int
 from gamedyn._lib.errors import ArgumentError
 from gamedyn.methods._coefficients import Coefficient, Declared, fewest_digits, float_digits, rational
+from gamedyn.methods._immutable import by_name
 from gamedyn.methods._runge_kutta import RungeKutta
 from gamedyn.methods.explicit import EULER
 
@@ -94,7 +95,8 @@ def lookahead(inner: RungeKutta, k: int, alpha: Coefficient) -> RungeKutta:
         (5, 1, Fraction(5, 2))
     """
     if not isinstance(inner, RungeKutta):
-        raise ArgumentError("inner", "a Runge-Kutta method", inner, 'for instance gd.methods.get("euler")')
+        remedy = by_name(inner) or "of multistep and partitioned methods: gamedyn.methods.Lookahead"
+        raise ArgumentError("inner", "a Runge-Kutta method", inner, remedy)
     positive_int("k", k)
     share = rational("alpha", alpha)
     if not share:

@@ -2,6 +2,7 @@
 
 from gamedyn.spectrum.equilibrium import Equilibrium, find_equilibrium
 from gamedyn.spectrum.linearise import Linearisation, dense, linearise, stable_steps
+from gamedyn.spectrum.modified import modified_field
 from gamedyn.spectrum.outer import outer_eigenvalues
 from gamedyn.spectrum.tangent import StepTangent, step_radius
 from gamedyn.spectrum.verify import verify
@@ -13,6 +14,7 @@ __all__ = [
     "dense",
     "find_equilibrium",
     "linearise",
+    "modified_field",
     "outer_eigenvalues",
     "stable_steps",
     "step_radius",

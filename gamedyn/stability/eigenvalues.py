@@ -111,6 +111,16 @@ class BlockJacobian:
         return out
 
     @property
+    def sym(self) -> NDArray[np.float64]:
+        """The symmetric part."""
+        return np.asarray((self.matrix + self.matrix.T) / 2)
+
+    @property
+    def skew(self) -> NDArray[np.float64]:
+        """The skew part."""
+        return np.asarray((self.matrix - self.matrix.T) / 2)
+
+    @property
     def slices(self) -> tuple[slice, ...]:
         """Rows of each player."""
         ends = np.cumsum(self.sizes)

@@ -171,8 +171,7 @@ def _additive(method: AdditiveRungeKutta, J: BlockJacobian, h: float) -> NDArray
 
 
 def _linearly_implicit(method: LinearlyImplicit, J: BlockJacobian, h: float) -> NDArray[np.float64]:
-    transposed = {"cross": J.cross, "sym": (J.matrix + J.matrix.T) / 2, "skew": (J.matrix - J.matrix.T) / 2}
-    W, eye = transposed[method.part], np.eye(len(J.matrix))
+    W, eye = getattr(J, method.part), np.eye(len(J.matrix))
     slopes: list[NDArray[np.float64]] = []
 
     def combined(weights: Sequence[Fraction], base: NDArray[np.float64]) -> NDArray[np.float64]:

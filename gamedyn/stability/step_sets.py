@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 from scipy.optimize import brentq
 
-from gamedyn._lib.errors import ArgumentError
+from gamedyn._lib.errors import ArgumentError, warn_caller
 from gamedyn.methods import Delegated, LinearMultistep, Map, Method, get
 from gamedyn.stability.amplification import amplification, log_slope
 from gamedyn.stability.amplification import multiplier as factor
@@ -178,7 +177,7 @@ def _warn_of_bands(method: Method, sets: dict[complex, list[Interval]]) -> None:
             low = intervals[0][1] if intervals[0][0] == 0 and len(intervals) > 1 else 0.0
             text = f"{method.name or 'the method'} amplifies the damped mode {lam:.4g} for h in ({low:.4g}, "
             text += f"{intervals[-1][0]:.4g}): its unstable band near the imaginary axis"
-            warnings.warn(f"{text}; bdf2 and the L-stable one-step methods have none", StabilityWarning, stacklevel=3)
+            warn_caller(f"{text}; bdf2 and the L-stable one-step methods have none", StabilityWarning)
             return
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch import nn
@@ -204,6 +206,26 @@ def test_terms_have_names_and_weights():
     torch.testing.assert_close(zero, toy.flow.field(toy.batch)(0.0, y), rtol=1e-14, atol=1e-16)
     assert flow.double_backward
     assert not toy.flow.with_term(gd.losses.weight_decay(0.1, into="G")).double_backward
+
+
+PENALTIES = [gd.losses.r1, gd.losses.squared_gradient, lambda weight: gd.losses.weight_decay(weight, into="G")]
+
+
+@pytest.mark.parametrize("make", PENALTIES)
+@pytest.mark.parametrize("weight", [-1, -1e-300, math.nan, math.inf, -math.inf, "1", None, [1.0], torch.ones(2)])
+def test_penalties_that_would_reward(make, weight):
+    # rejects: a sign slip that makes the gradient norm grow, nan that shows as a diverging game
+    with pytest.raises(gd.ArgumentError, match="weight: expected a finite number of at least 0"):
+        make(weight)
+    assert make(0).weight == 0.0
+
+
+def test_terms_of_ones_own_take_any_finite_weight():
+    term = gd.losses.LossTerm("mine", "D", -0.5, lambda players, parameters, batch: parameters["D"][0].sum())
+    assert term.scaled(-1.0).weight == -1.0
+    for make in (term.scaled, gd.losses.squared_gradient(0.1).scaled):
+        with pytest.raises(gd.ArgumentError, match="weight: expected a finite number"):
+            make(math.nan)
 
 
 def test_a_user_written_penalty_by_autograd_grad_needs_no_term():

@@ -249,6 +249,7 @@ class TestNoise:
         with pytest.warns(NoiseWarning, match="standard deviation between batches") as caught:
             run = self.solve(1e-7, 1.0)
         assert len(caught) == 1
+        assert caught[0].filename == __file__  # rejects: a warning that points inside the package
         noise = run.stats["error_noise"]
         assert len(noise) >= 2
         assert max(n["std"] for n in noise) > 1

@@ -104,9 +104,12 @@ class TestSubCycling:
                 y[at] = y[at] + length * field(0.0, half)[at]
         torch.testing.assert_close(run.state.y, y, rtol=0, atol=1e-14)
 
-    @pytest.mark.parametrize("cycles", [{"D": 5}, {"D": 5, "G": 1, "C": 1}])
-    def test_cycles_that_do_not_fit_the_players(self, cycles):
-        with pytest.raises(gd.ArgumentError, match="2 players"):
+    @pytest.mark.parametrize(
+        ("cycles", "said"),
+        [({"D": 5}, "a count for every player: G, D, .*missing: G"), ({"D": 5, "G": 1, "C": 1}, "2 players")],
+    )
+    def test_cycles_that_do_not_fit_the_players(self, cycles, said):
+        with pytest.raises(gd.ArgumentError, match=said):
             gd.solve(gd.flows.gradient(gan()), gd.methods.alternating(cycles=cycles), h=0.1, steps=2, batch=samples())
 
     def test_cycles_that_do_not_name_every_player_in_the_order(self):

@@ -10,15 +10,23 @@ import pytest
 
 from gamedyn._lib.errors import ArgumentError, UnknownNameError
 from gamedyn.methods import (
+    AdditiveRungeKutta,
     Delegated,
     LinearMultistep,
+    Lookahead,
     Partitioned,
+    PredictorCorrector,
     RungeKutta,
     Sweep,
     alternating,
     get,
+    lookahead,
+    maps,
+    members,
     optimistic,
+    penalty_placed,
     strang,
+    table,
 )
 
 NAN = float("nan")
@@ -91,6 +99,16 @@ def test_unknown_name_without_near_miss_lists_all():
         (lambda: LinearMultistep([-1, 1], [1, 0], time_scale=0), "give the time_scale"),
         (lambda: Partitioned([Sweep()], RungeKutta(A=[[1]], b=[1])), "substep: expected an explicit Runge-Kutta"),
         (lambda: Partitioned([Sweep("a")]), "lengths: expected a number"),
+        (lambda: Partitioned(["euler"]), "sweeps: expected a sequence of Sweep"),
+        (lambda: Partitioned(None), "sweeps: expected a sequence of Sweep"),
+        (lambda: Partitioned([]), "sweeps: expected lengths that add up to 1"),
+        (lambda: AdditiveRungeKutta([([[]], [1])]), "tableaus: expected a dict of tableaus"),
+        (lambda: AdditiveRungeKutta("rk4"), "tableaus: expected a dict .*penalty_placed"),
+        (lambda: AdditiveRungeKutta({"game": get("rk4")}), r"tableaus\['game'\]: expected a tableau .*\(m.A, m.b\)"),
+        (lambda: PredictorCorrector(get("rk4"), get("am3")), "predictor: expected an explicit multistep method"),
+        (lambda: PredictorCorrector(get("ab2"), get("gauss4")), "corrector: expected an implicit multistep method"),
+        (lambda: Lookahead(get("rk4"), 5, "1/2"), r"inner: .*gamedyn\.methods\.lookahead\("),
+        (lambda: lookahead(get("ab2"), 5, "1/2"), r"inner: .*gamedyn\.methods\.Lookahead"),
         (lambda: Partitioned([Sweep((1, 1)), Sweep((0, 0, 0))]), r"for one number of players, got \[2, 3\]"),
         (lambda: alternating("GD"), "players: expected a sequence of different player names or places, got GD"),
         (lambda: alternating(("G", "G")), "players: expected a sequence of different player names"),
@@ -99,6 +117,66 @@ def test_unknown_name_without_near_miss_lists_all():
 def test_refusals(call, message):
     with pytest.raises(ArgumentError, match=message):
         call()
+
+
+@pytest.mark.parametrize(
+    ("call", "argument", "name"),
+    [
+        (lambda: PredictorCorrector("ab2", get("am3")), "predictor", "ab2"),
+        (lambda: PredictorCorrector(get("ab2"), "am3"), "corrector", "am3"),
+        (lambda: Lookahead("ab2", 5, "1/2"), "inner", "ab2"),
+        (lambda: lookahead("rk4", 5, "1/2"), "inner", "rk4"),
+        (lambda: Partitioned([Sweep()], "rk4"), "substep", "rk4"),
+        (lambda: strang(substep="midpoint"), "substep", "midpoint"),
+        (lambda: LinearMultistep([0, -1, 1], ["-1/2", "3/2", 0], start="rk4"), "start", "rk4"),
+        (lambda: penalty_placed("rk4", "after_step"), "method", "rk4"),
+        (lambda: AdditiveRungeKutta({"game": "rk4"}), "tableaus['game']", "rk4"),
+    ],
+)
+def test_a_name_where_a_method_is_taken(call, argument, name):
+    # rejects: AttributeError: 'str' object has no attribute 'explicit'
+    with pytest.raises(ArgumentError) as caught:
+        call()
+    assert (caught.value.argument, caught.value.got) == (argument, name)
+    assert f'gamedyn.methods.get("{name}")' in caught.value.remedy
+
+
+class TestListing:
+    def test_rows_by_name_and_alias(self):
+        listing = table()
+        for row in listing:
+            assert all(listing[label] is row and label in listing for label in (row.name, *row.aliases))
+            assert row in listing
+        with pytest.raises(UnknownNameError, match="did you mean 'dopri5'"):
+            listing["dopri"]
+        assert "dopri" not in listing
+
+    def test_embedded_orders(self):
+        # rejects: the order of the pair itself, 0 for none; pairs of one family only
+        shown = {row.name: row.embedded for row in table()}
+        assert shown == {
+            **dict.fromkeys(maps()),
+            **{name: getattr(method, "embedded_order", None) for name, method in members().items()},
+        }
+        some = {
+            "rk4": None,
+            "bosh3": 2,
+            "dopri5": 4,
+            "kvaerno5": 4,
+            "rodas3": 2,
+            "exprb32": 2,
+            "rdpk35": 2,
+            "ab2": None,
+        }
+        assert {name: shown[name] for name in some} == some
+
+    def test_they_are_printed(self):
+        lines = str(table()).splitlines()
+        at = lines[0].index("embedded")
+        printed = {line.split()[0]: line[at : at + 8].strip() for line in lines[1:]}
+        assert printed["dopri5"] == "4"
+        assert printed["rk4"] == printed["normalised"] == "-"
+        assert {r["name"]: r["embedded"] for r in table().records()}["dopri5"] == 4
 
 
 @pytest.mark.parametrize("beta", ["-9/10", "-1/2", "1/2", "9/10"])

@@ -201,6 +201,38 @@ def test_rates_that_become_nonsense(optimizer, refused, losses):
     refused(losses, r"lr of 'D': expected a finite number of at least 0")
 
 
+@pytest.mark.parametrize("given", [None, 3, [1], {}, {"game": None}, {"game": {"method": "rk4"}}, "adam", "part"])
+def test_states_that_are_none(optimizer, given):
+    # rejects: AttributeError and KeyError from inside, an optimiser that is half loaded
+    if given == "adam":
+        given = torch.optim.Adam([torch.ones(1)]).state_dict()
+    elif given == "part":
+        given = {k: v for k, v in optimizer.state_dict().items() if k != "param_groups"}
+    with pytest.raises(gd.ArgumentError, match=r"state_dict: expected one that a GameOptimizer gave, got"):
+        optimizer.load_state_dict(given)
+    assert optimizer.steps == 0
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        lambda o, **how: torch.optim.lr_scheduler.OneCycleLR(o, max_lr=0.2, total_steps=6, **how),
+        lambda o, **how: torch.optim.lr_scheduler.CyclicLR(o, 0.05, 0.2, step_size_up=2, **how),
+    ],
+)
+def test_schedules_that_would_cycle_a_momentum(optimizer, losses, schedule):
+    # as docs/optimizer.md says
+    with pytest.raises(ValueError, match="momentum or beta1 with `cycle_momentum`"):
+        schedule(optimizer)
+    scheduler, seen = schedule(optimizer, cycle_momentum=False), []
+    for _ in range(4):
+        optimizer.step(losses)
+        scheduler.step()
+        seen.append([group["lr"] for group in optimizer.param_groups])
+    assert len({lr for _, lr in seen}) > 1
+    assert optimizer.steps == 4
+
+
 def test_groups_cannot_be_added(optimizer):
     with pytest.raises(gd.ArgumentError, match="with all players"):
         optimizer.add_param_group({"params": [torch.ones(1)]})

@@ -195,3 +195,11 @@ class TestEquilibrium:
         start = at.with_y(at.y + 1e-2)
         found = gd.spectrum.find_equilibrium(flow, start, delta=100.0)
         torch.testing.assert_close(found.state.y, at.y, rtol=0, atol=1e-9)
+
+
+def test_a_warning_of_the_theory_points_at_the_caller():
+    # rejects: a line of gamedyn.spectrum; J has the eigenvalues -0.01 +- i, in the unstable band of bdf4
+    flow = gd.flows.gradient(gd.games.quadratic([[0.01, 1.0], [-1.0, 0.01]]))
+    with pytest.warns(gd.stability.StabilityWarning) as caught:
+        gd.spectrum.stable_steps("bdf4", gd.spectrum.linearise(flow, flow.initial_state()))
+    assert [w.filename for w in caught] == [__file__]

@@ -86,6 +86,14 @@ def test_extragradient_on_an_unstable_spiral_in_closed_form():
     )
 
 
+@pytest.mark.parametrize("call", [stable_steps, largest_stable_step])
+def test_the_warning_points_at_the_caller(call):
+    # rejects: a stack level counted for one of the two
+    with pytest.warns(StabilityWarning) as caught:
+        call(BDF3, [np.exp(1j * np.radians(92))])
+    assert [w.filename for w in caught] == [__file__]
+
+
 def test_bdf3_at_92_degrees_has_two_intervals():
     """numerics.md section 4: (0, 0.59) and (1.66, inf); 0.5971 to four digits. Rejects: bisection on h."""
     with pytest.warns(StabilityWarning, match=r"for h in \(0.5971, 1.658\): its unstable band"):
