@@ -1,7 +1,17 @@
 """Pictures of the theory, torch-free. Needs matplotlib (the extra `plot`)."""
 
+from gamedyn.plot.axis import boundary_locus, damping_and_phase
 from gamedyn.plot.images import image_grid
+from gamedyn.plot.partitioned import partitioned_region
 from gamedyn.plot.region import COLOURS, region
 from gamedyn.plot.steps import step_sets
 
-__all__ = ["COLOURS", "image_grid", "region", "step_sets"]
+__all__ = [
+    "COLOURS",
+    "boundary_locus",
+    "damping_and_phase",
+    "image_grid",
+    "partitioned_region",
+    "region",
+    "step_sets",
+]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
@@ -9,21 +10,35 @@ import numpy as np
 
 from gamedyn._lib.checks import positive
 from gamedyn._lib.errors import ArgumentError
-from gamedyn.methods import LinearMultistep, Method, RungeKutta, get
-from gamedyn.stability import amplification
+from gamedyn.methods import Method, get
+from gamedyn.stability import StabilityWarning, amplification, needs_blocks, stable_steps
+from gamedyn.stability.membership import is_stable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from matplotlib.axes import Axes
-    from numpy.typing import ArrayLike
+    from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["COLOURS", "region"]
+__all__ = ["COLOURS", "STYLES", "new_axes", "region", "several"]
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F7F7F")
 """Okabe and Ito's palette, which colour-blind readers can tell apart; grey for its yellow, too faint on white."""
 
 STYLES = ("-", "--", "-.", ":")
+
+LAMBDA = "\N{GREEK SMALL LETTER LAMDA}"
+Window = tuple[float, float, float, float]
+
+
+def several(methods: Sequence[str | Method] | str | Method) -> list[Method]:
+    """One or several methods, as methods."""
+    return [get(m) for m in (methods if isinstance(methods, (list, tuple)) else [methods])]
+
+
+def new_axes(width: float = 3.5, height: float = 3.0) -> Axes:
+    """Axes of a new figure that is one column wide."""
+    return plt.subplots(figsize=(width, height), layout="constrained")[1]
 
 
 def region(
@@ -32,18 +47,21 @@ def region(
     eigenvalues: ArrayLike | None = None,
     h: float | None = None,
     per_evaluation: bool = False,
-    window: tuple[float, float, float, float] = (-3.2, 1.0, -3.2, 3.2),
+    window: Window | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Boundaries of the regions of absolute stability, and `h lambda` as points; stable is inside.
+    """Boundaries of the regions of absolute stability, and `h lambda` as points; stable is shaded.
+
+    Of every method the eigenvalue that binds its step, the first to leave its region as h grows, has a ring in the
+    method's colour.
 
     Args:
-        methods: Runge-Kutta or multistep methods, or their names.
+        methods: methods whose modes decouple, or their names.
         eigenvalues: of `J = dv/dy`, or None.
         h: step that they are multiplied by; with `per_evaluation` it is tau = h per evaluation, common to all.
         per_evaluation: whether to draw the plane of tau*lambda: every region divided by the evaluations a step
             costs.
-        window: left, right, bottom, top of the plane of h*lambda.
+        window: left, right, bottom, top of the plane of h*lambda; None: what shows regions and points.
         ax: where to draw; None: a new figure.
 
     Returns:
@@ -51,7 +69,7 @@ def region(
 
     Raises:
         ArgumentError: for a partitioned method, whose stability is no function of h*lambda; for eigenvalues
-            without a step.
+            without a step; with `per_evaluation` for methods whose work a solver decides.
 
     Example:
         >>> ax = region(["euler", "rk4"], eigenvalues=[-1 + 1j, -1 - 1j], h=0.5)
@@ -59,39 +77,77 @@ def region(
         'Re h\N{GREEK SMALL LETTER LAMDA}'
         >>> plt.close(ax.figure)
     """
-    chosen = [get(m) for m in ([methods] if isinstance(methods, (str, RungeKutta, LinearMultistep)) else methods)]  # type: ignore[union-attr]
-    if ax is None:
-        _, ax = plt.subplots(figsize=(3.5, 3.8), layout="constrained")
-    left, right, bottom, top = window
-    z = np.linspace(left, right, 361)[None, :] + 1j * np.linspace(bottom, top, 401)[:, None]
-    for i, method in enumerate(chosen):
-        if not isinstance(method, (RungeKutta, LinearMultistep)):
-            remedy = "its stability depends on the players' blocks: see gamedyn.spectrum.stable_steps"
-            raise ArgumentError("methods", "Runge-Kutta or multistep methods", method, remedy)
-        scale = method.evaluations if per_evaluation else 1
-        colour, style = COLOURS[i % len(COLOURS)], STYLES[i % len(STYLES)]
-        growth = amplification(method, z * scale)
-        ax.contour(z.real, z.imag, growth, levels=[1.0], colors=[colour], linestyles=[style], linewidths=1.4)
-        ax.plot([], [], color=colour, linestyle=style, label=method.name or "user-made")
+    chosen = several(methods)
+    for method in chosen:
+        _check(method, per_evaluation)
+    points = None
     if eigenvalues is not None:
         if h is None:
             raise ArgumentError("h", "a step to multiply the eigenvalues by", h)
         points = positive("h", h) * np.asarray(eigenvalues, dtype=np.complex128).ravel()
-        ax.plot(
-            points.real,
-            points.imag,
-            "o",
-            ms=3,
-            color="black",
-            alpha=0.6,
-            label=f"h\N{GREEK SMALL LETTER LAMDA}, h = {h:.3g}",
-        )
+    scales = [float(m.evaluations) if per_evaluation else 1.0 for m in chosen]  # type: ignore[union-attr]
+    view = window or _window(chosen, scales, points)
+    if ax is None:
+        ax = new_axes(3.5, 3.8)
+    real, imaginary = np.linspace(view[0], view[1], 361), np.linspace(view[2], view[3], 401)
+    heights, rows = np.unique(np.round(np.abs(imaginary), 12), return_inverse=True)  # regions are symmetric
+    for i, (method, scale) in enumerate(zip(chosen, scales, strict=True)):
+        colour, style = COLOURS[i % len(COLOURS)], STYLES[i % len(STYLES)]
+        growth = np.minimum(amplification(method, scale * (real + 1j * heights[:, None])), 4.0)[rows]
+        ax.contourf(real, imaginary, growth, levels=[-1.0, 1.0], colors=[colour], alpha=0.08)
+        ax.contour(real, imaginary, growth, levels=[1.0], colors=[colour], linestyles=[style], linewidths=1.4)
+        ax.plot([], [], color=colour, linestyle=style, label=method.name or "user-made")
+    if points is not None:
+        _overlay(ax, chosen, points, h or 1.0)
     ax.axhline(0, color="0.8", lw=0.6, zorder=0)
     ax.axvline(0, color="0.8", lw=0.6, zorder=0)
-    ax.set(xlim=(left, right), ylim=(bottom, top), aspect="equal")
+    ax.set(xlim=view[:2], ylim=view[2:], aspect="equal")
     unit = " per evaluation" if per_evaluation else ""
-    ax.set_xlabel(f"Re h\N{GREEK SMALL LETTER LAMDA}{unit}")
-    ax.set_ylabel(f"Im h\N{GREEK SMALL LETTER LAMDA}{unit}")
+    ax.set_xlabel(f"Re h{LAMBDA}{unit}")
+    ax.set_ylabel(f"Im h{LAMBDA}{unit}")
     if ax.get_legend_handles_labels()[0]:
         ax.legend(fontsize=7, loc="upper left", framealpha=0.9)
     return ax
+
+
+def _check(method: Method, per_evaluation: bool) -> None:
+    if not hasattr(method, "declared") or needs_blocks(method):
+        remedy = "its stability depends on the players' blocks: see plot.partitioned_region, plot.step_sets"
+        raise ArgumentError("methods", "methods whose modes decouple", method, remedy)
+    if per_evaluation and not method.explicit:  # type: ignore[union-attr]
+        raise ArgumentError("per_evaluation", "explicit methods, whose work is known", method)
+
+
+def _window(chosen: list[Method], scales: list[float], points: NDArray[np.complex128] | None) -> Window:
+    """What holds every point, and every region near 0 that is bounded, or whose gap is."""
+    probe = np.linspace(-40, 40, 481)[None, :] + 1j * np.linspace(0, 40, 241)[:, None]
+    left, right, top = -1.0, 0.4, 1.0
+    for method, scale in zip(chosen, scales, strict=True):
+        inside = is_stable(method, probe)
+        shown = np.array([-6 + 6j, 6 + 6j])
+        for part in (probe[inside], probe[~inside]):
+            if part.size and max(np.abs(part.real).max(), part.imag.max()) < 38:
+                shown = part / scale
+                break
+        left, right = min(left, shown.real.min()), max(right, shown.real.max())
+        top = max(top, shown.imag.max())
+    if points is not None:
+        left, right = min(left, points.real.min()), max(right, points.real.max())
+        top = max(top, np.abs(points.imag).max())
+    pad = 0.08 * max(right - left, top)
+    return (float(left - pad), float(right + pad), float(-top - pad), float(top + pad))
+
+
+def _overlay(ax: Axes, chosen: list[Method], points: NDArray[np.complex128], h: float) -> None:
+    """The points, and a ring around that which binds each method."""
+    label = f"h{LAMBDA}, h = {h:.3g}"
+    ax.plot(points.real, points.imag, "o", ms=3, color="black", alpha=0.6, label=label)
+    for i, method in enumerate(chosen):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", StabilityWarning)
+            binding = stable_steps(method, points / h).binding
+        if binding is not None:
+            z = h * binding
+            ring = [z, np.conj(z)] if z.imag and np.isclose(points, np.conj(z)).any() else [z]
+            colour = COLOURS[i % len(COLOURS)]
+            ax.plot(np.real(ring), np.imag(ring), "o", ms=7 + 2.5 * i, mfc="none", mec=colour, mew=1.3)

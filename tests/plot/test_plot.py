@@ -11,7 +11,7 @@ mpl.use("Agg")
 import matplotlib.pyplot as plt
 
 import gamedyn as gd
-from gamedyn.plot import image_grid, region, step_sets
+from gamedyn.plot import boundary_locus, damping_and_phase, image_grid, partitioned_region, region, step_sets
 
 
 @pytest.fixture(autouse=True)
@@ -35,6 +35,61 @@ def test_points_are_h_times_the_eigenvalues():
     ax = region("rk4", eigenvalues=[-1 + 2j, -3], h=0.5)
     points = ax.lines[1].get_xydata()
     np.testing.assert_allclose(points, [[-0.5, 1.0], [-1.5, 0.0]])
+
+
+def test_the_ring_is_around_what_binds():
+    # euler is bound by the rotation, rk4 by the stiff one (numerics.md 1); rejects: the leftmost for both
+    ax = region(["euler", "rk4"], eigenvalues=[-0.046 + 0.499j, -0.046 - 0.499j, -2.1625], h=0.5)
+    rings = [line.get_xydata() for line in ax.lines if line.get_markerfacecolor() == "none"]
+    np.testing.assert_allclose(rings[0], [[-0.023, 0.2495], [-0.023, -0.2495]])
+    np.testing.assert_allclose(rings[1], [[-1.08125, 0]])
+
+
+@pytest.mark.parametrize("methods", [["euler", "dop853"], ["bdf6"], ["trapezoid"], ["pece_ab2_am2", "rodas3"]])
+def test_the_window_shows_what_is_bounded(methods):
+    ax = region(methods)
+    left, right, bottom, top = *ax.get_xlim(), *ax.get_ylim()
+    assert left < 0 < right
+    assert bottom == -top
+    if "dop853" in methods:
+        assert left < -gd.stability.real_limit("dop853") < 0.8 * left
+    if "bdf6" in methods:
+        assert top > 17.6  # its unstable band (methods.md b5)
+
+
+def test_damping_and_phase_are_those_of_the_step():
+    # rk4 at y = 1: R(i) = 1/2 + 1/24 + i (1 - 1/6); rejects: log10, degrees, the sign of the phase error
+    left, right = damping_and_phase("rk4", to=2.0)
+    y, damping = left.lines[0].get_data()
+    phase = right.lines[0].get_ydata()
+    at, R = np.argmin(np.abs(y - 1)), complex(1 - 1 / 2 + 1 / 24, 1 - 1 / 6)
+    assert damping[at] == pytest.approx(np.log(abs(R)), abs=1e-12)
+    assert phase[at] == pytest.approx(np.angle(R) - 1, abs=1e-12)
+
+
+def test_the_locus_of_ab2_crosses_the_axis_at_its_limit():
+    line = boundary_locus("ab2").lines[0].get_xydata()
+    real = line[np.abs(line[:, 1]) < 1e-12, 0]
+    assert real.min() == pytest.approx(-gd.stability.real_limit("ab2"), abs=1e-12)
+    with pytest.raises(gd.ArgumentError, match="linear multistep"):
+        boundary_locus("rk4")
+
+
+def test_the_partitioned_region_of_alternating():
+    # x' = -w y, y' = w x - d y, x first: det = 1 - d h, trace = 2 - d h - (w h)^2; stable iff (wh)^2 <= 4 - 2 dh
+    ax = partitioned_region("alternating", points=41)
+    vertices = np.concatenate([p.vertices for c in ax.collections for p in c.get_paths() if len(p.vertices)])
+    inside = vertices[(vertices[:, 0] > 0.2) & (vertices[:, 0] < 1.9) & (vertices[:, 1] > 0.2)]
+    assert len(inside) > 10
+    np.testing.assert_allclose(inside[:, 1], 2 - inside[:, 0] ** 2 / 2, atol=0.03)
+    with pytest.raises(gd.UnknownNameError, match="damped"):
+        partitioned_region("alternating", damped="third")
+
+
+def test_each_method_is_told_apart():
+    ax = region(["euler", "rk4", "heun2"])
+    lines = [(line.get_color(), line.get_linestyle()) for line in ax.get_legend().get_lines()]
+    assert len(set(lines)) == 3
 
 
 def test_per_evaluation_shrinks_the_region():
