@@ -1,4 +1,4 @@
-"""The command line: `gamedyn methods`."""
+"""The command line: methods, their property sheets, checks of tableaus, rankings for a spectrum, the explorer."""
 
 from __future__ import annotations
 
@@ -6,25 +6,134 @@ import argparse
 import json
 import os
 import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from gamedyn import methods
+from gamedyn._lib.errors import ArgumentError, GamedynError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ["main"]
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; returns the exit status."""
+    """Run the command line; returns the exit status: 0, 1 where a check failed or nobody reads, 2 for bad input."""
     parser = argparse.ArgumentParser(prog="gamedyn", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    listing = commands.add_parser("methods", help="list the methods: family, order, work, registers, limits, support")
-    listing.add_argument("--family", help="only those of a family, such as LinearMultistep")
-    listing.add_argument("--json", action="store_true", help="as JSON")
+    for add in (_add_methods, _add_stability, _add_verify, _add_rank, _add_explore):
+        add(commands)
     chosen = parser.parse_args(arguments)
-    table = methods.Listing(r for r in methods.table() if chosen.family in (None, r.family))
-    if not len(table):
-        families = ", ".join(sorted({r.family for r in methods.table()}))
-        parser.error(f"--family: no method of family {chosen.family!r}; families: {families}")
-    return _printed(json.dumps(table.records(), indent=1) if chosen.json else str(table))
+    try:
+        text, status = chosen.run(chosen)
+    except GamedynError as error:
+        print(f"gamedyn {chosen.command}: {error}", file=sys.stderr)
+        return 2
+    return _printed(text) or status
+
+
+def _command(commands: Any, name: str, text: str, run: Callable[[Any], tuple[str, int]]) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text)
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _add_methods(commands: Any) -> None:
+    def run(chosen: argparse.Namespace) -> tuple[str, int]:
+        table = methods.Listing(r for r in methods.table() if chosen.family in (None, r.family))
+        if not len(table):
+            families = ", ".join(sorted({r.family for r in methods.table()}))
+            parser.error(f"--family: no method of family {chosen.family!r}; families: {families}")
+        return json.dumps(table.records(), indent=1) if chosen.json else str(table), 0
+
+    text = "list the methods: family, order, work, registers, limits, support"
+    parser = _command(commands, "methods", text, run)
+    parser.add_argument("--family", help="only those of a family, such as LinearMultistep")
+    parser.add_argument("--json", action="store_true", help="as JSON")
+
+
+def _add_stability(commands: Any) -> None:
+    def run(chosen: argparse.Namespace) -> tuple[str, int]:
+        from gamedyn.stability import properties
+
+        sheets = [properties(name) for name in chosen.name]
+        if chosen.json:
+            return json.dumps([json.loads(s.json()) for s in sheets], indent=1), 0
+        return "\n\n".join(map(str, sheets)), 0
+
+    parser = _command(commands, "stability", "what the coefficients of methods imply: property sheets", run)
+    parser.add_argument("name", nargs="+", help="names of methods")
+    parser.add_argument("--json", action="store_true", help="as JSON")
+
+
+def _add_verify(commands: Any) -> None:
+    def run(chosen: argparse.Namespace) -> tuple[str, int]:
+        from gamedyn.spectrum import verify
+
+        reports = [verify(_subject(name)) for name in chosen.subject]
+        status = 0 if all(r.sound for r in reports) else 1
+        if chosen.json:
+            return json.dumps([r.records() for r in reports], indent=1), status
+        return "\n\n".join(map(str, reports)), status
+
+    text = "check methods by proof and by steps; the exit status is 1 where one has a fault"
+    parser = _command(commands, "verify", text, run)
+    text = 'names (also "torchdiffeq:dopri5"), or JSON files with A, b, and c, b_hat, order where there are any'
+    parser.add_argument("subject", nargs="+", help=text)
+    parser.add_argument("--json", action="store_true", help="as JSON")
+
+
+def _subject(name: str) -> Any:
+    """A tableau from a file, or the name itself."""
+    if not name.endswith(".json"):
+        return name
+    try:
+        found = json.loads(Path(name).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ArgumentError("subject", "a JSON file with a tableau", name, str(error)) from None
+    if not isinstance(found, dict):
+        raise ArgumentError("subject", "a JSON object with A and b", type(found).__name__)
+    return {"name": Path(name).stem, **found}
+
+
+def _add_rank(commands: Any) -> None:
+    def run(chosen: argparse.Namespace) -> tuple[str, int]:
+        from gamedyn.stability import load_spectrum, rank_methods
+
+        spectrum = load_spectrum(chosen.spectrum)
+        ranking = rank_methods(
+            spectrum, chosen.cost, chosen.method or None, products=chosen.products, least_order=chosen.least_order
+        )
+        return json.dumps(ranking.records(), indent=1) if chosen.json else str(ranking), 0
+
+    parser = _command(
+        commands, "rank", "rank methods by their largest stable step on a spectrum, per unit of cost", run
+    )
+    text = "eigenvalues of J: JSON as gamedyn.stability.save_spectrum writes it, .npy or .npz"
+    parser.add_argument("--spectrum", required=True, metavar="FILE", help=text)
+    parser.add_argument("--cost", default="work", choices=("work", "memory", "time"), help="of a step (%(default)s)")
+    parser.add_argument("--products", type=float, help="products with J a linear solve takes, to rank implicit methods")
+    parser.add_argument("--least-order", type=int, default=1, help="skip methods of lower order")
+    parser.add_argument("--json", action="store_true", help="as JSON")
+    parser.add_argument("method", nargs="*", help="names of methods (default: all)")
+
+
+def _add_explore(commands: Any) -> None:
+    def run(chosen: argparse.Namespace) -> tuple[str, int]:
+        from gamedyn.plot.explorer import write_explorer
+        from gamedyn.stability import load_spectrum
+
+        spectrum = None if chosen.spectrum is None else load_spectrum(chosen.spectrum)
+        path = write_explorer(chosen.out, spectrum=spectrum, h=chosen.h)
+        return json.dumps({"page": str(path)}) if chosen.json else f"page: {path}", 0
+
+    text = "write one page to explore regions and a spectrum in a browser, without a network"
+    parser = _command(commands, "explore", text, run)
+    parser.add_argument("spectrum", nargs="?", help="a spectrum to begin with: a file as for rank")
+    parser.add_argument("-o", "--out", default="explorer.html", help="file to write (%(default)s)")
+    parser.add_argument("--h", type=float, help="first step")
+    parser.add_argument("--json", action="store_true", help="as JSON")
 
 
 def _printed(text: str) -> int:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from gamedyn.stability import StepSet
 
-__all__ = ["LOSSES", "differenced", "dimension", "limit", "predicted"]
+__all__ = ["LOSSES", "differenced", "dimension", "limit", "measured_limit", "predicted", "stationary", "tangent_radius"]
 
 LOSSES = ("nonsaturating", "wasserstein")
 
@@ -74,15 +74,7 @@ def limit(settings: Any, *, loss: str, method: str, decay: float) -> Result:
     q, began = dimension(settings, method), time.process_time()
     (flow, state), J = stationary(loss, q, decay), linearisation(loss, q, decay).blocks
     steps = predicted(settings, loss, method, decay)
-    radii: dict[float, float] = {}
-
-    def radius(h: float) -> float:
-        """Spectral radius of the tangent of the real step."""
-        if h not in radii:
-            M = gd.spectrum.StepTangent(flow, method, state, h).matrix().numpy()
-            radii[h] = float(np.abs(np.linalg.eigvals(M)).max()) if np.isfinite(M).all() else float("inf")
-        return radii[h]
-
+    radius, radii = tangent_radius(flow, state, method)
     first = steps.first
     figures: dict[str, Any] = {
         "loss": loss,
@@ -95,7 +87,7 @@ def limit(settings: Any, *, loss: str, method: str, decay: float) -> Result:
         "kind": "none" if first is None else "finite" if np.isfinite(first[1]) else "infinite",
     }
     if figures["kind"] == "finite":
-        measured = _measured(lambda h: float(np.log(radius(h))))
+        measured = measured_limit(radius)
         figures |= {"predicted": first[1], "measured": finite(measured), "ratio": finite(measured / first[1])}  # type: ignore[index]
         figures["agrees"] = abs(measured / first[1] - 1) <= settings.tolerance  # type: ignore[index]
     else:
@@ -110,16 +102,33 @@ def limit(settings: Any, *, loss: str, method: str, decay: float) -> Result:
     return Result(figures, {})
 
 
+def tangent_radius(flow: Any, state: Any, method: Any) -> tuple[Callable[[float], float], dict[float, float]]:
+    """The spectral radius of the tangent of the real step as a function of h, and what it has been asked."""
+    radii: dict[float, float] = {}
+
+    def radius(h: float) -> float:
+        if h not in radii:
+            M = gd.spectrum.StepTangent(flow, method, state, h).matrix().numpy()
+            radii[h] = float(np.abs(np.linalg.eigvals(M)).max()) if np.isfinite(M).all() else float("inf")
+        return radii[h]
+
+    return radius, radii
+
+
 def finite(x: float) -> float | None:
     """JSON's own word for what is not finite."""
     return float(x) if np.isfinite(x) else None
 
 
-def _measured(beyond: Callable[[float], float], top: float = 1e3) -> float:
-    """Where `beyond` turns positive: doubling from a small step, then a root finder; no prediction enters.
+def measured_limit(radius: Callable[[float], float], top: float = 1e3) -> float:
+    """Where the radius passes 1: doubling from a small step, then a root finder; no prediction enters.
 
     Returns 0 where the smallest first step is already beyond, inf where nothing is up to `top`.
     """
+
+    def beyond(h: float) -> float:
+        return float(np.log(radius(h)))
+
     low = next((h for h in FIRST if beyond(h) <= 0), 0.0)
     if not low:
         return 0.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -54,7 +54,7 @@ def damping_and_phase(
     for i, method in enumerate(several(methods)):
         clock = float(getattr(method, "time_scale", 1))
         rates = mode_rates(method, 1j * y / clock, 1.0) * clock
-        style = {"color": COLOURS[i % len(COLOURS)], "linestyle": STYLES[i % len(STYLES)], "lw": 1.4}
+        style: dict[str, Any] = {"color": COLOURS[i % len(COLOURS)], "linestyle": STYLES[i % len(STYLES)], "lw": 1.4}
         left.plot(y, rates.real, label=method.name or "user-made", **style)
         right.plot(y, rates.imag / y - 1, **style)
     for ax, label in ((left, "log |R(iy)|  (above 0: grows)"), (right, "phase error  arg R(iy) / y - 1")):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -33,7 +33,8 @@ Window = tuple[float, float, float, float]
 
 def several(methods: Sequence[str | Method] | str | Method) -> list[Method]:
     """One or several methods, as methods."""
-    return [get(m) for m in (methods if isinstance(methods, (list, tuple)) else [methods])]
+    single = isinstance(methods, str) or not hasattr(methods, "__iter__")
+    return [get(m) for m in cast("Sequence[str | Method]", [methods] if single else methods)]
 
 
 def new_axes(width: float = 3.5, height: float = 3.0) -> Axes:
@@ -85,7 +86,7 @@ def region(
         if h is None:
             raise ArgumentError("h", "a step to multiply the eigenvalues by", h)
         points = positive("h", h) * np.asarray(eigenvalues, dtype=np.complex128).ravel()
-    scales = [float(m.evaluations) if per_evaluation else 1.0 for m in chosen]  # type: ignore[union-attr]
+    scales = [_evaluations(m) if per_evaluation else 1.0 for m in chosen]
     view = window or _window(chosen, scales, points)
     if ax is None:
         ax = new_axes(3.5, 3.8)
@@ -110,11 +111,15 @@ def region(
     return ax
 
 
-def _check(method: Method, per_evaluation: bool) -> None:
+def _evaluations(method: Any) -> float:
+    return float(method.evaluations)
+
+
+def _check(method: Any, per_evaluation: bool) -> None:
     if not hasattr(method, "declared") or needs_blocks(method):
         remedy = "its stability depends on the players' blocks: see plot.partitioned_region, plot.step_sets"
         raise ArgumentError("methods", "methods whose modes decouple", method, remedy)
-    if per_evaluation and not method.explicit:  # type: ignore[union-attr]
+    if per_evaluation and not method.explicit:
         raise ArgumentError("per_evaluation", "explicit methods, whose work is known", method)
 
 

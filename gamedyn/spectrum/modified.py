@@ -65,8 +65,7 @@ def modified_field(
                 [0.0000, 0.3333]], dtype=torch.float64)
     """
     chosen, count = get(method), positive_int("terms", terms)
-    explicit = isinstance(chosen, RungeKutta) and chosen.explicit
-    if not (explicit or isinstance(chosen, Partitioned)):
+    if not (isinstance(chosen, RungeKutta) and chosen.explicit) and not isinstance(chosen, Partitioned):
         raise ArgumentError("method", "an explicit Runge-Kutta or a partitioned method", chosen)
     if count > MOST_TERMS:
         raise ArgumentError("terms", f"at most {MOST_TERMS}", count, "every term differentiates the losses once more")
@@ -129,13 +128,13 @@ def _fields(step: Callable[[Tensor, Tensor], Tensor], count: int) -> list[Vector
     """v_1, ..., v_count as functions of y that can be differentiated again."""
     fields: list[VectorField] = []
     for k in range(1, count + 1):
-        fields.append(_term(k, lambda y, k=k: _taylor(step, y, k), tuple(fields)))
+        fields.append(_term(k, step, tuple(fields)))
     return fields
 
 
-def _term(k: int, taylor: VectorField, known: tuple[VectorField, ...]) -> VectorField:
+def _term(k: int, step: Callable[[Tensor, Tensor], Tensor], known: tuple[VectorField, ...]) -> VectorField:
     def field(y: Tensor) -> Tensor:
-        out, factor = taylor(y), 1.0
+        out, factor = _taylor(step, y, k), 1.0
         for m in range(2, k + 1):
             factor /= m
             for parts in _compositions(k, m):

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from gamedyn.stability.eigenvalues import Spectrum
+    from gamedyn.stability.polynomial import Polynomial
 
 __all__ = ["ModifiedEquation", "mode_rates", "modified_equation"]
 
@@ -85,11 +86,12 @@ def _shifted(
 ) -> NDArray[np.float64] | BlockJacobian:
     """`J (x) N`, N the nilpotent shift: polynomials in it are power series in h, cut after h^(m-1)."""
     N = np.eye(m, k=1)
-    shifted = np.kron(matrix, N)
+    shifted: NDArray[np.float64] = np.kron(matrix, N).astype(np.float64)
     if blocks is None:
         return shifted
-    parts = {name: np.kron(np.asarray(part) / scale, N) for name, part in blocks.parts.items()}
-    return _Shifted(shifted, tuple(s * m for s in blocks.sizes), blocks.players, parts, turned=np.kron(matrix.T, N))
+    parts = {name: np.kron(np.asarray(part) / scale, N).astype(np.float64) for name, part in blocks.parts.items()}
+    turned = np.kron(matrix.T, N).astype(np.float64)
+    return _Shifted(shifted, tuple(s * m for s in blocks.sizes), blocks.players, parts, turned=turned)
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,10 +149,10 @@ def _characteristic(
     return tops, bottom, float(slope)
 
 
-def _polynomial(coefficients: tuple[object, ...], Z: NDArray[np.float64]) -> NDArray[np.float64]:
-    out = np.zeros_like(Z)
+def _polynomial(coefficients: Polynomial, Z: NDArray[np.float64]) -> NDArray[np.float64]:
+    out: NDArray[np.float64] = np.zeros_like(Z)
     for c in reversed(coefficients):
-        out = out @ Z + float(c) * np.eye(len(Z))  # type: ignore[arg-type]
+        out = out @ Z + float(c) * np.eye(len(Z))
     return out
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 from itertools import pairwise
+from math import comb
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,7 +20,7 @@ from gamedyn.methods._coefficients import tolerance_of
 from gamedyn.stability.amplification import rational_function
 from gamedyn.stability.eigenvalues import needs_blocks
 from gamedyn.stability.polynomial import RationalFunction, derivative, evaluate, exactly
-from gamedyn.stability.recurrence import dominant_root, principal_root_sign
+from gamedyn.stability.recurrence import dominant_root, principal_root_sign, recurrence
 from gamedyn.stability.squarefree import boundary_polynomial, odd_part
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["Interval", "ray_intervals"]
+__all__ = ["Interval", "ray_intervals", "scan_end"]
 
 Interval = tuple[float, float]
 
@@ -116,8 +117,32 @@ def _first_sign(method: PredictorCorrector, u: complex) -> int:
     return principal_root_sign(method)
 
 
-SCAN_END, SCAN_POINTS = 11.987654321, 3000
-"""Predictor-corrector regions are bounded: how far along a ray, and how finely, their boundary is looked for."""
+SCAN_POINTS = 3000
+"""How finely the boundary of a predictor-corrector region is looked for along a ray, up to `scan_end`."""
+
+NEAR = 1 / 24
+"""Share of the scan near 0 in which a growth that double precision cannot see is taken for that at 0+."""
+
+
+def scan_end(method: PredictorCorrector, level: float = 1.0) -> float:
+    """A radius outside of which some root of a predictor-corrector method exceeds `level`.
+
+    If none of the k roots does, the j-th coefficient of the monic characteristic polynomial is at most
+    `binom(k, j) level^j` in modulus (Vieta); it is a polynomial in z, which is larger beyond its Cauchy radius.
+
+    Example:
+        >>> from gamedyn.methods import get
+        >>> round(scan_end(get("pece_ab2_am3")), 12)
+        2.4
+    """
+    r, ends = recurrence(method), []
+    for j, top in enumerate(r.tops, 1):
+        sizes = [abs(float(x)) for x in top]
+        if len(top) > 1:
+            sizes[0] += comb(r.steps, j) * level**j
+            roots = np.roots([sizes[-1], *(-x for x in sizes[-2::-1])])
+            ends.append(float(roots.real[np.abs(roots.imag) <= 1e-9 * np.abs(roots)].max()))
+    return min(ends)
 
 
 def _scanned_boundary(
@@ -128,9 +153,10 @@ def _scanned_boundary(
     def excess(r: float) -> float:
         return abs(complex(dominant_root(method, np.asarray(r * u)))) - level
 
-    grid = np.linspace(0, SCAN_END, SCAN_POINTS + 1)[1:]  # SCAN_END is odd: limits are often round numbers
+    end = 1.0123456789 * scan_end(method, level)  # an odd number: limits are often round ones
+    grid = np.linspace(0, end, SCAN_POINTS + 1)[1:]
     values = np.abs(dominant_root(method, (grid * u).astype(np.complex128))) - level
-    noise = (np.abs(values) <= 1e-12) & (grid < 0.5)
+    noise = (np.abs(values) <= 1e-12) & (grid < NEAR * end)
     signs = np.where(noise, start, np.sign(values))
     found = [0.0] if start and signs[0] != start else []
     for i in np.flatnonzero(signs[1:] * signs[:-1] < 0):

@@ -1,0 +1,1 @@
+"""Methods made for a spectrum, on the digits GANs: predicted, then measured."""
