@@ -169,7 +169,7 @@ KVAERNO4 = RungeKutta(
     ],
     b=_K4_ROW,
     b_hat=["0.26260329027397794", "-0.3119043274147849", "0.4764849746408077", _K4, 0],
-    digits=12,  # gamma is published to ten decimals
+    digits=15,
     name="kvaerno4",
     declared=Declared.a_stable(4),
     source="Kvaerno 2004, BIT 44, ESDIRK 4/3",
