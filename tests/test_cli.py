@@ -5,9 +5,10 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
-from gamedyn import methods
+from gamedyn import methods, stability
 from gamedyn.cli import main
 
 
@@ -54,3 +55,68 @@ def test_a_reader_that_has_seen_enough():
     assert run.stderr.read() == b""
     run.stderr.close()
     assert run.wait(timeout=60) in (0, 1)  # 0 where the pipe held it all
+
+
+class TestStability:
+    def test_sheets(self, capsys):
+        assert main(["stability", "bdf3", "rk4"]) == 0
+        out = capsys.readouterr().out
+        assert "bdf3 (LinearMultistep)" in out
+        assert "86.0323668" in out
+        assert "rk4 (RungeKutta)" in out
+
+    def test_json(self, capsys):
+        assert main(["stability", "gauss4", "--json"]) == 0
+        (sheet,) = json.loads(capsys.readouterr().out)
+        assert (sheet["name"], sheet["A-stable"], sheet["real limit"]) == ("gauss4", True, "inf")
+
+    def test_an_unknown_method_is_named(self, capsys):
+        assert main(["stability", "rk44"]) == 2
+        assert "did you mean 'rk4'" in capsys.readouterr().err
+
+
+class TestVerify:
+    def test_a_sound_method_and_a_faulty_file(self, capsys, tmp_path):
+        # rejects: a status of 0 for a fault
+        assert main(["verify", "heun2"]) == 0
+        file = tmp_path / "mine.json"
+        file.write_text(json.dumps({"A": [[], [1]], "b": [0.5, 0.5], "c": [0, 0.5], "order": 2}))
+        assert main(["verify", "heun2", str(file)]) == 1
+        out = capsys.readouterr().out
+        assert "mine: 2 faults" in out
+        assert main(["verify", str(file), "--json"]) == 1
+        (report,) = json.loads(capsys.readouterr().out)
+        assert report["sound"] is False
+
+    @pytest.mark.parametrize("text", ["[1, 2]", "{", None])
+    def test_a_bad_file(self, capsys, tmp_path, text):
+        file = tmp_path / "mine.json"
+        if text is not None:
+            file.write_text(text)
+        assert main(["verify", str(file)]) == 2
+        assert "subject: expected a JSON" in capsys.readouterr().err
+
+
+class TestSpectrumCommands:
+    @pytest.fixture
+    def spectrum(self, tmp_path):
+        stability.save_spectrum(tmp_path / "s.json", np.array([-0.01 + 2j, -0.01 - 2j]), game="rotation")
+        return str(tmp_path / "s.json")
+
+    def test_rank(self, capsys, spectrum):
+        assert main(["rank", "--spectrum", spectrum, "euler", "rk4", "kg52"]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert [line.split()[0] for line in lines[1:4]] == ["kg52", "rk4", "euler"]
+        assert main(["rank", "--spectrum", spectrum, "--cost", "memory", "--json", "rk4", "kg52"]) == 0
+        assert json.loads(capsys.readouterr().out)["rows"][0]["name"] == "kg52"
+
+    def test_explore(self, capsys, spectrum, tmp_path):
+        page = tmp_path / "page.html"
+        assert main(["explore", spectrum, "-o", str(page), "--h", "0.3"]) == 0
+        assert str(page) in capsys.readouterr().out
+        assert "rotation" in page.read_text(encoding="utf-8")
+
+    def test_a_missing_spectrum(self, capsys, tmp_path):
+        for command in (["rank", "--spectrum"], ["explore"]):
+            assert main([*command, str(tmp_path / "none.json")]) == 2
+            assert "none.json" in capsys.readouterr().err

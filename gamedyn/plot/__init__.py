@@ -1,6 +1,7 @@
 """Pictures of the theory, torch-free. Needs matplotlib (the extra `plot`)."""
 
 from gamedyn.plot.axis import boundary_locus, damping_and_phase
+from gamedyn.plot.explorer import write_explorer
 from gamedyn.plot.images import image_grid
 from gamedyn.plot.partitioned import partitioned_region
 from gamedyn.plot.region import COLOURS, region
@@ -14,4 +15,5 @@ __all__ = [
     "partitioned_region",
     "region",
     "step_sets",
+    "write_explorer",
 ]

@@ -62,13 +62,14 @@ def stage_order(method: str | Method) -> int:
     s, n, tolerance = chosen.time_scale, chosen.needed, tolerance_of(chosen.digits)
     c = chosen.c[:n]
     rows = [(chosen.b[:n], Fraction(1)), *((r[:n], x) for r, x in zip(chosen.A, c, strict=False))]
-    for k in count(1):
+
+    def holds(k: int) -> bool:
+        """B and C of one order; B ends at 2 s."""
         powers = [x ** (k - 1) for x in c]
-        for row, end in rows:
-            total = sum((a * x for a, x in zip(row, powers, strict=True)), Fraction(0)) / s
-            if abs(total - end**k / k) > tolerance:
-                return k - 1
-    raise RuntimeError  # B(q) ends at 2 s
+        sums = (sum((a * x for a, x in zip(row, powers, strict=True)), Fraction(0)) / s for row, _ in rows)
+        return all(abs(total - end**k / k) <= tolerance for total, (_, end) in zip(sums, rows, strict=True))
+
+    return next(k - 1 for k in count(1) if not holds(k))
 
 
 def principal_error_norm(method: str | Method, *, embedded: bool = False) -> float:

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigs
 
-from gamedyn._lib.checks import choice, positive
+from gamedyn._lib.checks import positive
 from gamedyn._lib.errors import ArgumentError
 from gamedyn.methods import LinearMultistep, PredictorCorrector, get
 from gamedyn.stability.eigenvalues import BlockJacobian, as_blocks, eigenvalue_array, needs_blocks
@@ -27,9 +27,6 @@ if TYPE_CHECKING:
     Jacobian = NDArray[np.float64] | BlockJacobian
 
 __all__ = ["mean_square_radius", "mean_square_steps", "memory_matrix"]
-
-HISTORIES = ("stale", "refresh")
-"""Whether past field values stay those of the batch they were taken on, or are taken anew on every batch."""
 
 DENSE = 16
 """Size of the state up to which the second moments' operator is made a matrix."""
@@ -55,15 +52,14 @@ def mean_square_radius(
     jacobians: Sequence[ArrayLike | BlockJacobian],
     h: float,
     weights: Sequence[float] | None = None,
-    *,
-    history: str = "stale",
 ) -> float:
     """Growth of `E|y|^2` a step, where every step draws one of the batches anew: below 1, noise in J does not matter.
 
     `rho(E[M (x) M])`, M the matrix of a step on the batch drawn, held over the step: the largest eigenvalue of
     `X -> sum_b w_b M_b X M_b^T` on symmetric X. Of equal batches it is `rho(M)^2`. All fields vanish at the
     equilibrium; where they do not, the variance stays bounded under the same condition. Multistep methods keep the
-    field values of earlier batches (`memory_matrix`), as gamedyn's steppers do, or refresh them. Of a mean J with r
+    field values of earlier batches (`memory_matrix`), as gamedyn's steppers do; refreshed history has the same radius,
+    as it makes of a multistep method its one-leg twin, whose values are combined to the method's. Of a mean J with r
     independent deviations F_k, the 2 r batches `J + sqrt(r) F_k` and `J - sqrt(r) F_k` have the same covariance, which
     is all that matters to Euler's method.
 
@@ -72,14 +68,13 @@ def mean_square_radius(
         jacobians: J of every batch, (n, n) each; of partitioned methods BlockJacobians.
         h: step.
         weights: their probabilities; None: all the same.
-        history: "stale" or "refresh", of multistep methods.
 
     Raises:
-        ArgumentError: for no batches, sizes that differ, weights that are no probabilities, a method without a step
-            matrix, or "refresh" where the stepper refuses it.
+        ArgumentError: for no batches, sizes that differ, weights that are no probabilities, or a method without a step
+            matrix.
 
     Source: Higham 2000, SIAM J. Numer. Anal. 38 (mean-square stability); Buckwar, Sickenberger 2011, Math. Comput.
-        Simul. 81 (`E[M (x) M]`, systems).
+        Simul. 81 (`E[M (x) M]`, systems); one-leg twins: Dahlquist 1975; Hairer, Wanner II, V.6.
 
     Example:
         >>> noisy = [[[-1.0 + s]] for s in (0.5, -0.5)]  # (1 + h lambda)^2 + h^2 sigma^2
@@ -88,15 +83,13 @@ def mean_square_radius(
     """
     chosen = get(method)
     games, chances = _batches(chosen, jacobians, weights)
-    return _radius(chosen, games, chances, positive("h", h), choice("history", history, HISTORIES))
+    return _radius(chosen, games, chances, positive("h", h))
 
 
 def mean_square_steps(
     method: str | Method,
     jacobians: Sequence[ArrayLike | BlockJacobian],
     weights: Sequence[float] | None = None,
-    *,
-    history: str = "stale",
 ) -> StepSet:
     """The steps at which second moments do not grow: `mean_square_radius(h) <= 1`, scanned and refined.
 
@@ -108,7 +101,6 @@ def mean_square_steps(
         method: one of our methods, or its name.
         jacobians: J of every batch, (n, n) each; of partitioned methods BlockJacobians.
         weights: their probabilities; None: all the same.
-        history: "stale" or "refresh", of multistep methods.
 
     Returns:
         A StepSet with `flow_stable`, `growing` and `neutral` of the mean of J. No eigenvalue binds; `sensitivity` is
@@ -117,7 +109,7 @@ def mean_square_steps(
     Raises:
         ArgumentError: as `mean_square_radius`.
 
-    Source: Higham 2000, SIAM J. Numer. Anal. 38, eq. (4.2); Saito, Mitsui 1996, SIAM J. Numer. Anal. 33.
+    Source: Higham 2000, SIAM J. Numer. Anal. 38; Saito, Mitsui 1996, SIAM J. Numer. Anal. 33.
 
     Example:
         >>> noisy = [[[-1.0 + s]] for s in (2.0, -2.0)]  # h < -2 lambda / (lambda^2 + sigma^2)
@@ -128,12 +120,11 @@ def mean_square_steps(
     games, chances = _batches(chosen, jacobians, weights)
     if all(_same(J, games[0]) for J in games[1:]):
         games, chances = games[:1], np.ones(1)
-    choice("history", history, HISTORIES)
     mean = sum((w * _matrix(J) for w, J in zip(chances, games, strict=True)), np.zeros_like(_matrix(games[0])))
     _, facts = _sorted_modes(eigenvalue_array(BlockJacobian(mean, (len(mean),))), ZERO)
 
     def excess(h: float) -> float:
-        return _radius(chosen, games, chances, float(h), history) - 1
+        return _radius(chosen, games, chances, float(h)) - 1
 
     intervals = _scanned(excess, _grid(games), getattr(chosen, "explicit", False))
     slope = float("nan")
@@ -239,19 +230,15 @@ def _same(one: Jacobian, other: Jacobian) -> bool:
     return equal and np.array_equal(_matrix(one), _matrix(other))
 
 
-def _step(method: Method, J: Jacobian, h: float, history: str) -> Real:
+def _step(method: Method, J: Jacobian, h: float) -> Real:
     """What a step on the batch of J does to all that is kept."""
-    if not isinstance(method, (LinearMultistep, PredictorCorrector)):
-        return step_matrix(method, J, h)
-    if history == "stale":
+    if isinstance(method, (LinearMultistep, PredictorCorrector)):
         return memory_matrix(method, J, h)
-    if isinstance(method, PredictorCorrector) or (isinstance(method.start, str) and any(method.beta[:-2])):
-        raise ArgumentError("history", f'"stale" for {method!r}', history)
     return step_matrix(method, J, h)
 
 
-def _radius(method: Method, games: list[Jacobian], chances: Real, h: float, history: str) -> float:
-    steps = np.stack([_step(method, J, h, history) for J in games])
+def _radius(method: Method, games: list[Jacobian], chances: Real, h: float) -> float:
+    steps = np.stack([_step(method, J, h) for J in games])
     n = steps.shape[1]
     if len(games) == 1:
         return float(np.abs(np.linalg.eigvals(steps[0])).max()) ** 2

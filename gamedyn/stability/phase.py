@@ -104,14 +104,14 @@ def _leading(method: str | Method, parity: int) -> Phase:
     scale = getattr(chosen, "time_scale", Fraction(1))
     # the curves R(z) and 1/R(-z) meet at most 2 size times at 0 unless they are one (Bezout): then nothing is damped
     last = 2 * size + 1 if parity == 0 else 4 * size + 4
-    for m in count(1):
-        if m > last and not (exact and parity):
-            return Phase(None, Fraction(0))
-        gap = next(terms) - (scale if m == 1 else 0)
+    for m, term in enumerate(terms, 1):
+        gap = term - (scale if m == 1 else 0)
         small = 0 if exact else tolerance_of(chosen.digits) * max(Fraction(1), scale) ** m
         if m % 2 == parity and m > order and abs(gap) > small:
             return Phase(m, gap * (-1) ** (m // 2))
-    raise RuntimeError  # log R is not s z: exp is no algebraic function
+        if m >= last and not (exact and parity):  # exact phases differ at last: exp is no algebraic function
+            break
+    return Phase(None, Fraction(0))
 
 
 def _padded(p: Polynomial) -> Iterator[Fraction]:

@@ -289,7 +289,7 @@ def pseudospectral_abscissa(J: ArrayLike | BlockJacobian, eps: float) -> float:
     Raises:
         ArgumentError: for a J that is not square or not finite, or an eps that is not positive.
 
-    Source: Burke, Lewis, Overton 2003, IMA J. Numer. Anal. 23, algorithm 3.1.
+    Source: Burke, Lewis, Overton 2003, IMA J. Numer. Anal. 23 (criss-cross).
 
     Example:
         >>> round(pseudospectral_abscissa([[-1, 200], [0, -2]], 0.1), 8)

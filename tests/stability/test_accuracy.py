@@ -192,7 +192,8 @@ class TestPrincipalErrorNorm:
     def test_rosenbrock(self):
         # linearly implicit Euler: b (A + Gamma) 1 - 1/2 = 1/2
         assert principal_error_norm("rosenbrock_euler") == 0.5
-        # order 2; bushy: b (A 1)^2 - 1/3, tall: b (A + Gamma)^2 1 - 1/6; rejects: Gamma left out, or put in the bushy tree
+        # order 2; bushy: b (A 1)^2 - 1/3, tall: b (A + Gamma)^2 1 - 1/6
+        # rejects: Gamma left out, or put in the bushy tree
         half = gd.methods.LinearlyImplicit(A=[[]], gamma=[["1/2"]], b=[1])
         np.testing.assert_allclose(
             principal_error_norm(half), sqrt((1 / 3 / 2) ** 2 + (1 / 4 - 1 / 6) ** 2), rtol=1e-15

@@ -57,7 +57,7 @@ def tableaus(draw, most=3):
 
 class TestAlgebraicStability:
     def test_published(self):
-        # Hairer, Wanner II, table IV.12; rejects: A-stability in its place (trapezoid, sdirk2, kvaerno3)
+        # Hairer, Wanner II, IV.12; rejects: A-stability in its place (trapezoid, sdirk2, kvaerno3)
         yes = ["gauss4", "gauss6", "implicit_euler", "implicit_midpoint", "radau_iia3", "radau_iia5"]
         assert [n for n, m in OWN.items() if isinstance(m, RungeKutta) and algebraically_stable(m)] == yes
 
