@@ -139,6 +139,7 @@ def _draw_steps(settings: Any, rows: list[dict[str, Any]]) -> Figure:
             ax.plot(stages, [(r["measured"] or np.nan) / r["stages"] for r in mine], "kx", ms=7, mew=1)
         _members(ax, known)
         ax.plot([], [], "kx", ms=7, mew=1, label="measured")
+        ax.margins(x=0.12)
         ax.set(xlabel="evaluations a step", ylabel="largest stable h per evaluation", title=loss, ylim=(0, None))
         ax.legend(fontsize=8)
     return fig
