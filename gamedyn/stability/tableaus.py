@@ -110,7 +110,14 @@ def _whole(x: Any) -> int | None:
 def _floats(x: Any) -> list[Any]:
     """Entries of a tensor, an array or a list, which stay what they are where they are exact."""
     plain = x.tolist() if hasattr(x, "tolist") else list(x)
-    return [float(v) if isinstance(v, np.floating) else v for v in plain]
+    return [_number(v) for v in plain]
+
+
+def _number(v: Any) -> Any:
+    """SymPy's rationals are exact; its other numbers, and NumPy's, are floats."""
+    if hasattr(v, "is_Rational"):
+        return Fraction(int(v.p), int(v.q)) if v.is_Rational else float(v)
+    return float(v) if isinstance(v, np.floating) else v
 
 
 def _made(A: Any, b: Any, c: Any, b_hat: Any = None, name: str = "tableau", **facts: Any) -> Tableau:
@@ -183,7 +190,7 @@ def _diffrax(t: Any) -> Tableau:
 
 
 def _nodepy(t: Any) -> Tableau:
-    return _made(np.asarray(t.A).tolist(), t.b, t.c, getattr(t, "bhat", None), fsal=None)
+    return _made(np.asarray(t.A), t.b, t.c, getattr(t, "bhat", None))
 
 
 READERS: tuple[tuple[Any, Any], ...] = (

@@ -316,6 +316,11 @@ class TestErrorConstant:
         eg, heun = (PredictorCorrector(FORWARD, c) for c in (BACKWARD, TRAPEZOID))
         assert (error_constant(eg), error_constant(heun)) == (F(-1, 2), F(1, 6))
 
+    def test_pece_with_a_clock(self):
+        # zeta = 1 + 2z + 4z^2: log zeta / (2 h) = lambda + h lambda^2; rejects: the clock left out
+        rules = [LinearMultistep([-1, 1], beta, time_scale=2) for beta in ([2, 0], [0, 2])]
+        assert error_constant(PredictorCorrector(*rules)) == F(-1)
+
 
 def _mp(x):
     return mpmath.mpf(x.numerator) / x.denominator
@@ -416,6 +421,11 @@ class TestPhase:
         m = gd.methods.RungeKutta([["1/4", 0], ["1/2", "1/4"]], ["1/2", "1/2"])  # midpoint twice
         assert dissipation(m) == Phase(None, F(0))
         assert dispersion(m) == Phase(3, F(-1, 48))
+
+    def test_inconsistent_methods_err_at_once(self):
+        # half a step, and one step by a clock of two; rejects: s y of another clock taken off
+        assert dispersion(RungeKutta([[]], ["1/2"])) == Phase(1, F(-1, 2))
+        assert dispersion(RungeKutta([[]], [1], time_scale=2)) == Phase(1, F(-1))
 
     def test_refusals(self):
         for name in ("alternating", "rk4_penalty_first_stage", "cgd", "lead", "lookahead_alternating"):

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 import gamedyn as gd
 from gamedyn._lib.errors import ArgumentError, UnknownNameError
-from gamedyn.methods import Delegated, get, heavy_ball, maps, members
+from gamedyn.methods import Delegated, LinearMultistep, get, heavy_ball, maps, members
 from gamedyn.stability import BlockJacobian, Eigenvalues, largest_stable_step, needs_blocks, stable_steps
-from gamedyn.stability.first_steps import first_limit, outermost
+from gamedyn.stability.first_steps import _harmless, first_limit, outermost
 from gamedyn.stability.ranking import rank_methods
 from gamedyn.stability.tailoring import tailor
 
@@ -115,6 +115,27 @@ def test_quick_limits_are_those_of_stable_steps(family, values):
             assert largest_stable_step(method, [binding]) == pytest.approx(limit, rel=1e-12)
 
 
+@settings(derandomize=True, deadline=None, max_examples=8)
+@given(mode=complexes, share=st.floats(0.5, 3))
+def test_what_is_called_harmless_is(mode, share):
+    # rejects: a proof on a part of (0, h], or on (0, 1] where h is infinite
+    modes = np.array([complex(mode.real, mode.imag if abs(mode.imag) > 1e-12 else 0.0)])
+    for name, method in members().items():
+        if not needs_blocks(method) and not name.startswith(("pece", "kvaerno")):
+            own = first_limit(method, modes)[0]
+            for h in (share * own, math.inf):
+                if _harmless(method, modes, h)[0]:
+                    assert own >= h * (1 - 1e-9), name
+
+
+def test_harmless_is_not_said_of_nothing():
+    """Inside by half, most methods' modes are proved so: rejects a proof that never succeeds, which is only slow."""
+    modes = np.array([-1.0 + 0.5j])
+    chosen = [m for m in members().values() if not needs_blocks(m)]
+    proved = [_harmless(m, modes, 0.5 * min(first_limit(m, modes)[0], 10))[0] for m in chosen]
+    assert sum(proved) > 0.9 * len(chosen)
+
+
 @pytest.mark.parametrize("name", ["pece_ab2_am2", "pece_ab4_am4", "pecece_ab2_am3"])
 def test_quick_limits_of_predictor_correctors(name):
     # rejects: Schur-Cohn with the coefficients reversed
@@ -172,6 +193,8 @@ def test_cost_of_implicit_steps():
 def test_ties_go_to_the_higher_order():
     ranking = rank_methods([-1.0], methods=["euler", "extragradient", "heun2", "ab2", "midpoint"])
     assert [r.name for r in ranking] == ["euler", "ab2", "heun2", "midpoint", "extragradient"]
+    same = rank_methods(ROTATION, methods=["kcl43", "rk4"])  # one R(z), orders 3 and 4: rejects the name
+    assert [r.name for r in same] == ["rk4", "kcl43"]
 
 
 def test_table_records_and_look_up():
@@ -209,6 +232,8 @@ def test_others_are_skipped_with_reasons():
 def test_zero_eigenvalues_and_zero_spectra():
     assert rank_methods([0.0, -1.0], methods=["euler"])["euler"].limit == 2
     assert rank_methods([0.0], methods=["euler"])["euler"].limit == math.inf
+    wild = LinearMultistep([2, -3, 1], [0, -1, 0])  # rejects: parasitic roots forgotten where no mode shows them
+    assert rank_methods([0.0], methods=[wild]).rows[0].limit == 0
 
 
 @pytest.mark.parametrize(
