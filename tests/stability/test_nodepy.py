@@ -48,7 +48,8 @@ def _quiet():
 def test_limits(name):
     # rejects: another's tableau read with A transposed, floats taken for exact fractions
     theirs, ours = METHODS[name], read(name)
-    assert gd.stability.real_limit(ours) == pytest.approx(float(theirs.real_stability_interval()), rel=1e-9)
+    digits = 1e-7 if name in FEW_DIGITS else 1e-9
+    assert gd.stability.real_limit(ours) == pytest.approx(float(theirs.real_stability_interval()), rel=digits)
     limit = gd.stability.imaginary_limit(ours)
     if name in WRONG_IMAGINARY:
         assert limit == pytest.approx(WRONG_IMAGINARY[name], rel=1e-7)
