@@ -13,7 +13,7 @@ from gamedyn._lib.errors import ArgumentError
 from gamedyn.methods import LinearMultistep, PredictorCorrector, get
 from gamedyn.stability.eigenvalues import BlockJacobian, as_blocks, eigenvalue_array, needs_blocks
 from gamedyn.stability.step_matrix import step_matrix
-from gamedyn.stability.step_sets import ZERO, StepSet, _sorted_modes
+from gamedyn.stability.step_sets import ZERO, StepSet, sorted_modes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -121,7 +121,7 @@ def mean_square_steps(
     if all(_same(J, games[0]) for J in games[1:]):
         games, chances = games[:1], np.ones(1)
     mean = sum((w * _matrix(J) for w, J in zip(chances, games, strict=True)), np.zeros_like(_matrix(games[0])))
-    _, facts = _sorted_modes(eigenvalue_array(BlockJacobian(mean, (len(mean),))), ZERO)
+    _, facts = sorted_modes(eigenvalue_array(BlockJacobian(mean, (len(mean),))), ZERO)
 
     def excess(h: float) -> float:
         return _radius(chosen, games, chances, float(h)) - 1

@@ -26,7 +26,7 @@ from gamedyn.methods._additive import REST
 from gamedyn.stability.amplification import amplification
 from gamedyn.stability.eigenvalues import BlockJacobian, Eigenvalues, Spectrum, eigenvalue_array, needs_blocks
 from gamedyn.stability.first_steps import first_limit
-from gamedyn.stability.step_sets import UNIT, ZERO, _sorted_modes, stable_steps
+from gamedyn.stability.step_sets import UNIT, ZERO, sorted_modes, stable_steps
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -217,7 +217,7 @@ def _chosen(methods: Iterable[str | Method] | None) -> list[Method]:
 
 def _damped_modes(spectrum: Spectrum) -> tuple[NDArray[np.complex128], bool]:
     """One mode per conjugate pair, none of them 0; whether there were zeros."""
-    modes, facts = _sorted_modes(eigenvalue_array(spectrum), ZERO)
+    modes, facts = sorted_modes(eigenvalue_array(spectrum), ZERO)
     if facts["growing"]:
         worst = max(facts["growing"], key=lambda lam: lam.real)
         remedy = "no method has stable steps from 0 on; see stable_steps for the later ones of each method"

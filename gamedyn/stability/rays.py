@@ -21,6 +21,7 @@ from gamedyn.stability.amplification import rational_function
 from gamedyn.stability.eigenvalues import needs_blocks
 from gamedyn.stability.polynomial import RationalFunction, derivative, evaluate, exactly
 from gamedyn.stability.recurrence import dominant_root, principal_root_sign, recurrence
+from gamedyn.stability.root_location import positive_roots
 from gamedyn.stability.squarefree import boundary_polynomial, odd_part
 
 if TYPE_CHECKING:
@@ -220,7 +221,8 @@ def _exact_boundary(R: RationalFunction, u: complex) -> tuple[NDArray[np.float64
         value = exactly(odd, Fraction(r))
         return (value > 0) - (value < 0)
 
-    return np.array([refined(Fraction(float(x))) for x in real]), growth
+    near = [Fraction(refined(Fraction(float(x)))) for x in real]
+    return np.array([float(x) for x in positive_roots(odd, near)]), growth
 
 
 def _rational_boundary(

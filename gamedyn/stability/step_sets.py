@@ -26,7 +26,7 @@ from gamedyn.stability.step_matrix import step_matrix
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["StabilityWarning", "StepSet", "largest_stable_step", "stable_steps"]
+__all__ = ["StabilityWarning", "StepSet", "largest_stable_step", "sorted_modes", "stable_steps"]
 
 ZERO = 1e-10
 """Share of the largest modulus below which an eigenvalue, or its real part, counts as zero."""
@@ -143,8 +143,8 @@ def stable_steps(
     if needs_blocks(method):
         return _scanned_steps(method, as_blocks(method, spectrum), tolerance)
     values = eigenvalue_array(spectrum)
-    modes, facts = _sorted_modes(values, tolerance)
-    sets = {lam: _mode_intervals(method, lam) for lam in modes}
+    modes, facts = sorted_modes(values, tolerance)
+    sets = _mode_intervals(method, modes)
     intervals = _intersection(list(sets.values()))
     if facts["neutral"] and amplification(method, 0.0) > 1 + UNIT:  # not zero-stable: parasitic modes grow at any step
         intervals = ()
@@ -191,7 +191,7 @@ def largest_stable_step(method: str | Method, spectrum: Spectrum) -> float:
     return stable_steps(method, spectrum).limit
 
 
-def _sorted_modes(values: NDArray[np.complex128], tolerance: float) -> tuple[list[complex], _Facts]:
+def sorted_modes(values: NDArray[np.complex128], tolerance: float) -> tuple[list[complex], _Facts]:
     """One mode per conjugate pair with rounding in the real part removed; what the flow does to them."""
     scale = float(np.abs(values).max())
     neutral = values[np.abs(values) <= tolerance * scale]
@@ -205,10 +205,17 @@ def _sorted_modes(values: NDArray[np.complex128], tolerance: float) -> tuple[lis
     return modes, facts
 
 
-def _mode_intervals(method: Method, lam: complex) -> list[Interval]:
-    size = abs(lam)
-    u = complex(lam.real / size, lam.imag / size)
-    return [(low / size, high / size) for low, high in ray_intervals(method, u)]
+def _mode_intervals(method: Method, modes: list[complex]) -> dict[complex, list[Interval]]:
+    """The stable steps of every mode; modes on one ray, such as all real ones, share its crossings."""
+    rays: dict[complex, list[Interval]] = {}
+    out = {}
+    for lam in modes:
+        size = abs(lam)
+        u = complex(lam.real / size, lam.imag / size)
+        if u not in rays:
+            rays[u] = ray_intervals(method, u)
+        out[lam] = [(low / size, high / size) for low, high in rays[u]]
+    return out
 
 
 def _intersection(sets: list[list[Interval]]) -> tuple[Interval, ...]:
@@ -238,7 +245,7 @@ def _binding(sets: dict[complex, list[Interval]], intervals: tuple[Interval, ...
 
 def _scanned_steps(method: Method, J: BlockJacobian, tolerance: float) -> StepSet:
     values = eigenvalue_array(J)
-    _, facts = _sorted_modes(values, tolerance)
+    _, facts = sorted_modes(values, tolerance)
     if not np.abs(values).max() and not np.abs(J.matrix).max():
         everywhere = ((0.0, float("inf")),)
         return StepSet(everywhere, None, None, float("nan"), damped_intervals=everywhere, **facts)

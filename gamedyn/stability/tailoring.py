@@ -17,7 +17,7 @@ from gamedyn.stability.eigenvalues import Eigenvalues, Spectrum, eigenvalue_arra
 from gamedyn.stability.first_steps import first_limit, outermost
 from gamedyn.stability.optimal import Rays
 from gamedyn.stability.polynomial import stability_function
-from gamedyn.stability.step_sets import ZERO, StepSet, _sorted_modes, stable_steps
+from gamedyn.stability.step_sets import ZERO, StepSet, sorted_modes, stable_steps
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -208,7 +208,7 @@ def _counts(stages: int, order: int) -> tuple[int, int]:
 
 def _damped(spectrum: Spectrum) -> Complex:
     """One mode per conjugate pair, none of them 0."""
-    modes, facts = _sorted_modes(eigenvalue_array(spectrum), ZERO)
+    modes, facts = sorted_modes(eigenvalue_array(spectrum), ZERO)
     if facts["growing"]:
         worst = max(facts["growing"], key=lambda lam: lam.real)
         remedy = "near h = 0 every method follows the flow; leave the growing modes out to bound the others"

@@ -334,3 +334,27 @@ def test_partitioned_sets_on_random_games(entries):
 
 def test_get_is_not_needed_for_objects():
     assert stable_steps(get("rk4"), [-F(1)]).intervals == stable_steps("rk4", [-1]).intervals
+
+
+@pytest.mark.parametrize("stages", [8, 12, 14])
+def test_chebyshevs_polynomials_keep_their_limit(stages):
+    # T_s(1 + z / s^2): real limit 2 s^2, touched s - 1 times before; rejects: roots that double precision loses
+    from gamedyn.stability import stability_function
+    from gamedyn.stability.rays import ray_intervals
+
+    previous, current = [F(1)], [F(1), F(1, stages**2)]
+    for _ in range(stages - 1):
+        doubled = [2 * c for c in current] + [F(0)]
+        for k, c in enumerate(current):
+            doubled[k + 1] += 2 * c / stages**2
+        previous, current = current, [a - b for a, b in zip(doubled, [*previous, 0, 0], strict=False)]
+    coefficients = [current[k] for k in range(stages + 1)]
+    weights = [coefficients[k + 1] / coefficients[k] for k in range(stages)]  # nested: a_{s-k} = c_{k+1} / c_k
+    A = [[F(0)] * stages for _ in range(stages)]
+    for i in range(1, stages):
+        A[i][i - 1] = weights[stages - i]
+    method = RungeKutta(A, [F(0)] * (stages - 1) + [F(1)])
+    assert stability_function(method).numerator == tuple(coefficients)
+    ((low, high),) = ray_intervals(method, -1.0)
+    assert low == 0
+    assert high == pytest.approx(2 * stages**2, rel=1e-12)
