@@ -15,6 +15,7 @@ import numpy as np
 
 from gamedyn.methods import ExponentialRosenbrock, LinearMultistep, Method, PredictorCorrector
 from gamedyn.stability.amplification import rational_function
+from gamedyn.stability.membership import roots_in_disc
 from gamedyn.stability.polynomial import evaluate
 from gamedyn.stability.rays import ray_intervals
 from gamedyn.stability.recurrence import recurrence
@@ -187,16 +188,5 @@ def _roots_inside(method: PredictorCorrector, u: Complex, reach: Real) -> NDArra
     mode = np.repeat(np.arange(len(u)), counts)
     r = (np.arange(counts.sum()) - starts[mode] + 1) * spacing
     row = recurrence(method).row(r * u[mode])
-    inside = _schur(np.concatenate([np.ones((len(r), 1)), -row], axis=1))
+    inside = roots_in_disc(np.concatenate([np.ones((1, len(r))), -row.T]), margin=1e-12)
     return np.asarray(np.logical_and.reduceat(inside, starts))
-
-
-def _schur(p: Complex) -> NDArray[np.bool_]:
-    """Whether polynomials, leading coefficient first, have all roots inside the unit circle (Schur, Cohn)."""
-    inside = np.ones(len(p), dtype=bool)
-    while p.shape[1] > 1:
-        top, last = p[:, :1], p[:, -1:]
-        inside &= np.abs(last[:, 0]) < np.abs(top[:, 0]) * (1 - 1e-12)
-        p = (np.conj(top) * p - last * np.conj(p[:, ::-1]))[:, :-1]
-        p = p / np.maximum(np.abs(p).max(1, keepdims=True), 1e-300)
-    return inside

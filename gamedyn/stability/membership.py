@@ -16,7 +16,7 @@ from gamedyn.stability.recurrence import recurrence
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["is_stable"]
+__all__ = ["is_stable", "roots_in_disc"]
 
 CHUNK = 1 << 16
 """Points at a time: what is worked on stays in the cache."""
@@ -58,7 +58,7 @@ def _decided(method: Method, z: NDArray[np.complex128]) -> NDArray[np.bool_]:
     if isinstance(method, (LinearMultistep, PredictorCorrector)):
         r = recurrence(method)
         highest = [evaluate(r.bottom, z), *(-evaluate(p, z) for p in r.tops)]
-        return _schur(np.stack(highest))
+        return roots_in_disc(np.stack(highest))
     R = rational_function(method)
     return np.asarray(_squared(evaluate(R.numerator, z)) <= _squared(evaluate(R.denominator, z)))
 
@@ -67,15 +67,19 @@ def _squared(x: NDArray[np.complex128]) -> NDArray[np.float64]:
     return np.asarray(x.real**2 + x.imag**2)
 
 
-def _schur(p: NDArray[np.complex128]) -> NDArray[np.bool_]:
+def roots_in_disc(p: NDArray[np.complex128], margin: float = 0.0) -> NDArray[np.bool_]:
     """Whether all roots of `p[0] zeta^k + ... + p[k]` are in the closed disc, (points,).
 
     `p -> (conj(p_0) p - p_k p*) / zeta`, p* the reversed conjugate, keeps the number of roots in the disc where
     `|p_0| > |p_k|`, and some root is outside where `|p_0| < |p_k|`.
+
+    Args:
+        p: coefficients, leading one first, (k + 1, points).
+        margin: share by which `|p_0|` must exceed `|p_k|`: above 0 a root near the circle counts as outside.
     """
-    stable = np.ones(p.shape[1], dtype=bool)
+    inside = np.ones(p.shape[1], dtype=bool)
     while len(p) > 1:
-        stable &= _squared(p[0]) >= _squared(p[-1])
+        inside &= (1 - margin) ** 2 * _squared(p[0]) >= _squared(p[-1])
         p = np.conj(p[0]) * p[:-1] - p[-1] * np.conj(p[:0:-1])
         p /= np.maximum(np.abs(p).max(0), 1e-300)  # sizes square with every reduction
-    return stable
+    return inside
