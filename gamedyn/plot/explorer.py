@@ -11,9 +11,9 @@ import numpy as np
 
 from gamedyn._lib.checks import positive
 from gamedyn._lib.errors import ArgumentError
-from gamedyn.methods import Map, Method, get, members
+from gamedyn.methods import Map, Method, members
 from gamedyn.plot.explorer_data import FAMILIES, block_data, method_data
-from gamedyn.plot.region import COLOURS
+from gamedyn.plot.region import COLOURS, several
 from gamedyn.stability import BlockJacobian, Eigenvalues, needs_blocks
 from gamedyn.stability.eigenvalues import eigenvalue_array
 from gamedyn.stability.spectrum_file import SavedSpectrum
@@ -105,10 +105,8 @@ def _offered(methods: Sequence[str | Method] | str | Method | None) -> tuple[dic
     offered: dict[str, Method] = dict(members())
     if methods is None:
         return offered, list(CHOSEN)
-    single = isinstance(methods, str) or not hasattr(methods, "__iter__")
     ticked: list[str] = []
-    for given in [methods] if single else list(methods):  # type: ignore[list-item, arg-type]
-        method = get(given)
+    for method in several(methods):
         name = method.name or "user-made"
         if isinstance(method, Map):
             raise ArgumentError("methods", "methods with a stability function or matrix, no maps", name)
