@@ -81,7 +81,7 @@ class RungeKutta(Immutable):
     @cached_property
     def needed(self) -> int:
         """Number of leading stages that `y+` depends on: the others serve the error estimate alone."""
-        last = max(i for i, w in enumerate(self.b) if w)
+        last = max((i for i, w in enumerate(self.b) if w), default=-1)
         while True:
             deeper = max([last, *(j for r in self.A[: last + 1] for j, a in enumerate(r) if a)])
             if deeper == last:

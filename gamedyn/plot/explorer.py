@@ -16,7 +16,7 @@ from gamedyn.plot.explorer_data import FAMILIES, block_data, method_data
 from gamedyn.plot.region import COLOURS, several
 from gamedyn.stability import BlockJacobian, Eigenvalues, needs_blocks
 from gamedyn.stability.eigenvalues import eigenvalue_array
-from gamedyn.stability.spectrum_file import SavedSpectrum
+from gamedyn.stability.spectrum_file import SavedSpectrum, path_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -77,7 +77,7 @@ def write_explorer(
         >>> "https:" in text, text.count("<canvas") >= 2
         (False, True)
     """
-    target = Path(path)
+    target = path_of(path)
     if isinstance(spectrum, BlockJacobian):
         if blocks is not None and blocks is not spectrum:
             raise ArgumentError("blocks", "None where the spectrum is a BlockJacobian", "another BlockJacobian")

@@ -37,7 +37,12 @@ def image_grid(
         >>> ax = image_grid(np.zeros((4, 64)), columns=2)
         >>> plt.close(ax.figure)
     """
-    tiles = np.asarray(images, dtype=float)
+    try:
+        tiles = np.asarray(images, dtype=float)
+    except (TypeError, ValueError):
+        raise ArgumentError("images", "an array of real numbers", type(images).__name__) from None
+    if not tiles.size:
+        raise ArgumentError("images", "at least one image", f"shape {tiles.shape}")
     if tiles.ndim == 2:
         side = round(tiles.shape[1] ** 0.5)
         if side * side != tiles.shape[1]:

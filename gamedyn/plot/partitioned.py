@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gamedyn._lib.checks import choice, positive
+from gamedyn._lib.checks import choice, positive, positive_int
+from gamedyn._lib.errors import ArgumentError
 from gamedyn.methods import Method
 from gamedyn.plot.region import COLOURS, STYLES, new_axes, several
 from gamedyn.stability import BlockJacobian, step_matrix
@@ -53,6 +54,8 @@ def partitioned_region(
         >>> plt.close(ax.figure)
     """
     first, second = DAMPED[choice("damped", damped, tuple(DAMPED))]
+    if positive_int("points", points) < 2:
+        raise ArgumentError("points", "at least 2", points)
     w = np.linspace(0, positive("to", to[0]), points)
     d = np.linspace(0, positive("to", to[1]), points)
     if ax is None:

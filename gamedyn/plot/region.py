@@ -12,6 +12,7 @@ from gamedyn._lib.checks import positive
 from gamedyn._lib.errors import ArgumentError
 from gamedyn.methods import Method, get
 from gamedyn.stability import StabilityWarning, amplification, needs_blocks, stable_steps
+from gamedyn.stability.eigenvalues import eigenvalue_array
 from gamedyn.stability.membership import is_stable
 
 if TYPE_CHECKING:
@@ -34,7 +35,10 @@ Window = tuple[float, float, float, float]
 def several(methods: Sequence[str | Method] | str | Method) -> list[Method]:
     """One or several methods, as methods."""
     single = isinstance(methods, str) or not hasattr(methods, "__iter__")
-    return [get(m) for m in cast("Sequence[str | Method]", [methods] if single else methods)]
+    chosen = [get(m) for m in cast("Sequence[str | Method]", [methods] if single else methods)]
+    if not chosen:
+        raise ArgumentError("methods", "at least one method", "none")
+    return chosen
 
 
 def new_axes(width: float = 3.5, height: float = 3.0) -> Axes:
@@ -85,7 +89,7 @@ def region(
     if eigenvalues is not None:
         if h is None:
             raise ArgumentError("h", "a step to multiply the eigenvalues by", h)
-        points = positive("h", h) * np.asarray(eigenvalues, dtype=np.complex128).ravel()
+        points = positive("h", h) * eigenvalue_array(eigenvalues)
     scales = [_evaluations(m) if per_evaluation else 1.0 for m in chosen]
     view = window or _window(chosen, scales, points)
     if ax is None:

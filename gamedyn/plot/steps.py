@@ -35,6 +35,8 @@ def step_sets(sets: Mapping[str, StepSet], *, ax: Axes | None = None) -> Axes:
         >>> ax = step_sets({m: stable_steps(m, [-1 + 2j, -1 - 2j]) for m in ("euler", "rk4")})
         >>> plt.close(ax.figure)
     """
+    if not hasattr(sets, "items") or not all(hasattr(s, "intervals") for s in sets.values()):
+        raise ArgumentError("sets", "a dict of step sets by label", type(sets).__name__)
     if not sets:
         raise ArgumentError("sets", "at least one step set", "none")
     if ax is None:

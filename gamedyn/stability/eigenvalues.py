@@ -14,7 +14,15 @@ from gamedyn.methods import AdditiveRungeKutta, LinearlyImplicit, LinearMultiste
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["BlockJacobian", "Eigenvalues", "Spectrum", "as_blocks", "eigenvalue_array", "needs_blocks"]
+__all__ = [
+    "BlockJacobian",
+    "Eigenvalues",
+    "Spectrum",
+    "as_blocks",
+    "eigenvalue_array",
+    "jacobian_matrix",
+    "needs_blocks",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,6 +181,27 @@ def two_names(method: Method) -> tuple[str, ...]:
     """Names of the players of a two-player rotation, as the method has them."""
     names = tuple(str(p) for p in getattr(method, "players", None) or ())
     return names if len(names) == 2 else ("0", "1")
+
+
+def jacobian_matrix(J: ArrayLike | BlockJacobian, argument: str = "J") -> NDArray[np.float64]:
+    """The matrix of a Jacobian, (n, n), real.
+
+    Raises:
+        ArgumentError: if it is not square, empty, complex, or not finite.
+    """
+    expected = "a square matrix of finite numbers"
+    try:
+        matrix = np.asarray(J.matrix if isinstance(J, BlockJacobian) else J)
+        if np.iscomplexobj(matrix):
+            raise ArgumentError(argument, expected, "complex numbers", "give the Jacobian, not its eigenvalues")
+        matrix = matrix.astype(np.float64)
+    except (TypeError, ValueError):
+        raise ArgumentError(argument, expected, type(J).__name__) from None
+    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or not matrix.size:
+        raise ArgumentError(argument, expected, f"shape {matrix.shape}")
+    if not np.isfinite(matrix).all():
+        raise ArgumentError(argument, expected, "nan or inf")
+    return matrix
 
 
 def eigenvalue_array(spectrum: Spectrum) -> NDArray[np.complex128]:

@@ -11,7 +11,7 @@ from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigs
 from gamedyn._lib.checks import positive
 from gamedyn._lib.errors import ArgumentError
 from gamedyn.methods import LinearMultistep, PredictorCorrector, get
-from gamedyn.stability.eigenvalues import BlockJacobian, as_blocks, eigenvalue_array, needs_blocks
+from gamedyn.stability.eigenvalues import BlockJacobian, as_blocks, eigenvalue_array, jacobian_matrix, needs_blocks
 from gamedyn.stability.step_matrix import step_matrix
 from gamedyn.stability.step_sets import ZERO, StepSet, sorted_modes
 
@@ -199,7 +199,7 @@ def memory_matrix(
 
 
 def _matrix(J: ArrayLike | BlockJacobian) -> Real:
-    return J.matrix if isinstance(J, BlockJacobian) else np.asarray(J, dtype=np.float64)
+    return jacobian_matrix(J)
 
 
 def _batches(
@@ -210,11 +210,9 @@ def _batches(
         raise ArgumentError("jacobians", "a sequence of Jacobians, one for each batch", type(jacobians).__name__)
     games: list[Jacobian] = []
     for b, J in enumerate(jacobians):
-        matrix = _matrix(J)
-        if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or matrix.shape != _matrix(jacobians[0]).shape:
+        matrix = jacobian_matrix(J, f"jacobians[{b}]")
+        if games and matrix.shape != _matrix(games[0]).shape:
             raise ArgumentError(f"jacobians[{b}]", "square matrices of one size", f"shape {matrix.shape}")
-        if not np.isfinite(matrix).all():
-            raise ArgumentError(f"jacobians[{b}]", "finite entries", "nan or inf")
         games.append(as_blocks(method, J) if needs_blocks(method) else J if isinstance(J, BlockJacobian) else matrix)
     if weights is None:
         return games, np.full(len(games), 1 / len(games))

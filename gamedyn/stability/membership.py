@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 __all__ = ["is_stable", "roots_in_disc"]
 
+FAR = 1e12
+"""Beyond this a point stands for infinity in its quadrant, or on its axis: powers of it overflow."""
+
 CHUNK = 1 << 16
 """Points at a time: what is worked on stays in the cache."""
 
@@ -44,10 +47,19 @@ def is_stable(method: str | Method, z: ArrayLike) -> NDArray[np.bool_]:
         >>> is_stable("bdf3", [-1.0, 1j, 3j]).tolist()
         [True, False, True]
     """
-    chosen, at = get(method), np.asarray(z, dtype=np.complex128)
+    chosen = get(method)
+    try:
+        at = np.asarray(z, dtype=np.complex128)
+    except (TypeError, ValueError):
+        raise ArgumentError("z", "complex numbers", type(z).__name__) from None
+    if np.isnan(at).any():
+        raise ArgumentError("z", "complex numbers", "nan among them")
     if needs_blocks(chosen):
         raise ArgumentError("method", "a method that eigenvalues determine", chosen, "use step_matrix with blocks")
     flat = at.reshape(-1)
+    with np.errstate(invalid="ignore", over="ignore"):
+        size = np.maximum(np.abs(flat.real), np.abs(flat.imag))
+        flat = np.where(size > FAR, np.sign(flat.real) * FAR + 1j * np.sign(flat.imag) * FAR, flat)
     parts = [_decided(chosen, flat[i : i + CHUNK]) for i in range(0, max(len(flat), 1), CHUNK)]
     return np.concatenate(parts).reshape(at.shape)
 

@@ -11,7 +11,7 @@ from gamedyn._lib.checks import positive, positive_int
 from gamedyn._lib.errors import ArgumentError
 from gamedyn.methods import ExponentialRosenbrock, LinearMultistep, Method, PredictorCorrector, get
 from gamedyn.stability.amplification import multiplier
-from gamedyn.stability.eigenvalues import BlockJacobian, eigenvalue_array, needs_blocks
+from gamedyn.stability.eigenvalues import BlockJacobian, eigenvalue_array, jacobian_matrix, needs_blocks
 from gamedyn.stability.recurrence import recurrence
 from gamedyn.stability.step_matrix import step_matrix
 
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from gamedyn.stability.polynomial import Polynomial
 
 __all__ = ["ModifiedEquation", "mode_rates", "modified_equation"]
+
+MOST_TERMS = 40
+"""Terms of a modified equation: matrices of so many times the size of J are formed."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +44,7 @@ class ModifiedEquation:
 
 
 def modified_equation(method: str | Method, J: ArrayLike | BlockJacobian, terms: int = 4) -> ModifiedEquation:
-    """The modified equation of a method on `y' = J y`, term by term.
+    """The modified equation of a method on `y' = J y`, term by term; in its own clock, as G_0 says.
 
     The step matrix M(h), of a multistep method its principal part, is expanded in h without truncation error (J
     times a nilpotent shift stands for h J), and `log M(h) = h sum_k h^k G_k`.
@@ -50,7 +53,7 @@ def modified_equation(method: str | Method, J: ArrayLike | BlockJacobian, terms:
         method: one of our methods, or its name; of partitioned ones the order of play, sub-cycles and players' rates
             (which are in J) all count.
         J: (n, n), or a BlockJacobian, which partitioned and additive methods need.
-        terms: how many: 4 is up to h^3.
+        terms: how many, at most 40: 4 is up to h^3.
 
     Raises:
         ArgumentError: for a method that lacks its blocks, or a J that is not square and finite.
@@ -67,9 +70,9 @@ def modified_equation(method: str | Method, J: ArrayLike | BlockJacobian, terms:
     """
     chosen, count = get(method), positive_int("terms", terms)
     blocks = J if isinstance(J, BlockJacobian) else None
-    matrix = np.asarray(J, dtype=np.float64) if blocks is None else blocks.matrix
-    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or not np.isfinite(matrix).all():
-        raise ArgumentError("J", "a square matrix of finite numbers", f"shape {matrix.shape}, or nan or inf")
+    matrix = jacobian_matrix(J)
+    if count > MOST_TERMS:
+        raise ArgumentError("terms", f"at most {MOST_TERMS}", count)
     if needs_blocks(chosen) and blocks is None:
         raise ArgumentError("J", f"a BlockJacobian for {chosen!r}", "a matrix", "use BlockJacobian(J, sizes)")
     scale = max(float(np.abs(matrix).max()), 1e-300)  # of size 1 in between: powers neither vanish nor swell
@@ -170,8 +173,10 @@ def mode_rates(method: str | Method, spectrum: Spectrum, h: float) -> NDArray[np
     """What a method makes of every mode: `log R(h lambda) / (s h)`, its damping and frequency with this step.
 
     The real part less that of lambda is the numerical damping (negative: the method damps), the imaginary one less
-    that of lambda the error in frequency. s is the method's clock; of a multistep method the principal root
-    counts, that nearest `exp(s h lambda)`.
+    that of lambda the error in frequency. s is the method's clock. Of a multistep method the principal root
+    counts, that nearest `exp(s h lambda)`: a parasitic one may grow all the same, which `spectral_radius` tells.
+    Of the frequencies that give the same step that nearest to lambda's is taken: beyond half a turn a step,
+    `|h Im lambda| > pi / s`, no step tells them apart.
 
     Args:
         method: a method whose modes decouple, or its name; of a partitioned one the rates of J's blocks are returned,
@@ -180,7 +185,7 @@ def mode_rates(method: str | Method, spectrum: Spectrum, h: float) -> NDArray[np
         h: step.
 
     Returns:
-        As many complex rates as eigenvalues; -inf where a mode is annihilated in one step.
+        As many complex rates as eigenvalues; of real part -inf where one step annihilates a mode.
 
     Raises:
         ArgumentError: for bad eigenvalues or step, or blocks that lack.
@@ -206,9 +211,13 @@ def mode_rates(method: str | Method, spectrum: Spectrum, h: float) -> NDArray[np
     target = np.exp(np.clip(clock * values.real, -700, 700) + 1j * clock * values.imag)
     factors = _principal(chosen, z, target)
     with np.errstate(divide="ignore"):
-        logs = np.log(np.abs(factors)) + 1j * np.angle(factors)
+        logs = np.empty(len(factors), dtype=np.complex128)
+        logs.real, logs.imag = np.log(np.abs(factors)), np.angle(factors)
     turns = np.round((clock * values.imag - logs.imag) / (2 * np.pi))
-    return np.asarray((logs + 2j * np.pi * turns) / clock)
+    logs.imag += 2 * np.pi * turns
+    rates = np.empty_like(logs)
+    rates.real, rates.imag = logs.real / clock, np.where(factors == 0, 0.0, logs.imag) / clock
+    return rates
 
 
 def _principal(method: Method, z: NDArray[np.complex128], target: NDArray[np.complex128]) -> NDArray[np.complex128]:

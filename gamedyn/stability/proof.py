@@ -13,11 +13,10 @@ from gamedyn.methods._coefficients import tolerance_of
 from gamedyn.methods._trees import rooted_trees, tree_residual
 from gamedyn.stability.limits import imaginary_limit, real_limit
 from gamedyn.stability.polynomial import stability_function, written
+from gamedyn.stability.tableaus import Tableau, read_tableau
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from gamedyn.stability.tableaus import Tableau
 
 __all__ = ["Finding", "Report", "prove"]
 
@@ -102,14 +101,14 @@ class Report:
         return json.dumps(self.records(), indent=1)
 
 
-def prove(tableau: Tableau, *, tolerance: float | None = None) -> Report:
+def prove(tableau: Any, *, tolerance: float | None = None) -> Report:
     """Check a tableau by its coefficients alone: nodes, weights, order, embedded order, FSAL, R(z), resemblance.
 
     A condition holds where its residual is at most the tolerance, fails where it is clearly above, and is
     undecided in between: coefficients of few digits nearly satisfy conditions, and are not given the benefit.
 
     Args:
-        tableau: see `read_tableau`.
+        tableau: a Tableau, or anything that `read_tableau` takes.
         tolerance: size below which a residual counts as zero; None: 0 for exact coefficients, else what their
             digits allow (1e-13 for floats).
 
@@ -124,6 +123,8 @@ def prove(tableau: Tableau, *, tolerance: float | None = None) -> Report:
         >>> [f.check for f in prove(read_tableau(wrong)).faults]
         ['nodes', 'order on fields of time']
     """
+    if not isinstance(tableau, Tableau):
+        tableau = read_tableau(tableau)
     if tolerance is not None and not tolerance >= 0:
         raise ArgumentError("tolerance", "a number of at least 0", tolerance)
     allowed = tolerance_of(tableau.digits) if tolerance is None else Fraction(tolerance)
@@ -219,7 +220,8 @@ def _fsal(t: Tableau, allowed: Fraction) -> Finding:
     expected = {True: "last row of A = b", False: "not FSAL", None: "not said"}[t.fsal]
     got = "last row of A = b" if is_one else "not FSAL"
     holds = None if t.fsal is None else is_one or not t.fsal
-    return Finding("first same as last", holds, expected, got, float(gap), float(allowed))
+    size = None if holds is None else float(gap)
+    return Finding("first same as last", holds, expected, got, size, None if holds is None else float(allowed))
 
 
 def _stability(t: Tableau) -> list[Finding]:

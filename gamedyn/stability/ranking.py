@@ -125,8 +125,10 @@ class Ranking:
         table = [tuple(f.name for f in fields(Ranked)), *map(_cells, (*self.rows, *self.unbounded))]
         widths = [max(len(r[i]) for r in table) for i in range(len(table[0]))]
         lines = ["  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)).rstrip() for r in table]
-        if self.skipped:
-            lines.append(f"not ranked: {len(self.skipped)} methods, see .skipped")
+        reasons: dict[str, list[str]] = {}
+        for name, reason in self.skipped.items():
+            reasons.setdefault(reason, []).append(name)
+        lines += [f"not ranked: {', '.join(names)}: {reason}" for reason, names in reasons.items()]
         return "\n".join(lines if self.complete else [*lines, "a part of the spectrum: limits are upper bounds"])
 
     def records(self) -> dict[str, Any]:
@@ -212,7 +214,13 @@ def _chosen(methods: Iterable[str | Method] | None) -> list[Method]:
         return list(members().values())
     if isinstance(methods, str):
         raise ArgumentError("methods", "a sequence of names or method objects", methods, f'give ["{methods}"]')
-    return [get(m) for m in methods]
+    if not hasattr(methods, "__iter__"):
+        raise ArgumentError("methods", "a sequence of names or method objects", methods)
+    found: list[Method] = []
+    for method in map(get, methods):
+        if not any(method is other for other in found):
+            found.append(method)
+    return found
 
 
 def _damped_modes(spectrum: Spectrum) -> tuple[NDArray[np.complex128], bool]:

@@ -39,6 +39,18 @@ class SavedSpectrum(Eigenvalues):
     game: str = ""
 
 
+def path_of(path: object) -> Path:
+    """A path.
+
+    Raises:
+        ArgumentError: if it is not one.
+    """
+    try:
+        return Path(path)  # type: ignore[arg-type]
+    except TypeError:
+        raise ArgumentError("path", "the name of a file", path) from None
+
+
 def save_spectrum(
     path: str | PathLike[str], eigenvalues: Spectrum, *, game: str = "", complete: bool | None = None
 ) -> Path:
@@ -68,7 +80,7 @@ def save_spectrum(
         >>> spectrum.values.tolist(), spectrum.complete, spectrum.game
         ([1j, (-0-1j)], True, 'bilinear')
     """
-    target, values = Path(path), eigenvalue_array(eigenvalues)
+    target, values = path_of(path), eigenvalue_array(eigenvalues)
     if target.suffix.lower() in ARRAYS:
         raise ArgumentError("path", "a name that ends in .json", str(path), "arrays are read, JSON is written")
     if not isinstance(game, str):
@@ -110,7 +122,7 @@ def load_spectrum(path: str | PathLike[str]) -> SavedSpectrum:
         >>> spectrum.values.tolist()
         [(-1+0j), (-2+0j)]
     """
-    source = Path(path)
+    source = path_of(path)
     try:
         record = _array_record(source) if source.suffix.lower() in ARRAYS else _json_record(source)
     except OSError as error:

@@ -22,7 +22,14 @@ from gamedyn.methods import (
 )
 from gamedyn.methods._additive import REST
 from gamedyn.stability.amplification import amplification, rational_function
-from gamedyn.stability.eigenvalues import BlockJacobian, Spectrum, as_blocks, eigenvalue_array, needs_blocks
+from gamedyn.stability.eigenvalues import (
+    BlockJacobian,
+    Spectrum,
+    as_blocks,
+    eigenvalue_array,
+    jacobian_matrix,
+    needs_blocks,
+)
 from gamedyn.stability.recurrence import recurrence
 
 if TYPE_CHECKING:
@@ -63,9 +70,7 @@ def step_matrix(method: str | Method, J: ArrayLike | BlockJacobian, h: float) ->
                [ 0.5 ,  0.75]])
     """
     method, h = get(method), positive("h", h)
-    matrix = J.matrix if isinstance(J, BlockJacobian) else np.asarray(J, dtype=np.float64)
-    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or not np.isfinite(matrix).all():
-        raise ArgumentError("J", "a square matrix of finite numbers", f"shape {matrix.shape}, or nan or inf")
+    matrix = jacobian_matrix(J)
     if needs_blocks(method):
         return _block_step(method, as_blocks(method, J), h)
     if isinstance(method, ExponentialRosenbrock):

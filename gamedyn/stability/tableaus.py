@@ -146,6 +146,12 @@ def _mapping(m: Mapping[str, Any]) -> Tableau:
     allowed = {"A", "b", "c", "b_hat", "order", "embedded_order", "fsal", "name", "digits"}
     if not {"A", "b"} <= set(m) <= allowed:
         raise ArgumentError("subject", f"A and b, and of {sorted(allowed)} what there is", sorted(map(str, m)))
+    for key in ("A", "b"):
+        if not hasattr(m[key], "__len__") or isinstance(m[key], str) or not len(m[key]):
+            raise ArgumentError(key, "coefficients of at least one stage", m[key])
+    for key in ("order", "embedded_order", "digits"):
+        if m.get(key) is not None and _whole(m[key]) is None:
+            raise ArgumentError(key, "a positive whole number, or none", m[key])
     facts = {k: m[k] for k in ("order", "embedded_order", "fsal", "name") if k in m}
     made = _made(m["A"], m["b"], m.get("c"), m.get("b_hat"), **facts)
     return replace(made, digits=fewest_digits(m.get("digits"), made.digits))

@@ -129,3 +129,24 @@ def test_bars_end_where_the_intervals_do():
 def test_plot_does_not_import_torch():
     code = "import gamedyn.plot, sys; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda: region([]),
+        lambda: region("rk4", eigenvalues=[], h=0.5),
+        lambda: region("rk4", eigenvalues="abc", h=0.5),
+        lambda: boundary_locus([]),
+        lambda: damping_and_phase([]),
+        lambda: partitioned_region("strang", points=1),
+        lambda: partitioned_region("strang", points="x"),
+        lambda: step_sets({"a": 3}),
+        lambda: step_sets("abc"),
+        lambda: image_grid("abc"),
+        lambda: image_grid(np.zeros((0, 0))),
+    ],
+)
+def test_bad_input_is_named(draw):
+    with pytest.raises(gd.ArgumentError):
+        draw()
