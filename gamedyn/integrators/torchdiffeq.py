@@ -12,10 +12,17 @@ and not a warning or an AssertionError.
 from __future__ import annotations
 
 import warnings
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
-from torchdiffeq._impl.fixed_adams import AdamsBashforth, AdamsBashforthMoulton
+from torchdiffeq._impl.fixed_adams import (
+    _BASHFORTH_COEFFICIENTS,
+    _DIVISOR,
+    _MAX_ORDER,
+    AdamsBashforth,
+    AdamsBashforthMoulton,
+)
 from torchdiffeq._impl.misc import _rms_norm
 from torchdiffeq._impl.odeint import SOLVERS
 from torchdiffeq._impl.rk_common import RKAdaptiveStepsizeODESolver
@@ -25,7 +32,7 @@ from torchdiffeq._impl.solvers import FixedGridODESolver
 from gamedyn._lib.checks import known_options, positive, positive_int
 from gamedyn._lib.errors import ArgumentError, UnknownNameError
 from gamedyn.integrators._types import OK, StepInfo, Stepper
-from gamedyn.methods import Delegated
+from gamedyn.methods import Delegated, LinearMultistep
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -62,6 +69,13 @@ def tableau_of(method: str) -> Any:
     if method not in SOLVERS:
         raise UnknownNameError("method of torchdiffeq", method, SOLVERS)
     return SOLVERS[method] if hasattr(SOLVERS[method], "tableau") else None
+
+
+def adams_default() -> LinearMultistep:
+    """The Adams-Bashforth method that torchdiffeq's own default `max_order` ends at, from its coefficients."""
+    k = _MAX_ORDER - 1
+    weights = [Fraction(b) / _DIVISOR[k] for b in reversed(_BASHFORTH_COEFFICIENTS[k])]
+    return LinearMultistep([*[0] * (k - 1), -1, 1], [*weights, 0])
 
 
 class TorchdiffeqStepper(Stepper):

@@ -14,7 +14,7 @@ from gamedyn import flows, games
 from gamedyn._lib.errors import ArgumentError
 from gamedyn.core import Field
 from gamedyn.integrators import Krylov, NewtonKrylov, solve, stepper
-from gamedyn.integrators.torchdiffeq import tableau_of
+from gamedyn.integrators.torchdiffeq import adams_default, tableau_of
 from gamedyn.losses import weight_decay
 from gamedyn.methods import (
     Delegated,
@@ -191,13 +191,26 @@ def _delegated(method: Delegated, tolerance: float | None) -> Report:
         held = tableau_of(method.method)
         if held is not None:
             return prove(replace(read_tableau(held), name=method.name), tolerance=tolerance)
-        return Report(method.name, [*_measured_series(method), _observed(method, None)])
+        trap = [_default_order()] if method.method == "explicit_adams" else []
+        return Report(method.name, [*trap, *_measured_series(method), _observed(method, None)])
     import scipy.integrate
 
     held = getattr(scipy.integrate, method.method, None)
     if method.library != "scipy" or held is None:
         raise ArgumentError("subject", "a method with coefficients", method.name)
     return prove(replace(read_tableau(held), name=method.name), tolerance=tolerance)
+
+
+USABLE = 0.1
+"""A real limit below it leaves a method no step that anyone would take."""
+
+
+def _default_order() -> Finding:
+    """Where torchdiffeq's explicit Adams ends unless `max_order` is given; gamedyn's bridge gives it (`order`, 4)."""
+    default = adams_default()
+    limit = real_limit(default)
+    got = f"Adams-Bashforth of order {default.order}, real limit {limit:.6g}"
+    return Finding("default max_order", limit >= USABLE, f"a real limit of at least {USABLE:g}", got)
 
 
 def _measured_series(method: Delegated) -> list[Finding]:

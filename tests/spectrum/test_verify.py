@@ -59,6 +59,12 @@ class TestOtherPackages:
         assert "rk4_38" in found["known R(z)"]
         assert float(found["observed order"]) == pytest.approx(4, abs=0.1)
 
+    def test_the_order_its_adams_ends_at(self):
+        # methods.md: the default max_order = 12 ends at AB11, real limit 0.00338254709
+        (fault,) = verify("torchdiffeq:explicit_adams").faults
+        assert fault.check == "default max_order"
+        assert fault.got == "Adams-Bashforth of order 11, real limit 0.00338255"
+
     def test_its_pairs_are_proved(self):
         assert verify("torchdiffeq:dopri5").sound
         assert {f.check for f in verify("torchdiffeq:adaptive_heun").faults} == {"first same as last"}
