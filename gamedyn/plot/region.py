@@ -61,7 +61,7 @@ def region(
     method's colour.
 
     Args:
-        methods: methods whose modes decouple, or their names.
+        methods: methods whose modes decouple, or their names; none for eigenvalues alone, or an empty window.
         eigenvalues: of `J = dv/dy`, or None.
         h: step that they are multiplied by; with `per_evaluation` it is tau = h per evaluation, common to all.
         per_evaluation: whether to draw the plane of tau*lambda: every region divided by the evaluations a step
@@ -82,7 +82,8 @@ def region(
         'Re h\N{GREEK SMALL LETTER LAMDA}'
         >>> plt.close(ax.figure)
     """
-    chosen = several(methods)
+    plane_alone = methods in ([], ()) and (eigenvalues is not None or window is not None)
+    chosen: list[Method] = [] if plane_alone else several(methods)
     for method in chosen:
         _check(method, per_evaluation)
     points = None

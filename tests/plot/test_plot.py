@@ -150,3 +150,8 @@ def test_plot_does_not_import_torch():
 def test_bad_input_is_named(draw):
     with pytest.raises(gd.ArgumentError):
         draw()
+
+
+def test_eigenvalues_alone():
+    ax = region([], eigenvalues=[-1.0, -2.0], h=0.5)
+    np.testing.assert_allclose(ax.lines[0].get_xydata(), [[-0.5, 0], [-1.0, 0]])
