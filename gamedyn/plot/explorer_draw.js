@@ -160,8 +160,8 @@ const Draw = (() => {
     ctx.fillRect(0, 0, width, height);
     ctx.font = font(0.72);
     ctx.lineWidth = 1;
-    const across = ticks(-view.x0 / view.scale, (width - view.x0) / view.scale, Math.max(3, width / 90));
-    const up = ticks(-view.half, view.half, Math.max(3, height / 80));
+    const across = ticks(-view.x0 / view.scale, (width - view.x0) / view.scale, Math.max(3, width / 75));
+    const up = ticks(-view.half, view.half, Math.max(3, height / 75));
     ctx.strokeStyle = GRID;
     ctx.beginPath();
     for (const t of across) { const x = Math.round(view.x(t)) + 0.5; ctx.moveTo(x, 0); ctx.lineTo(x, height); }

@@ -244,7 +244,8 @@ const Page = (() => {
     }
     const more = (found.intervals || []).filter(([a]) => a > 0).map(([a, b]) => `${number(a, 4)} to ${number(b, 4)}`);
     row.more.textContent = more.length ? `${found.limit > 0 ? "and " : ""}${more.slice(0, 3).join(", ")}${more.length > 3 ? ", …" : ""}` : "";
-    row.binding.textContent = found.note ? found.note : found.binding ? eigenvalue(found.binding) : found.pending ? "…" : m.kind === "blocks" ? "modes do not decouple" : "–";
+    row.binding.className = found.note ? "wide" : "";
+    row.binding.textContent = found.note ? found.note : found.binding ? eigenvalue(found.binding) : found.pending ? "…" : m.kind === "blocks" ? "no single mode" : "–";
   }
 
   function showPlane(found) {
@@ -472,7 +473,8 @@ const Page = (() => {
 
   function begin() {
     data.chosen.forEach((name, index) => state.chosen.set(name, index));
-    state.marked = data.chosen[data.chosen.length - 1];
+    const regions = data.chosen.filter((name) => methods.get(name).kind !== "blocks");
+    state.marked = (regions.length ? regions : data.chosen).slice(-1)[0];
     $("notes").textContent = "A step is stable when no mode grows: |R(hλ)| ≤ 1, or no characteristic root outside the unit circle, for every eigenvalue λ of J = dv/dy. Inside a line, on its shaded side, a mode decays. List: order · evaluations a step. Partitioned, additive and competitive methods treat players or parts apart: their modes do not decouple, they have no region, and their stable steps are computed from the players’ blocks when the page is written.";
     buildList();
     syncRows();

@@ -162,6 +162,12 @@ def set_step(browser, value):
     box = find(browser, "step-value")
     box.clear()
     box.send_keys(str(value), "\n")
+    drawn(browser)
+
+
+def drawn(browser):
+    """Wait for what the page shows: it draws in its next frame."""
+    browser.execute_async_script("requestAnimationFrame(() => requestAnimationFrame(arguments[0]))")
 
 
 @pytest.mark.slow
@@ -238,6 +244,7 @@ class TestInABrowser:
         boxes = [b for b in opened.find_elements("css selector", "#list input") if b.is_displayed()]
         assert len(boxes) == 1
         boxes[0].click()
+        drawn(opened)
         assert "gauss6" in find(opened, "rows").text
 
     def test_a_step_that_is_no_number(self, opened):
