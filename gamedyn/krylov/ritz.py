@@ -1,0 +1,87 @@
+"""Eigenpairs as a Krylov method leaves them: true residuals, and the basis to go on from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gamedyn.krylov._projected import eigen
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["RitzPairs", "with_residuals"]
+
+
+@dataclass(frozen=True, eq=False)
+class RitzPairs:
+    """Approximate eigenvalues of an operator A, the most wanted first.
+
+    Attributes:
+        values: (k,), complex.
+        residuals: `|A x - lambda x|` of each, |x| = 1, from products of their own.
+        converged: whether the residual is at most tol * norm.
+        status: "converged"; "budget", the products ran out; "non_finite", a product was.
+        norm: a lower bound of |A|_2, close to it for a normal operator.
+        products: taken by the iteration.
+        residual_products: taken by the residuals, after it.
+        restarts: of the basis.
+        schur: orthonormal rows that span the invariant subspace, (k, n).
+        small: A on them, (k, k): `A schur^T = schur^T small` up to the residuals.
+        vectors_by: weights of the rows that make the eigenvectors, (k, k).
+        basis: rows to go on from, (p + 1, n).
+        projected: A on these, the last row what leads out of them, (p + 1, p).
+    """
+
+    values: NDArray[np.complex128]
+    residuals: NDArray[np.float64]
+    converged: NDArray[np.bool_]
+    status: str
+    norm: float
+    products: int
+    residual_products: int
+    restarts: int
+    schur: Tensor = field(repr=False)
+    small: NDArray[np.float64] = field(repr=False)
+    vectors_by: NDArray[np.complex128] = field(repr=False)
+    basis: Tensor = field(repr=False)
+    projected: NDArray[np.float64] = field(repr=False)
+
+    @property
+    def memory(self) -> int:
+        """Bytes that the basis holds, the Schur vectors among it."""
+        return int(self.basis.untyped_storage().nbytes())
+
+    def vector(self, i: int) -> Tensor:
+        """The i-th eigenvector, (n,), complex, of length 1."""
+        weights = torch.as_tensor(self.vectors_by[:, i], device=self.schur.device)
+        real, imaginary = (self.schur.t() @ part.to(self.schur.dtype) for part in (weights.real, weights.imag))
+        return torch.complex(real, imaginary)
+
+    def start(self) -> Tensor:
+        """A vector in which every wanted direction takes part: where a search on an operator near A may begin, (n,)."""
+        return self.schur.sum(0)
+
+
+def with_residuals(
+    images: Tensor, rows: Tensor, small: NDArray[np.float64]
+) -> tuple[NDArray[np.complex128], NDArray[np.float64], NDArray[np.complex128]]:
+    """Eigenvalues of A on orthonormal rows, their residuals from the rows' images, and the eigenvectors' weights."""
+    values, weights = eigen(small)
+    residuals = np.empty(len(values))
+    for i, (value, y) in enumerate(zip(values, weights.T, strict=True)):
+        parts = [(y.real, (value * y).real), (y.imag, (value * y).imag)]
+        lengths = [_misfit(images, rows, a, b) for a, b in parts]
+        residuals[i] = float(np.hypot(*lengths))
+    return values, residuals, weights
+
+
+def _misfit(images: Tensor, rows: Tensor, of_images: NDArray[np.float64], of_rows: NDArray[np.float64]) -> float:
+    if not of_images.any() and not of_rows.any():
+        return 0.0
+    a, b = (torch.as_tensor(x, dtype=rows.dtype, device=rows.device) for x in (of_images, of_rows))
+    return float(torch.linalg.vector_norm(torch.mv(images.t(), a).sub_(torch.mv(rows.t(), b))))
