@@ -19,6 +19,8 @@ from gamedyn.core.state import Layout, Leaf, State
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from gamedyn.core.critical import CriticalPoint
+
 __all__ = ["SIGN_CONVENTION", "Game"]
 
 SIGN_CONVENTION = "v_i = -rate_i * grad_i loss_i; J = dv/dy; stable: every eigenvalue of J has negative real part"
@@ -38,6 +40,7 @@ class Game:
         jacobian: declared Jacobian of v (rates 1) at that point, (n, n), or None.
         invariant: declared conserved quantity of the flow, a function of the players' tensors, or None.
         zero_sum: declared: the losses add up to zero.
+        critical_points: declared stationary points with their classes.
 
     The user's modules are bound to other tensors only while a loss is being evaluated, and restored on
     every exit: they are bit-identical after any solve or analysis until `write`.
@@ -53,6 +56,9 @@ class Game:
         tensor([1.])
     """
 
+    traces = True
+    """Whether evaluations can be traced, to be compiled."""
+
     def __init__(
         self,
         players: Mapping[str, nn.Module | Tensor],
@@ -63,6 +69,7 @@ class Game:
         jacobian: Tensor | None = None,
         invariant: Callable[..., Tensor] | None = None,
         zero_sum: bool = False,
+        critical_points: Sequence[CriticalPoint] = (),
     ) -> None:
         if not players:
             raise ArgumentError("players", "at least one player", "none")
@@ -70,6 +77,7 @@ class Game:
             raise ArgumentError("losses", "a function of the players (and a batch)", losses)
         self.players, self.losses, self.name = dict(players), losses, name
         self.equilibrium, self.jacobian, self.invariant, self.zero_sum = equilibrium, jacobian, invariant, zero_sum
+        self.critical_points = tuple(critical_points)
         leaves, self._own, self._slots, self._buffer_slots = _collect(self.players)
         self.layout = Layout(tuple(self.players), leaves)
         self._tensor_players = tuple(not isinstance(p, nn.Module) for p in self.players.values())
@@ -216,6 +224,22 @@ class Game:
             for (d, k, _), tensor in zip(slots, old, strict=True):
                 d[k] = tensor
         return tuple([values[p] for p in self.layout.players])
+
+    def evaluate_with(
+        self, leaves: Sequence[Tensor], buffers: Sequence[Tensor], batch: Any, terms: Sequence[Callable[..., Tensor]]
+    ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+        """The losses, and `value(players, parameters, batch)` of each term at the same parameters; unchecked."""
+        names = self.layout.players
+        parameters = {n: leaves[at] for n, at in zip(names, self.layout.leaf_slices, strict=True)}
+        with self.bound(leaves, buffers) as players:
+            values = self.losses(*players) if batch is None else self.losses(*players, batch)
+            by_name = dict(zip(names, players, strict=True))
+            inside = tuple([value(by_name, parameters, batch) for value in terms])
+        return tuple([values[n] for n in names]), inside
+
+    def least(self, number: float) -> float:
+        """The least of a number over all processes that share the game: of one process, the number."""
+        return number
 
     def check(self, batch: Any = None) -> None:
         """Evaluate the losses once, at the present parameters, and check everything they must be.

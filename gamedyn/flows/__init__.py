@@ -15,6 +15,7 @@ from gamedyn.flows.adjusted import (
 from gamedyn.flows.custom import CustomFlow, MappedFlow, custom, mapped
 from gamedyn.flows.gradient import GradientFlow, gradient
 from gamedyn.flows.preconditioned import PreconditionedFlow, preconditioned
+from gamedyn.flows.replicator import PopulationFlow, policy_gradient, replicator
 
 __all__ = [
     "AdamFlow",
@@ -25,6 +26,7 @@ __all__ = [
     "Flow",
     "GradientFlow",
     "MappedFlow",
+    "PopulationFlow",
     "PreconditionedFlow",
     "SymplecticFlow",
     "adam",
@@ -34,7 +36,9 @@ __all__ = [
     "gradient",
     "mapped",
     "of_flow",
+    "policy_gradient",
     "preconditioned",
+    "replicator",
     "sga",
     "symplectic_adjustment",
 ]

@@ -51,6 +51,11 @@ class Flow(ABC):
         return True
 
     @property
+    def linear_in_losses(self) -> bool:
+        """Whether the field of a mean of losses is the mean of their fields: batches can then be averaged."""
+        return False
+
+    @property
     def parts(self) -> tuple[str, ...]:
         """Names of the parts whose sum it is; methods with a tableau per part use them."""
         return ("game",)

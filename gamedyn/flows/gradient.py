@@ -58,6 +58,11 @@ class GradientFlow(Flow):
         """Whether one player's part costs that player's gradient alone."""
         return True
 
+    @property
+    def linear_in_losses(self) -> bool:
+        """Whether no term is a function of a whole gradient."""
+        return not self._outside
+
     def with_term(self, term: Term) -> GradientFlow:
         """This flow with one more penalty term.
 
@@ -182,13 +187,7 @@ class GradientFlow(Flow):
     ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
         if not self._inside:
             return self.game.evaluate(leaves, buffers, batch), ()
-        names = self.game.layout.players
-        parameters = {n: leaves[at] for n, at in zip(names, self.game.layout.leaf_slices, strict=True)}
-        with self.game.bound(leaves, buffers) as players:
-            values = self.game.losses(*players) if batch is None else self.game.losses(*players, batch)
-            by_name = dict(zip(names, players, strict=True))
-            inside = tuple([term.value(by_name, parameters, batch) for term, _ in self._inside])
-        return tuple([values[n] for n in names]), inside
+        return self.game.evaluate_with(leaves, buffers, batch, [term.value for term, _ in self._inside])
 
 
 def gradient(game: Game, rates: Mapping[str, float] | None = None) -> GradientFlow:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from gamedyn._lib.checks import choice
 from gamedyn.core import Game
+from gamedyn.games._critical import scalar_pair
 from gamedyn.games._types import GameFamily, start
 from gamedyn.losses import AdversarialLoss, get, names
 
@@ -20,13 +21,20 @@ __all__ = ["DIRAC_GAN"]
 
 PENALTIES = ("none", "r1", "r2", "instance_noise", "consensus", "squared_gradient", "gradient_penalty")
 
-SLOPES = {  # loss: generator'(0), fake'(0), real''(0) + fake''(0)
-    "hinge": (-1.0, 1.0, 0.0),
-    "least_squares": (-1.0, 1.0, 2.0),
-    "minimax": (-0.5, 0.5, 0.5),
-    "nonsaturating": (-0.5, 0.5, 0.5),
-    "wasserstein": (-1.0, 1.0, 0.0),
+SLOPES = {  # loss: generator'(0), fake'(0), real''(0) + fake''(0), generator''(0) (minus the one before, if zero-sum)
+    "hinge": (-1.0, 1.0, 0.0, 0.0),
+    "least_squares": (-1.0, 1.0, 2.0, 1.0),
+    "minimax": (-0.5, 0.5, 0.5, -0.5),
+    "nonsaturating": (-0.5, 0.5, 0.5, 0.25),
+    "wasserstein": (-1.0, 1.0, 0.0, 0.0),
 }
+
+CRITICAL_WEIGHTS = [  # where J is defective
+    ("nonsaturating", "r1", 1.0),
+    ("wasserstein", "r2", 2.0),
+    ("minimax", "instance_noise", 2**0.5),
+    ("nonsaturating", "squared_gradient", 2.0),
+]
 
 
 def _dirac_gan(
@@ -45,6 +53,10 @@ def _dirac_gan(
     standard deviation w (by Gauss-Hermite quadrature, so without noise), `-2 w a^2` for the squared
     gradient of ODE-GAN; consensus (`w/2 |xi|^2` to both) adds `-w diag(b^2, a^2)`, xi being the players'
     stacked gradients. gradient_penalty (`w/2 (|psi| - 1)^2`, WGAN-GP) has no differentiable equilibrium.
+
+    The weights at which rotation ends, `w = 2 sqrt(a b)` of r1 and r2 (1 for the GAN, 2 for the WGAN), make J
+    defective: a double eigenvalue with one eigenvector. Only consensus curves both own losses: elsewhere the
+    generator's own block is zero, and Nash undecided.
 
     Args:
         loss: an adversarial loss, or its name.
@@ -86,15 +98,17 @@ def _dirac_gan(
 
     known = chosen.name in SLOPES and penalty != "gradient_penalty"
     zero = torch.zeros(1, dtype=dtype, device=device)
+    origin, J = {"G": zero, "D": zero}, _jacobian(chosen.name, penalty, w) if known else None
     conserves = chosen.zero_sum and penalty == "none"
     return Game(
         {"G": start(initial[:1], 1, dtype, device), "D": start(initial[1:], 1, dtype, device)},
         losses,
         name="dirac_gan",
-        equilibrium={"G": zero, "D": zero} if known else None,
-        jacobian=_jacobian(chosen.name, penalty, w).to(zero) if known else None,
+        equilibrium=None if J is None else origin,
+        jacobian=None if J is None else J.to(zero),
         invariant=(lambda theta, psi: (theta.square() + psi.square()).sum()) if conserves else None,
         zero_sum=chosen.zero_sum and penalty in ("none", "instance_noise"),
+        critical_points=() if J is None else [scalar_pair(origin, (-J).tolist(), _cross(chosen.name, penalty, w))],
     )
 
 
@@ -117,7 +131,7 @@ def _penalties(
 
 
 def _jacobian(loss: str, penalty: str, w: float) -> Tensor:
-    generator, fake, curvature = SLOPES[loss]
+    generator, fake, curvature, _ = SLOPES[loss]
     J = torch.tensor([[0.0, -generator], [-fake, 0.0]], dtype=torch.float64)
     if penalty in ("r1", "r2"):
         J[1, 1] = -w
@@ -130,9 +144,19 @@ def _jacobian(loss: str, penalty: str, w: float) -> Tensor:
     return J
 
 
+def _cross(loss: str, penalty: str, w: float) -> tuple[float, float]:
+    """Curvatures at the origin of L_G in psi and of L_D in theta."""
+    generator, fake, _, bend = SLOPES[loss]
+    if penalty == "consensus":
+        return w * generator**2, w * fake**2
+    return (bend * w**2, 0.0) if penalty == "instance_noise" else (0.0, 0.0)
+
+
 def _every_example() -> list[Callable[[], tuple[Game, None]]]:
     cases = [(loss, penalty) for loss in names() for penalty in PENALTIES]
-    return [lambda c=c: (_dirac_gan(c[0], c[1], 0.0 if c[1] == "none" else 0.3), None) for c in cases]  # type: ignore[misc]
+    weighted = [(loss, penalty, 0.0 if penalty == "none" else 0.3) for loss, penalty in cases]
+    weighted += [*CRITICAL_WEIGHTS, ("nonsaturating", "r1", 3.0)]
+    return [lambda c=c: (_dirac_gan(*c), None) for c in weighted]  # type: ignore[misc]
 
 
 DIRAC_GAN = GameFamily(

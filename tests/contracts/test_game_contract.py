@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 
+import numpy as np
 import pytest
 import torch
+from scipy.optimize import linear_sum_assignment
 
 import gamedyn as gd
 
@@ -53,6 +56,69 @@ def own_losses(game, batch, leaves):
             named[f"players.{module}.{leaf.name}"] = x
         del name
     return torch.func.functional_call(Joint(), named, (tensors,))
+
+
+MUST_DECLARE = [  # families with a table of critical points in games.md
+    "bilinear",
+    "consensus_counterexample",
+    "cyclic",
+    "dirac_gan",
+    "matching_pennies",
+    "quadratic",
+    "rock_paper_scissors",
+    "rotation",
+    "stackelberg_polynomial",
+    "tandem",
+]
+
+
+def expansions(game, batch, y):
+    """Of every loss: gradient (n,) and Hessian (n, n) in all players' entries."""
+    out = {}
+    for name in game.layout.players:
+
+        def loss(flat, name=name):
+            return own_losses(game, batch, game.layout.views(flat))[name]
+
+        slope = torch.autograd.functional.jacobian(loss, y)
+        out[name] = slope.double(), torch.autograd.functional.hessian(loss, y).double()
+    return out
+
+
+def definite(block, tolerance=1e-9):
+    """The verdict on a symmetric matrix being positive definite."""
+    least = float(torch.linalg.eigvalsh((block + block.T) / 2).min())
+    return "yes" if least > tolerance else "no" if least < -tolerance else "undecided"
+
+
+def leads(parts, slices, leader, follower):
+    """The Stackelberg verdict, from dense blocks of both losses (third derivatives are not needed, or refused)."""
+    (slope, own), (_, theirs), a, b = parts[leader], parts[follower], slices[leader], slices[follower]
+    verdict = definite(theirs[b, b])
+    if verdict != "yes":
+        return verdict
+    response = -torch.linalg.solve(theirs[b, b], theirs[b, a])
+    if float((slope[a] + response.T @ slope[b]).abs().max()) > 1e-9:
+        return "no"
+    assert float(slope[b].abs().max()) <= 1e-9, "the response's second derivative would be needed"
+    along = torch.cat([torch.eye(response.shape[1], dtype=response.dtype), response])
+    order = [*range(a.start, a.stop), *range(b.start, b.stop)]
+    return definite(along.T @ own[order][:, order] @ along)
+
+
+def eigenvalues_agree(J, point):
+    """Matched one by one; of a defective matrix by the coefficients of its characteristic polynomial."""
+    found, declared = np.linalg.eigvals(J), np.array(point.eigenvalues)
+    assert found.shape == declared.shape
+    scale = max(1.0, float(np.abs(found).max()))
+    if point.defective:
+        difference = np.abs(np.poly(J) - np.poly(declared)).max()
+        assert difference <= point.tolerance * scale ** len(J)
+    else:
+        distance = np.abs(found[:, None] - declared[None])
+        assert distance[linear_sum_assignment(distance)].max() <= point.tolerance * scale
+    conditioning = np.linalg.cond(np.linalg.eig(J)[1])
+    assert (conditioning > 1e6) == point.defective
 
 
 def near(game, generator):
@@ -115,6 +181,39 @@ class TestExample:
         assert float(slope.norm()) > 0.1
         assert abs(float(slope @ v)) <= 1e-13 * float(slope.norm() * v.norm())
 
+    def test_critical_points(self, example):
+        # rejects: another point, eigenvalues of H for those of J, an altered verdict, an undeclared defect
+        game, batch = example()
+        if not game.critical_points:
+            pytest.skip("declares none")
+        for point in game.critical_points:
+            self.holds_at(game, batch, point)
+
+    def holds_at(self, game, batch, point):
+        flow, state = gd.flows.gradient(game), game.state_of(point.point)
+        players, own = game.layout.players, dict(zip(game.layout.players, game.layout.slices, strict=True))
+        J = gd.spectrum.dense(flow, state, batch).double()
+        v = flow.field(batch)(0.0, state.y)
+        assert float(v.norm()) <= 1e-13 * max(1.0, float(J.norm()) * float(state.y.norm()))
+        eigenvalues_agree(J.numpy(), point)
+        right = float(np.linalg.eigvals(J.numpy()).real.max())
+        assert point.stability == ("yes" if right < -1e-9 else "no" if right > 1e-9 else "undecided")
+        parts = expansions(game, batch, state.y)
+        blocks = [definite(parts[p][1][own[p], own[p]]) for p in players]
+        assert point.nash == ("no" if "no" in blocks else "undecided" if "undecided" in blocks else "yes")
+        assert set(point.stackelberg) == (set(players) if len(players) == 2 else set())
+        for leader, verdict in point.stackelberg.items():
+            (follower,) = set(players) - {leader}
+            assert verdict == leads(parts, own, leader, follower), leader
+
+    def test_the_equilibrium_is_among_the_critical_points(self, example):
+        # rejects: an equilibrium or a Jacobian that contradicts the table
+        game, _ = example()
+        if not game.critical_points or game.equilibrium is None:
+            pytest.skip("declares not both")
+        y = game.equilibrium_state().y
+        assert any(torch.equal(game.state_of(p.point).y, y) for p in game.critical_points)
+
     def test_zero_sum_losses_add_up_to_zero(self, example, generator):
         # rejects: the non-saturating loss declared zero-sum; and a zero-sum example that is not declared
         game, batch = example()
@@ -127,10 +226,19 @@ class TestExample:
             assert total > 1e-10
 
 
+def test_families_with_known_points_declare_them():
+    # rejects: a table that is lost on the way, so that nothing is checked
+    for name in MUST_DECLARE:
+        assert any(example()[0].critical_points for example in gd.games.get(name).examples), name
+    polynomial, zero_sum = gd.games.stackelberg_polynomial(), [[-1.0, 3.0], [-3.0, 3.0]]
+    assert len(polynomial.critical_points) == 9
+    assert gd.games.quadratic(zero_sum).critical_points[0].stackelberg == {"p1": "yes", "p2": "no"}
+
+
 def test_every_family_with_a_dtype_keeps_it():
     # rejects: a constant left in float64 or float32 inside a family
     small = torch.randn(30, 4, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    arguments = {"affine_quadratic_gan": (small, 2)}
+    arguments = {"affine_quadratic_gan": (small, 2), "bimatrix": ([[1.0, 3.0], [0.0, 2.0]],)}
     for name, family in gd.games.members().items():
         if "dtype" not in inspect.signature(family.make).parameters:
             continue
@@ -197,3 +305,47 @@ def test_mutants_are_rejected(generator):
         suite.test_invariant_is_conserved_by_the_flow(example(invariant=lambda x, y: (x * x + y * y).sum()), generator)
     with pytest.raises(AssertionError):
         suite.test_zero_sum_losses_add_up_to_zero(example(zero_sum=True), generator)
+
+
+def test_altered_facts_are_rejected():
+    """Every verdict of every declared point, its eigenvalues, its place and its defect, altered one at a time."""
+    suite, seen = TestExample(), set()
+    for name in MUST_DECLARE:
+        for example in gd.games.get(name).examples:
+            game, batch = example()
+            for point in game.critical_points:
+                kind = (name, point.stability, point.nash, tuple(point.stackelberg.values()), point.defective)
+                if kind in seen:  # each kind of each family once: 25 of 82 points
+                    continue
+                seen.add(kind)
+                for mutant in mutants(game, point):
+                    with pytest.raises(AssertionError):
+                        suite.holds_at(game, batch, mutant)
+    assert len(seen) >= 20
+
+
+def mutants(game, point):
+    for field in ("stability", "nash"):
+        for verdict in {"yes", "no", "undecided"} - {getattr(point, field)}:
+            yield dataclasses.replace(point, **{field: verdict})
+    for leader, true in point.stackelberg.items():
+        for verdict in {"yes", "no", "undecided"} - {true}:
+            yield dataclasses.replace(point, stackelberg={**point.stackelberg, leader: verdict})
+    first, *rest = point.eigenvalues
+    yield dataclasses.replace(point, eigenvalues=(first + 1e-8, *rest))
+    yield dataclasses.replace(point, eigenvalues=tuple(rest))
+    yield dataclasses.replace(point, defective=not point.defective)
+    player = game.layout.players[0]
+    if game.name not in ("rock_paper_scissors", "rotation"):  # shifted logits, and n odd: not isolated
+        yield dataclasses.replace(point, point={**point.point, player: point.point[player] + 1e-6})
+
+
+@pytest.mark.parametrize("name", ["tandem", "stackelberg_polynomial", "cyclic", "consensus_counterexample"])
+def test_a_loss_with_its_sign_flipped_is_rejected(name):
+    # rejects: a player that ascends
+    for player in gd.games.get(name)().players:
+        game = gd.games.get(name)()
+        losses = game.losses
+        game.losses = lambda *args, f=losses, p=player: {**f(*args), p: -f(*args)[p]}
+        with pytest.raises(AssertionError):
+            TestExample().test_critical_points(lambda game=game: (game, None))

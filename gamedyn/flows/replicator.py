@@ -1,0 +1,228 @@
+"""Dynamics of populations: flows on the simplex that are no player's gradient."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from gamedyn._lib.checks import positive
+from gamedyn._lib.errors import ArgumentError
+from gamedyn.core import Game
+from gamedyn.core.critical import CriticalPoint
+from gamedyn.flows.custom import CustomFlow
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+__all__ = ["PopulationFlow", "policy_gradient", "replicator"]
+
+
+class PopulationFlow(CustomFlow):
+    """A flow on shares of strategies, or their logits, with what is known of it; see `replicator`.
+
+    Attributes:
+        game: the populations as players; their losses are minus the mean payoffs, and not what moves them.
+        critical_points: declared stationary points of the flow. Eigenvalues are those of the flow in all coordinates:
+            of the shares, those across the simplex are among them.
+        invariant: declared conserved quantity, a function of the players' tensors, or None.
+    """
+
+    def __init__(
+        self,
+        fn: Callable[..., Mapping[str, Tensor]],
+        like: Game,
+        critical_points: Sequence[CriticalPoint] = (),
+        invariant: Callable[..., Tensor] | None = None,
+    ) -> None:
+        super().__init__(fn, like)
+        self.critical_points, self.invariant = tuple(critical_points), invariant
+
+    def __repr__(self) -> str:
+        return f"PopulationFlow({self.game!r})"
+
+    @property
+    def autonomous(self) -> bool:
+        """Always."""
+        return True
+
+
+def replicator(
+    payoffs: Tensor | Sequence[Sequence[float]],
+    opponents: Tensor | Sequence[Sequence[float]] | None = None,
+    *,
+    temperature: float | None = None,
+    initial: Sequence[Sequence[float]] | None = None,
+    dtype: torch.dtype = torch.float64,
+    device: torch.device | str | None = None,
+) -> PopulationFlow:
+    """The replicator flow of one population against itself, or of two; with a temperature, Boltzmann Q-learning's.
+
+    With payoffs A of a population p and u = A p, or u = A q against a population q with payoffs B, v = B p,
+
+        p_i' = p_i (u_i - p.u),
+
+    and with temperature T `p_i' = p_i ((u_i - p.u) / T - (log p_i - p.log p))`; likewise q with v. The simplex is kept.
+
+    Where A has zero row and column sums and is skew (one population), or `B = -A^T`, the uniform shares are declared
+    as a critical point: eigenvalues `mu / n` for mu of A, or `+- i sigma / sqrt(nm)` for the singular values sigma of
+    A, and 0 across the simplex; with T, `-1 + mu / (nT)`, `-1 +- i sigma / (T sqrt(nm))`, and `-log n` across it.
+    Without T the product of all shares is conserved (for two populations: if n = m), and the time averages tend to the
+    uniform shares. Rock, paper, scissors: `+- i / sqrt 3`; matching pennies: `+- i`.
+
+    It is not the gradient flow of a game whose players are the populations: J's own blocks need not be symmetric.
+    The game `like` it carries its players' names, p and q.
+
+    Args:
+        payoffs: A, (n, n) for one population or (n, m) for two.
+        opponents: B, (m, n); None: one population.
+        temperature: T, above 0, or None.
+        initial: first shares of every population, positive, up to a factor; None: proportional to n, n - 1, ..., 1.
+        dtype: of the players.
+        device: of the players.
+
+    Raises:
+        ArgumentError: if the matrices do not fit, T is not positive, or a first share is not.
+
+    Source: Hofbauer, Sigmund 1998, *Evolutionary games and population dynamics*; Tuyls, Verbeeck, Lenaerts 2003, *A
+    selection-mutation model for Q-learning*.
+
+    Example:
+        >>> flow = replicator([[0.0, -1.0, 1.0], [1.0, 0.0, -1.0], [-1.0, 1.0, 0.0]])
+        >>> flow.critical_points[0].eigenvalues
+        (0.577...j, -0.577...j, 0j)
+    """
+    A, B = _matrices(payoffs, opponents, dtype, device)
+    T = None if temperature is None else positive("temperature", temperature)
+    names = ("p",) if B is None else ("p", "q")
+    shares = _shares(initial, A.shape[: len(names)], A)
+
+    def moved(p: Tensor, u: Tensor) -> Tensor:
+        selection = p * (u - p @ u)
+        if T is None:
+            return selection
+        entropies = p.log()
+        return selection / T - p * (entropies - p @ entropies)
+
+    def fn(t: Any, state: Mapping[str, Tensor], batch: Any) -> dict[str, Tensor]:
+        p = state["p"]
+        if B is None:
+            return {"p": moved(p, A @ p)}
+        return {"p": moved(p, A @ state["q"]), "q": moved(state["q"], B @ p)}
+
+    like = _population_game(dict(zip(names, shares, strict=True)), A, B)
+    if not _balanced(A, B):
+        return PopulationFlow(fn, like)
+    uniform = {name: torch.full_like(s, 1 / len(s)) for name, s in zip(names, shares, strict=True)}
+    spectrum = _uniform_spectrum(A, B is None, T)
+    stability = "yes" if max(z.real for z in spectrum) < 0 else "undecided"
+    point = CriticalPoint(uniform, spectrum, stability, name="uniform")
+    conserved = T is None and (B is None or A.shape[0] == A.shape[1])
+    return PopulationFlow(fn, like, [point], (lambda *shares: torch.cat(shares).prod()) if conserved else None)
+
+
+def policy_gradient(
+    payoffs: Tensor | Sequence[Sequence[float]],
+    *,
+    initial: Sequence[float] | None = None,
+    dtype: torch.dtype = torch.float64,
+    device: torch.device | str | None = None,
+) -> PopulationFlow:
+    """Softmax policy gradient of a population against itself: `y_i' = p_i ((A p)_i - p.A p)`, p = softmax(y).
+
+    The replicator flow's shares move with one factor p more. Where A is skew with zero row sums, equal logits are
+    declared as a critical point, with eigenvalues `mu / n^2` for mu of A, and `sum exp(-y_i)` is conserved. Rock,
+    paper, scissors: `+- i / (3 sqrt 3)`.
+
+    Args:
+        payoffs: A, (n, n).
+        initial: first logits, (n,); None: n, n - 1, ..., 1.
+        dtype: of the player p.
+        device: of the player.
+
+    Raises:
+        ArgumentError: if A is not square, or the logits are not n numbers.
+
+    Source: Hennes et al. 2020, *Neural replicator dynamics*.
+
+    Example:
+        >>> policy_gradient([[0.0, -1.0, 1.0], [1.0, 0.0, -1.0], [-1.0, 1.0, 0.0]])
+        PopulationFlow(population(p: 3))
+    """
+    A, _ = _matrices(payoffs, None, dtype, device)
+    n = len(A)
+    logits = torch.arange(n, 0, -1) if initial is None else torch.as_tensor(initial)
+    if logits.shape != (n,):
+        raise ArgumentError("initial", f"{n} logits", f"shape {tuple(logits.shape)}")
+
+    def fn(t: Any, state: Mapping[str, Tensor], batch: Any) -> dict[str, Tensor]:
+        p = state["p"].softmax(0)
+        u = A @ p
+        return {"p": p * (u - p @ u)}
+
+    def losses(y: Tensor) -> dict[str, Tensor]:
+        return {"p": -(y.softmax(0) @ A @ y.softmax(0))}
+
+    like = Game({"p": logits.to(A)}, losses, name="population")
+    if not _balanced(A, None):
+        return PopulationFlow(fn, like)
+    spectrum = tuple(z / n for z in _uniform_spectrum(A, True, None))
+    point = CriticalPoint({"p": A.new_zeros(n)}, spectrum, "undecided", name="uniform")
+    return PopulationFlow(fn, like, [point], lambda y: (-y).exp().sum())
+
+
+def _matrices(
+    payoffs: Tensor | Sequence[Sequence[float]],
+    opponents: Tensor | Sequence[Sequence[float]] | None,
+    dtype: torch.dtype,
+    device: torch.device | str | None,
+) -> tuple[Tensor, Tensor | None]:
+    A = torch.as_tensor(payoffs, dtype=dtype, device=device)
+    if A.dim() != 2 or not A.numel() or (opponents is None and A.shape[0] != A.shape[1]):
+        expected = "a square matrix, or opponents=" if opponents is None else "an (n, m) matrix"
+        raise ArgumentError("payoffs", expected, f"shape {tuple(A.shape)}")
+    if opponents is None:
+        return A, None
+    B = torch.as_tensor(opponents, dtype=dtype, device=device)
+    if B.shape != A.T.shape:
+        raise ArgumentError("opponents", f"a matrix of shape {tuple(A.T.shape)}", f"shape {tuple(B.shape)}")
+    return A, B
+
+
+def _shares(initial: Sequence[Sequence[float]] | None, sizes: Sequence[int], like: Tensor) -> list[Tensor]:
+    given = [range(n, 0, -1) for n in sizes] if initial is None else initial
+    shares = [torch.as_tensor(list(w)).to(like) for w in given]
+    if [tuple(w.shape) for w in shares] != [(n,) for n in sizes] or not all(bool((w > 0).all()) for w in shares):
+        raise ArgumentError("initial", f"positive shares of {' and '.join(map(str, sizes))} strategies", initial)
+    return [w / w.sum() for w in shares]
+
+
+def _population_game(players: dict[str, Tensor], A: Tensor, B: Tensor | None) -> Game:
+    def losses(p: Tensor, q: Tensor | None = None) -> dict[str, Tensor]:
+        return {"p": -(p @ A @ p)} if q is None or B is None else {"p": -(p @ A @ q), "q": -(q @ B @ p)}
+
+    return Game(players, losses, name="population")
+
+
+def _balanced(A: Tensor, B: Tensor | None) -> bool:
+    """Zero-sum with zero row and column sums, exactly: the uniform shares are in equilibrium."""
+    other = A if B is None else B
+    return torch.equal(other, -A.T) and not bool(A.sum(0).any()) and not bool(A.sum(1).any())
+
+
+def _uniform_spectrum(A: Tensor, alone: bool, T: float | None) -> tuple[complex, ...]:
+    """Eigenvalues at the uniform shares, those across the simplex last."""
+    n, m = A.shape
+    scale = (n if alone else math.sqrt(n * m)) * (T or 1.0)
+    sizes = torch.linalg.svdvals(A.double()).tolist()[: min(n, m) - 1]  # without the 0 across the simplex
+    if alone:  # a skew matrix has +- i sigma for each of its pairs of singular values, and 0
+        pairs = sizes[: len(sizes) // 2 * 2 : 2]
+        extra = len(sizes) % 2
+    else:
+        pairs, extra = sizes, abs(n - m)
+    shift = 0.0 if T is None else -1.0
+    inside = [complex(shift, sign * s / scale) for s in pairs for sign in (1, -1)] + [complex(shift)] * extra
+    across = [n] if alone else [n, m]
+    return (*inside, *(complex(0.0 if T is None else -math.log(k)) for k in across))
