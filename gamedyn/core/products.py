@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from gamedyn.core.field import Field, FlowLike
 
-__all__ = ["Products"]
+__all__ = ["Products", "twice_differentiable", "written_out"]
 
 
 class Products:
@@ -54,9 +54,7 @@ class Products:
         self.flow, self.layout, self.work = flow, flow.game.layout, field.work
         self.leaves = [v.clone().requires_grad_() for v in self.layout.views(y.detach())]
         buffers = tuple(b.clone() for b in field.buffers)
-        grouped = any(isinstance(m, torch.nn.GroupNorm) for module in flow.game.modules for m in module.modules())
-        third = composed_norms(flow.game.modules) if flow.double_backward or grouped else contextlib.nullcontext()
-        with torch.enable_grad(), field.held(self.leaves), third, _twice_differentiable():
+        with torch.enable_grad(), field.held(self.leaves), written_out(flow), twice_differentiable():
             velocity = flow.velocity(t, self.leaves, buffers, batch, Request(factors=factors, create_graph=True))
         self._v = velocity.leaves
         self.losses = tuple([x.detach() for x in velocity.losses])
@@ -64,32 +62,45 @@ class Products:
         self.work.linearisations += 1
         self.value = self.layout.flat([x.detach() for x in self._v])
         self.n = self.layout.n
-        self._double: tuple[list[Tensor], Sequence[Tensor]] | None = None
+        self._double: tuple[Sequence[Tensor], Sequence[Tensor]] | None = None
 
     def jvp(self, u: Tensor) -> Tensor:
         """`J u`, shape (n,) or, for rows of vectors, (k, n)."""
-        if self._double is None:
-            w = [torch.zeros_like(x, requires_grad=True) for x in self._v]
-            live = [(x, u) for x, u in zip(self._v, w, strict=True) if x.requires_grad]
-            if not live:
-                return self._pulled([], w, u)
-            with torch.enable_grad(), _twice_differentiable():
-                graph = torch.autograd.grad(
-                    [x for x, _ in live],
-                    self.leaves,
-                    [u for _, u in live],
-                    create_graph=True,
-                    materialize_grads=True,
-                    allow_unused=True,
-                )
-            self._double = (w, graph)
-            self.work.second_graphs += 1
-        inputs, outputs = self._double
+        inputs, outputs = self._second
         return self._pulled(outputs, inputs, u)
 
     def vjp(self, u: Tensor) -> Tensor:
         """`J^T u`, shape (n,) or, for rows of vectors, (k, n)."""
         return self._pulled(self._v, self.leaves, u)
+
+    def block(self, i: int, j: int, u: Tensor, *, transposed: bool = False) -> Tensor:
+        """`J_ij u`, players i and j by their places, (n_j,) to (n_i,); or `J_ij^T u`. Costs what the block costs."""
+        rows, columns = self.layout.leaf_slices[i], self.layout.leaf_slices[j]
+        if transposed:
+            return self._pulled(self._v[rows], self.leaves[columns], u, i)
+        inputs, outputs = self._second
+        return self._pulled(outputs[columns], inputs[rows], u, j)
+
+    @property
+    def _second(self) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
+        """Cotangents w, and `J^T w` as a graph that can be differentiated in them; made when first asked for."""
+        if self._double is None:
+            w = [torch.zeros_like(x, requires_grad=True) for x in self._v]
+            live = [(x, u) for x, u in zip(self._v, w, strict=True) if x.requires_grad]
+            graph: Sequence[Tensor] = [torch.zeros_like(x) for x in self.leaves]
+            if live:
+                with torch.enable_grad(), twice_differentiable():
+                    graph = torch.autograd.grad(
+                        [x for x, _ in live],
+                        self.leaves,
+                        [u for _, u in live],
+                        create_graph=True,
+                        materialize_grads=True,
+                        allow_unused=True,
+                    )
+            self._double = (w, graph)
+            self.work.second_graphs += 1
+        return self._double
 
     def cross(self, u: Tensor) -> Tensor:
         """`W u`, W the cross-player blocks of J: each player's part of u, seen by the others; (n,)."""
@@ -108,13 +119,20 @@ class Products:
         eye = torch.eye(self.n, dtype=self.value.dtype, device=self.value.device)
         return torch.cat([self.vjp(rows) for rows in torch.split(eye, block)])
 
-    def _pulled(self, outputs: Sequence[Tensor], inputs: Sequence[Tensor], u: Tensor) -> Tensor:
+    def _pulled(
+        self,
+        outputs: Sequence[Tensor],
+        inputs: Sequence[Tensor],
+        u: Tensor,
+        given: int | None = None,
+    ) -> Tensor:
+        """Cotangents u of the outputs, those of player `given` or of all, pulled back to the inputs."""
         self.work.products += 1 if u.dim() == 1 else len(u)
         live = [i for i, x in enumerate(outputs) if x.requires_grad]
         if not live:
-            return torch.zeros_like(u)
-        cotangents = self.layout.views(u)
-        with _twice_differentiable():
+            return u.new_zeros(*u.shape[:-1], sum(x.numel() for x in inputs))
+        cotangents = self.layout.views(u, given)
+        with twice_differentiable():
             out = torch.autograd.grad(
                 [outputs[i] for i in live],
                 inputs,
@@ -131,8 +149,14 @@ class Products:
         return self.layout.flat(filled, len(lead))
 
 
+def written_out(flow: FlowLike) -> contextlib.AbstractContextManager[None]:
+    """Normalisation from elementary operations, where PyTorch's own has wrong or no derivatives of the order needed."""
+    grouped = any(isinstance(m, torch.nn.GroupNorm) for module in flow.game.modules for m in module.modules())
+    return composed_norms(flow.game.modules) if flow.double_backward or grouped else contextlib.nullcontext()
+
+
 @contextlib.contextmanager
-def _twice_differentiable() -> Iterator[None]:
+def twice_differentiable() -> Iterator[None]:
     """PyTorch's error for operations without a second derivative, as one of ours."""
     try:
         yield

@@ -7,16 +7,15 @@ eagerly, and `reason` says why.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils._pytree import TreeSpec, tree_flatten, tree_unflatten
 
 from gamedyn.core import Work
+from gamedyn.core.compile import compiled
 from gamedyn.integrators._types import OK, StepInfo
 
 if TYPE_CHECKING:
@@ -60,9 +59,7 @@ class CompiledStep:
         key = (spec, *(_kind(x) for x in tensors))
         if key not in self._cache:
             try:
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")  # the compiler's remarks on itself
-                    self._cache[key] = self._compiled(field, tensors, spec)
+                self._cache[key] = self._compiled(field, tensors, spec)
             except Exception as error:  # any failure of the compiler has one answer: run eagerly, and say so
                 self.reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
                 return self.stepper.step(field, t, y, h, memory)
@@ -93,11 +90,8 @@ class CompiledStep:
             return [x for x in out if isinstance(x, Tensor)]
 
         examples = [tensors[i].detach() for i in moving]
-        with torch.enable_grad(), field.effects.held():
-            graph = make_fx(whole)(*examples)
-        with torch.no_grad():
-            code = torch._inductor.compile(graph, examples)
-            code(*examples)
+        with field.effects.held():
+            code = compiled(whole, examples)
         return Compiled(code, traced["spec"], traced["constants"], traced["work"])
 
 

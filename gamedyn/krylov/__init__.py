@@ -1,7 +1,23 @@
-"""Linear systems, fixed points and phi-functions from products alone, on torch vectors and callables."""
+"""Linear systems, eigenvalues, fixed points and phi-functions from products alone, on torch vectors and callables."""
 
 from gamedyn.krylov.anderson import FixedPoint, anderson
 from gamedyn.krylov.gmres import Solution, gmres
+from gamedyn.krylov.inverse import nearest_eigenpairs
+from gamedyn.krylov.operator import LinearOperator
 from gamedyn.krylov.phi import PhiResult, phi_combination
+from gamedyn.krylov.ritz import RitzPairs
+from gamedyn.krylov.schur import eigenpairs, symmetric_eigenpairs
 
-__all__ = ["FixedPoint", "PhiResult", "Solution", "anderson", "gmres", "phi_combination"]
+__all__ = [
+    "FixedPoint",
+    "LinearOperator",
+    "PhiResult",
+    "RitzPairs",
+    "Solution",
+    "anderson",
+    "eigenpairs",
+    "gmres",
+    "nearest_eigenpairs",
+    "phi_combination",
+    "symmetric_eigenpairs",
+]

@@ -18,12 +18,16 @@ if TYPE_CHECKING:
 
 __all__ = ["Decomposition"]
 
-AGAIN = 0.1
-"""A vector that orthogonalisation shortens to less than this part of it is orthogonalised again: ten roundings are
-lost at most."""
+AGAIN = 0.5**0.5
+"""A vector that orthogonalisation shortens to less than this part of it is orthogonalised again. Smaller parts would
+multiply rounding at every vector: an operator near the identity then loses its basis within twenty."""
 
 CHUNK = 1 << 12
 """Entries of every row that are worked on at a time: what a processor holds in its cache of twenty rows."""
+
+
+WIDE = 1 << 14
+"""The same for vectors that are subtracted from and projected on in one sweep."""
 
 
 class Decomposition:
@@ -138,12 +142,16 @@ class Decomposition:
             return [], norm(self.rows[0])
         row, before = self.rows[j], self.rows[:j]
         column = torch.mv(before, row)
-        row.addmv_(before.t(), column, alpha=-1)
-        left = torch.linalg.vector_norm(row)
-        values = torch.cat([column, left[None]]).tolist()
-        if values[-1] < AGAIN * math.hypot(*values):
-            again = torch.mv(before, row)
+        lengths = torch.stack([torch.linalg.vector_norm(row), torch.linalg.vector_norm(column)])
+        whole, along = lengths.tolist()
+        if along > whole * AGAIN:  # little will be left (Pythagoras): subtract, and take the components anew, at once
+            again = torch.zeros_like(column)
+            for chunk, part in zip(torch.split(before, WIDE, 1), torch.split(row, WIDE), strict=True):
+                part.addmv_(chunk.t(), column, alpha=-1)
+                again.addmv_(chunk, part)
             row.addmv_(before.t(), again, alpha=-1)
-            left = torch.linalg.vector_norm(row)
-            values = torch.cat([column.add_(again), left[None]]).tolist()
+            column.add_(again)
+        else:
+            row.addmv_(before.t(), column, alpha=-1)
+        values: list[float] = torch.cat([column, torch.linalg.vector_norm(row)[None]]).tolist()
         return values[:-1], values[-1]

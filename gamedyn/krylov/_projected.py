@@ -50,6 +50,8 @@ class Ordered(NamedTuple):
 
 def ordered(S: Floats, which: str, k: int, *, symmetric: bool) -> Ordered:
     """The (real) Schur form of a small matrix with its k most wanted eigenvalues first."""
+    if not len(S):
+        return Ordered(S, S, 0)
     if symmetric:
         values, Q = np.linalg.eigh((S + S.T) / 2)
         order = wanted_first(values.astype(np.complex128), which)

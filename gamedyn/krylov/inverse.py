@@ -33,9 +33,9 @@ def nearest_eigenpairs(
     inner_rtol: float | None = None,
     inner_restart: int = 100,
 ) -> RitzPairs:
-    """The k eigenvalues of a real operator nearest a shift s, by Arnoldi on `(A - s)^-1`; clusters near 0, inside a spectrum.
+    """The k eigenvalues of a real operator nearest a shift s, by Arnoldi on `(A - s)^-1`.
 
-    A complex shift stays in real arithmetic: the operator is `x -> Re (A - s)^-1 x`, whose large eigenvalues belong to
+    For clusters near 0, and inside a spectrum. A complex shift stays in real arithmetic: the operator is `x -> Re (A - s)^-1 x`, whose large eigenvalues belong to
     those near s and its conjugate, and the systems have twice the size. Values and residuals are those of A.
 
     Args:
@@ -54,8 +54,8 @@ def nearest_eigenpairs(
         ArgumentError: for a bad argument.
         SolveError: if a system cannot be solved: s is an eigenvalue, or too far inside the spectrum for GMRES.
 
-    Source: Saad 2011, Numerical Methods for Large Eigenvalue Problems, 8.1; Parlett, Saad 1987, Linear Algebra Appl. 88,
-        p. 575 (real arithmetic).
+    Source: Saad 2011, Numerical Methods for Large Eigenvalue Problems, 8.1; in real arithmetic: Parlett, Saad 1987,
+        Linear Algebra Appl. 88, p. 575.
 
     Example:
         >>> A = torch.diag(torch.arange(-50.0, 0.0, dtype=torch.float64))

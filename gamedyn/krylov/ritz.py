@@ -75,13 +75,14 @@ def with_residuals(
     residuals = np.empty(len(values))
     for i, (value, y) in enumerate(zip(values, weights.T, strict=True)):
         parts = [(y.real, (value * y).real), (y.imag, (value * y).imag)]
-        lengths = [_misfit(images, rows, a, b) for a, b in parts]
-        residuals[i] = float(np.hypot(*lengths))
+        misfits = [_length(images, a, rows, b) for a, b in parts]
+        lengths = [_length(rows, a, rows, np.zeros_like(b)) for a, b in parts]  # 1, unless the rows are not orthonormal
+        residuals[i] = np.hypot(*misfits) / np.hypot(*lengths)
     return values, residuals, weights
 
 
-def _misfit(images: Tensor, rows: Tensor, of_images: NDArray[np.float64], of_rows: NDArray[np.float64]) -> float:
-    if not of_images.any() and not of_rows.any():
-        return 0.0
-    a, b = (torch.as_tensor(x, dtype=rows.dtype, device=rows.device) for x in (of_images, of_rows))
-    return float(torch.linalg.vector_norm(torch.mv(images.t(), a).sub_(torch.mv(rows.t(), b))))
+def _length(first: Tensor, a: NDArray[np.float64], second: Tensor, b: NDArray[np.float64]) -> float:
+    """`|first^T a - second^T b|`."""
+    pairs = [(x, w) for x, w in ((first, a), (second, -b)) if w.any()]
+    vectors = [torch.mv(x.t(), torch.as_tensor(w, dtype=x.dtype, device=x.device)) for x, w in pairs]
+    return float(torch.linalg.vector_norm(torch.stack(vectors).sum(0))) if vectors else 0.0

@@ -156,17 +156,18 @@ class _Search:
         while True:
             end = self._grow(at, locked, target)
             form, done = self._form(at, locked, target)
+            found = len(done) >= target and bool(done.all())
             if on_restart is not None:
                 on_restart(at.products, int(done.sum()))
             if end != "full":
-                return self._result(at, "converged" if end == "exhausted" or (done.all() and not multiple) else end)
-            found_all = done.all() and (not multiple or (locked and not self._better(form, at, locked)))
+                return self._result(at, "converged" if end == "exhausted" or (found and not multiple) else end)
+            ended = found and (not multiple or (locked and not self._better(form, at, locked)))
             form = self._kept(form, int(done.sum()))
             at.rotate(form.Q, form.T, locked, form.first)
             self.restarts += 1
-            if found_all:
+            if ended:
                 return self._result(at, "converged")
-            if done.all():
+            if found:
                 self._cut(at, locked + len(done))
                 self._cut(at, self.k)
                 at.begin_anew()

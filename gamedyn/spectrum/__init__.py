@@ -1,6 +1,7 @@
 """The game's own spectrum, laid over the theory: eigenvalues, tangents of steps, equilibria."""
 
 from gamedyn.spectrum.equilibrium import Equilibrium, find_equilibrium
+from gamedyn.spectrum.jacobian import GameJacobian
 from gamedyn.spectrum.linearise import Linearisation, dense, linearise, stable_steps
 from gamedyn.spectrum.modified import modified_field
 from gamedyn.spectrum.outer import outer_eigenvalues
@@ -9,6 +10,7 @@ from gamedyn.spectrum.verify import verify
 
 __all__ = [
     "Equilibrium",
+    "GameJacobian",
     "Linearisation",
     "StepTangent",
     "dense",

@@ -11,7 +11,8 @@ from tqdm.auto import tqdm
 from gamedyn._lib.checks import positive, positive_int
 from gamedyn._lib.errors import SolveError
 from gamedyn.krylov import gmres
-from gamedyn.spectrum.linearise import DENSE_UP_TO, point, products_at
+from gamedyn.spectrum.linearise import DENSE_UP_TO, products_at
+from gamedyn.spectrum.point import point
 
 if TYPE_CHECKING:
     from torch import Tensor

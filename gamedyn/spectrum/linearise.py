@@ -11,9 +11,9 @@ from torch import Tensor
 from gamedyn import stability
 from gamedyn._lib.errors import ArgumentError
 from gamedyn.core import Field, Products, State, moved_to
-from gamedyn.flows import of_flow
 from gamedyn.methods import AdditiveRungeKutta, Method, get
 from gamedyn.spectrum.outer import outer_eigenvalues
+from gamedyn.spectrum.point import point
 from gamedyn.stability import BlockJacobian, Eigenvalues, StepSet
 
 if TYPE_CHECKING:
@@ -86,18 +86,6 @@ class Linearisation:
     def __matmul__(self, u: Tensor) -> Tensor:
         """J u."""
         return self.products.jvp(u)
-
-
-def point(flow: Flow, state: State | Tensor | Run) -> State:
-    """The state of an argument that may be a run or a flat vector.
-
-    Raises:
-        ArgumentError: if it is none of these, not finite, or of another game; if `flow` is not a flow.
-    """
-    at = of_flow(flow).game.own(state)
-    if not bool(at.y.isfinite().all()):
-        raise ArgumentError("state", "a finite state", "nan or inf")
-    return at
 
 
 def products_at(flow: Flow, state: State, batch: Any, t: float = 0.0, part: str | None = None) -> Products:

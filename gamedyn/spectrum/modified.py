@@ -12,7 +12,7 @@ from gamedyn._lib.errors import ArgumentError
 from gamedyn.core import Request, moved_to
 from gamedyn.flows import of_flow
 from gamedyn.methods import Partitioned, RungeKutta, get
-from gamedyn.spectrum.linearise import point
+from gamedyn.spectrum.point import point
 
 if TYPE_CHECKING:
     from collections.abc import Callable

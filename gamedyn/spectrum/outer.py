@@ -1,8 +1,7 @@
-"""The outer boundary of a spectrum too large to form: extreme eigenvalues by ARPACK, each with its true residual.
+"""The outer boundary of a spectrum too large to form: extreme eigenvalues, each with its true residual.
 
 The step is decided by the outer boundary (leftmost, largest modulus, largest imaginary part), the flow by the
-rightmost. ARPACK may return wrong values for extreme real parts of non-normal matrices without saying so;
-the residual `|J x - lambda x| / |x|`, taken here by products of its own, says so.
+rightmost.
 """
 
 from __future__ import annotations
@@ -11,82 +10,73 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigs
 
+from gamedyn.krylov import eigenpairs
 from gamedyn.stability import Eigenvalues
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
     from gamedyn.core import Products
+    from gamedyn.krylov import RitzPairs
+    from gamedyn.spectrum.jacobian import GameJacobian
 
-__all__ = ["KINDS", "extreme", "outer_eigenvalues"]
+__all__ = ["KINDS", "outer_eigenvalues", "outer_pairs"]
 
-KINDS = {"rightmost": "LR", "leftmost": "SR", "largest_modulus": "LM", "largest_imaginary": "LI"}
-
-Pairs = tuple["NDArray[np.complex128]", "NDArray[np.float64]"]
+KINDS = ("rightmost", "leftmost", "largest_modulus", "largest_imaginary")
 
 
-def outer_eigenvalues(products: Products, k: int = 8) -> Eigenvalues:
+def outer_eigenvalues(
+    products: Products | GameJacobian, k: int = 8, *, tol: float = 1e-8, max_products: int | None = None
+) -> Eigenvalues:
     """The k rightmost, leftmost, largest in modulus and in imaginary part, without repeats.
 
     Args:
-        products: of the Jacobian.
+        products: of the Jacobian: a GameJacobian, or what `linearise(...).products` holds.
         k: how many of each kind.
+        tol: residual, relative to |J|, asked of each.
+        max_products: bound for each kind; None: 100 (k + 2).
 
     Returns:
         Eigenvalues with `complete=False` and true residuals; pairs that did not converge have large ones.
+        All of a Jacobian of few parameters, with `complete=True`.
     """
-
-    def matvec(x: NDArray[np.float64]) -> NDArray[np.float64]:
-        u = torch.as_tensor(np.ascontiguousarray(x.reshape(-1))).to(products.value)
-        return products.jvp(u).double().cpu().numpy()
-
-    found = [extreme(matvec, products.n, k, which) for which in KINDS.values()]
-    values, residuals = (np.concatenate(x) for x in zip(*found, strict=True))
+    pairs = outer_pairs(products, k, tol=tol, max_products=max_products)
+    everything = next(iter(pairs.values()))
+    if len(everything.values) == len(products.value):
+        return Eigenvalues(everything.values, True, everything.residuals)
+    values, residuals = (np.concatenate([getattr(p, x) for p in pairs.values()]) for x in ("values", "residuals"))
     return Eigenvalues(*_unique(values, residuals))
 
 
-def extreme(
-    matvec: Callable[[NDArray[np.float64]], NDArray[np.float64]],
-    n: int,
-    k: int,
-    which: str,
-    tol: float = 1e-9,
-    restarts: int = 40,
-) -> Pairs:
-    """The k extreme eigenvalues of one kind and their true residuals; the whole spectrum of a tiny matrix.
-
-    Args:
-        matvec: x -> A x on float64 vectors (n,).
-        n: dimension.
-        k: how many.
-        which: ARPACK's name of the kind: LR, SR, LM or LI.
-        tol: relative accuracy asked of ARPACK.
-        restarts: bound on its restarts; what has not converged by then is left out.
-    """
-    if n <= max(12, k + 2):
-        A = np.column_stack([matvec(e) for e in np.eye(n)])
-        values, vectors = np.linalg.eig(A)
-        return values.astype(np.complex128), np.linalg.norm(A @ vectors - vectors * values, axis=0)
-    operator = LinearOperator((n, n), matvec=matvec, dtype=np.float64)
-    size = min(n, max(4 * k, 48))
-    start = np.random.default_rng(0).standard_normal(n)
-    try:
-        values, vectors = eigs(operator, k=k, which=which, ncv=size, v0=start, tol=tol, maxiter=restarts)
-    except ArpackNoConvergence as partial:
-        values, vectors = partial.eigenvalues, partial.eigenvectors
-    residuals = np.array([_residual(matvec, v, x) for v, x in zip(values, vectors.T, strict=True)])
-    return np.asarray(values, dtype=np.complex128), residuals
-
-
-def _residual(
-    matvec: Callable[[NDArray[np.float64]], NDArray[np.float64]], value: complex, x: NDArray[np.complex128]
-) -> float:
-    image = matvec(np.ascontiguousarray(x.real)) + (1j * matvec(np.ascontiguousarray(x.imag)) if np.any(x.imag) else 0)
-    return float(np.linalg.norm(image - value * x) / np.linalg.norm(x))
+def outer_pairs(
+    products: Products | GameJacobian,
+    k: int = 8,
+    *,
+    tol: float = 1e-8,
+    max_products: int | None = None,
+    kinds: tuple[str, ...] = KINDS,
+    before: Mapping[str, RitzPairs] | None = None,
+) -> dict[str, RitzPairs]:
+    """Eigenpairs by kind; `before`, those of a Jacobian near this one, are where the search begins."""
+    value, out = products.value, {}
+    k = min(k, len(value))
+    for kind in kinds:
+        known = None if before is None else before.get(kind)
+        g = torch.Generator(device=value.device).manual_seed(0)
+        start = torch.randn(value.shape, dtype=value.dtype, device=value.device, generator=g)
+        if known is not None and len(known.schur):
+            warm = known.start().to(start)
+            start = start * (0.01 * float(warm.norm()) / len(value) ** 0.5) + warm
+        size = len(value) if len(value) <= 3 * k + 12 else None
+        out[kind] = eigenpairs(
+            products.jvp, start, k if size is None else size, kind, tol=tol, max_products=max_products
+        )
+        if size is not None:
+            break  # all of them
+    return out
 
 
 def _unique(

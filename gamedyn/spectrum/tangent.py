@@ -21,8 +21,8 @@ from gamedyn._lib.errors import ArgumentError
 from gamedyn.core import Field, Products, State, Work, moved_to
 from gamedyn.integrators import StepInfo, stepper
 from gamedyn.integrators._types import label
-from gamedyn.spectrum.linearise import point
-from gamedyn.spectrum.outer import extreme
+from gamedyn.krylov import eigenpairs
+from gamedyn.spectrum.point import point
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -195,18 +195,23 @@ class StepTangent:
         eye = torch.eye(self.n, dtype=self._y.dtype, device=self._y.device)
         return self._apply(eye, form=True).T
 
-    def multipliers(self, k: int = 2, restarts: int = 12) -> tuple[NDArray[np.complex128], NDArray[np.float64]]:
+    def multipliers(
+        self, k: int = 2, tol: float = 1e-7, max_products: int = 500
+    ) -> tuple[NDArray[np.complex128], NDArray[np.float64]]:
         """Eigenvalues of the tangent, largest modulus first, and their true residuals.
 
-        All if the tangent is small; else the k dominant ones, as far as they converge within so many restarts of
-        ARPACK: none may, at steps so small that all multipliers crowd around 1.
+        All if the tangent is small; else the k dominant ones, as far as they converge within so many products: none may,
+        at steps so small that all multipliers crowd around 1.
         """
         if self.n <= DENSE_UP_TO:
             M = self.matrix().double().cpu().numpy()
             values, vectors = np.linalg.eig(M)
             residuals = np.linalg.norm(M @ vectors - vectors * values, axis=0)
         else:
-            values, residuals = extreme(self._numpy, self.n, k, "LM", tol=1e-7, restarts=restarts)
+            g = torch.Generator(device=self._y.device).manual_seed(0)
+            start = torch.randn(self.n, dtype=self._y.dtype, device=self._y.device, generator=g)
+            found = eigenpairs(self.__matmul__, start, k, tol=tol, basis=min(48, self.n), max_products=max_products)
+            values, residuals = found.values[found.converged], found.residuals[found.converged]
         order = np.argsort(-np.abs(values), kind="stable")
         return values[order].astype(np.complex128), residuals[order]
 
@@ -214,9 +219,6 @@ class StepTangent:
         """Spectral radius: below 1, perturbations of the step decay; nan where no dominant multiplier converged."""
         values, _ = self.multipliers()
         return float(np.abs(values).max()) if len(values) else float("nan")
-
-    def _numpy(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
-        return (self @ torch.as_tensor(np.ascontiguousarray(x.reshape(-1))).to(self._y)).double().cpu().numpy()
 
     def _filled(self, y: Tensor) -> Any:
         with torch.no_grad():

@@ -8,7 +8,7 @@ import scipy.linalg
 import torch
 
 import gamedyn as gd
-from gamedyn.spectrum.outer import KINDS, extreme
+from gamedyn.spectrum.outer import KINDS
 
 DOUBLE = torch.float64
 
@@ -72,47 +72,7 @@ def test_outer_eigenvalues_are_those_of_the_dense_matrix(generator):
     assert np.all(np.diff(values.real) <= 1e-12)
 
 
-class TestNonNormal:
-    """A 400 x 400 non-normal matrix with one unstable eigenvalue, as in games.md (what a product costs)."""
-
-    def matrix(self, rng, n=400):
-        A = np.diag(-np.linspace(1, 30, n)) + np.triu(rng.standard_normal((n, n)), 1) * 0.3
-        A[0, 0] = 0.3204
-        return A
-
-    def test_residuals_are_honest(self, rng):
-        # rejects: residuals taken from the Krylov process; ARPACK may be wrong, its residual must say so
-        A = self.matrix(rng)
-        for which in KINDS.values():
-            values, residuals = extreme(lambda x: A @ x, len(A), 4, which)
-            for z, r in list(zip(values, residuals, strict=True))[:1]:
-                assert np.linalg.svd(A - z * np.eye(len(A)), compute_uv=False)[-1] <= r + 1e-10
-
-    def test_the_rightmost_sees_the_instability_that_the_largest_modulus_misses(self, rng):
-        A = self.matrix(rng)
-        values, residuals = extreme(lambda x: A @ x, len(A), 1, "LR")
-        assert values[0] == pytest.approx(0.3204, abs=1e-6)
-        assert residuals[0] < 1e-6
-        modulus, _ = extreme(lambda x: A @ x, len(A), 20, "LM")
-        assert modulus.real.max() < 0
-
-
 class TestResiduals:
-    """Residuals say how wrong the values are, also where they are right to rounding only."""
-
-    @pytest.mark.parametrize("which", sorted(KINDS.values()))
-    def test_values_that_are_not_exact_say_so(self, which, rng):
-        # rejects: residuals of 0, those of products more exact than the ones made
-        A = rng.standard_normal((200, 200)) / 14 - np.eye(200)
-        single = A.astype(np.float32)
-        rough = extreme(lambda x: A @ x, 200, 3, which, tol=1e-2)
-        rounded = extreme(lambda x: (single @ x.astype(np.float32)).astype(np.float64), 200, 3, which, tol=1e-5)
-        for (values, residuals), least in ((rough, 1e-12), (rounded, 1e-9)):
-            assert len(values)
-            for z, r in zip(values, residuals, strict=True):
-                assert np.linalg.svd(A - z * np.eye(200), compute_uv=False)[-1] <= r + 1e-6 * (least == 1e-9)
-            assert residuals.max() > least
-
     def test_those_of_a_formed_non_normal_matrix(self, rng):
         # rejects: residuals of 0; |J x - lambda x| depends on the vectors, so only its size is compared
         H = np.triu(rng.standard_normal((30, 30)), 1) * 3 + np.diag(np.linspace(1, 2, 30))

@@ -1,0 +1,150 @@
+"""A linear map on torch vectors, known by its products."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gamedyn._lib.errors import ArgumentError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import scipy.sparse.linalg
+
+__all__ = ["LinearOperator"]
+
+
+class LinearOperator:
+    """A real (m, n) map: `A @ x`, `A.T`, symmetric and skew part, sums and multiples, dense and SciPy's form.
+
+    Args:
+        shape: (m, n).
+        matvec: x -> A x, (n,) to (m,).
+        rmatvec: y -> A^T y, (m,) to (n,); None: the map has no transpose.
+        dtype: of the vectors.
+        device: of the vectors.
+
+    Example:
+        >>> A = torch.tensor([[0.0, 2.0], [-1.0, 0.0]])
+        >>> op = LinearOperator((2, 2), A.mv, A.T.mv, dtype=A.dtype)
+        >>> (op.skew @ torch.tensor([1.0, 0.0])).tolist()
+        [0.0, -1.5]
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, int],
+        matvec: Callable[[Tensor], Tensor],
+        rmatvec: Callable[[Tensor], Tensor] | None = None,
+        *,
+        dtype: torch.dtype,
+        device: torch.device | str | None = None,
+    ) -> None:
+        self.shape, self.dtype = shape, dtype
+        self.device = torch.device("cpu" if device is None else device)
+        self._matvec, self._rmatvec = matvec, rmatvec
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.shape[0]} x {self.shape[1]}, {self.dtype}, {self.device})"
+
+    def matvec(self, x: Tensor) -> Tensor:
+        """A x, (n,) to (m,)."""
+        return self._matvec(x)
+
+    def rmatvec(self, y: Tensor) -> Tensor:
+        """A^T y, (m,) to (n,).
+
+        Raises:
+            ArgumentError: if the map has no transpose.
+        """
+        if self._rmatvec is None:
+            raise ArgumentError("operator", "one with a transpose", repr(self), "give rmatvec")
+        return self._rmatvec(y)
+
+    def __matmul__(self, x: Tensor) -> Tensor:
+        """A x for a vector (n,), or for columns (n, k)."""
+        if not isinstance(x, Tensor) or x.dim() not in (1, 2) or len(x) != self.shape[1]:
+            got = tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__
+            raise ArgumentError("x", f"a vector ({self.shape[1]},) or columns ({self.shape[1]}, k)", got)
+        if x.dtype != self.dtype or x.device.type != self.device.type:
+            expected = f"{self.dtype} on {self.device}, as the operator"
+            raise ArgumentError("x", expected, f"{x.dtype} on {x.device}", "x.to(operator.dtype)")
+        return self.matvec(x) if x.dim() == 1 else torch.stack([self.matvec(c) for c in x.unbind(1)], 1)
+
+    @property
+    def T(self) -> LinearOperator:
+        """The transpose."""
+        m, n = self.shape
+        return LinearOperator((n, m), self.rmatvec, self.matvec, dtype=self.dtype, device=self.device)
+
+    @property
+    def symmetric(self) -> LinearOperator:
+        """`(A + A^T) / 2`."""
+        return (self + self.T) * 0.5
+
+    @property
+    def skew(self) -> LinearOperator:
+        """`(A - A^T) / 2`."""
+        return (self + self.T * -1.0) * 0.5
+
+    def __add__(self, other: LinearOperator) -> LinearOperator:
+        """The sum of two maps of one shape."""
+        if not isinstance(other, LinearOperator) or other.shape != self.shape:
+            got = other.shape if isinstance(other, LinearOperator) else type(other).__name__
+            raise ArgumentError("operator", f"one of shape {self.shape}", got)
+        return LinearOperator(
+            self.shape,
+            lambda x: self.matvec(x) + other.matvec(x),
+            lambda y: self.rmatvec(y) + other.rmatvec(y),
+            dtype=self.dtype,
+            device=self.device,
+        )
+
+    def __mul__(self, factor: float) -> LinearOperator:
+        """A multiple."""
+        return LinearOperator(
+            self.shape,
+            lambda x: self.matvec(x) * factor,
+            lambda y: self.rmatvec(y) * factor,
+            dtype=self.dtype,
+            device=self.device,
+        )
+
+    __rmul__ = __mul__
+
+    def __sub__(self, other: LinearOperator) -> LinearOperator:
+        """The difference of two maps of one shape."""
+        return self + other * -1.0
+
+    def __neg__(self) -> LinearOperator:
+        return self * -1.0
+
+    def to_dense(self) -> Tensor:
+        """The matrix, (m, n): n products."""
+        return self @ torch.eye(self.shape[1], dtype=self.dtype, device=self.device)
+
+    def to_scipy(self) -> scipy.sparse.linalg.LinearOperator:
+        """The same map on NumPy vectors."""
+        from scipy.sparse.linalg import LinearOperator as SciPyOperator
+
+        def on_arrays(product: Callable[[Tensor], Tensor]) -> Callable[[Any], Any]:
+            def of(x: Any) -> Any:
+                vector = torch.as_tensor(np.ascontiguousarray(np.reshape(x, -1)))
+                return product(vector.to(self.device, self.dtype)).cpu().numpy()
+
+            return of
+
+        dtype = torch.empty(0, dtype=self.dtype).numpy().dtype
+        return SciPyOperator(self.shape, matvec=on_arrays(self.matvec), rmatvec=on_arrays(self.rmatvec), dtype=dtype)
+
+    def adjoint_misfit(self, seed: int = 0) -> float:
+        """`|<A x, y> - <x, A^T y>| / (|A x| |y|)` for random x, y: rounding, unless the two products disagree."""
+        g = torch.Generator(device=self.device).manual_seed(seed)
+        y, x = (torch.randn(k, dtype=self.dtype, device=self.device, generator=g) for k in self.shape)
+        image = self.matvec(x)
+        scale = float(image.norm() * y.norm()) or 1.0
+        return abs(float(image @ y) - float(x @ self.rmatvec(y))) / scale

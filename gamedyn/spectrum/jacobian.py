@@ -1,0 +1,287 @@
+"""The game's Jacobian as an operator: J u, J^T u, blocks, parts, Schur complements, without the matrix."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from gamedyn._lib.checks import choice, positive, positive_int
+from gamedyn._lib.errors import ArgumentError, SolveError
+from gamedyn.core import AveragedProducts, Batches, Code, CompiledProducts, Field, ForwardProducts, Products, moved_to
+from gamedyn.krylov import LinearOperator, RitzPairs, eigenpairs, gmres, nearest_eigenpairs
+from gamedyn.spectrum.memory import FORWARD, FORWARD_DOUBLE, KEPT, available, evaluation_bytes
+from gamedyn.spectrum.point import point
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from gamedyn.core import State
+    from gamedyn.flows import Flow
+    from gamedyn.integrators import Run
+
+__all__ = ["STRATEGIES", "GameJacobian"]
+
+STRATEGIES = ("auto", "kept", "forward", "compiled")
+
+COMPILE_PAYS = 20_000
+"""Products above which compiling pays for a small net: some 20 s, against half a product of a millisecond or two."""
+
+
+class GameJacobian(LinearOperator):
+    """`J = dv/dy` of a flow at a point: `J @ u`, `J.T @ u`, without the matrix.
+
+    Three ways to a product, which agree to rounding: "kept", reverse over reverse on one kept graph (any loss that
+    can be differentiated twice, a user's gradient penalty included; 2 to 2.5 fields a product); "forward",
+    forward over reverse, nothing kept (about 3 fields, the memory of one); "compiled", one traced function of (y, u,
+    batch) (0.8 fields on small nets, 0.5 in blocks; half a minute to compile, once for all points).
+
+    The user's modules are untouched: buffers are the state's, batch norm uses its batch, spectral norm's vectors and
+    randomness inside the losses are held.
+
+    Args:
+        flow: the flow, with its penalties and rates; a flow with momentum has its momentum in y.
+        state: a State, a Run (its state), or a flat vector (n,).
+        batch: what the losses take, or None.
+        batches: instead, batches that together are the data, the same each time: a list, or a loader that does
+            not shuffle. J is then the mean over all samples, one batch in memory at a time unless all graphs fit ("kept").
+        t: time.
+        part: one part of the flow only: "game", or a penalty term by its name.
+        strategy: "auto", "kept", "forward" or "compiled". "auto" keeps graphs if they fit, and compiles nets without
+            convolutions where more than 20,000 products are to come.
+        memory: bytes that the graphs may take; None: half of what is free.
+        products: how many are to come, for "auto".
+
+    Attributes:
+        state, flow: as given.
+        strategy: what was chosen.
+        value: v, (n,).
+        losses: of all players.
+        work: what has been spent.
+        memory: bytes that the graphs take, estimated from one evaluation; a Krylov basis comes on top.
+
+    Raises:
+        ArgumentError: for a state of another game or not finite, losses that are not deterministic or cannot take the
+            batch, too small a memory, batches without end.
+
+    Source: Pearlmutter 1994, Neural Computation 6, p. 147 (products); reverse over reverse: Townsend 2017.
+
+    Example:
+        >>> from gamedyn import flows, games
+        >>> game = games.bilinear()
+        >>> J = GameJacobian(flows.gradient(game), game.state())
+        >>> (J @ torch.tensor([1.0, 2.0], dtype=torch.float64)).tolist()
+        [-2.0, 1.0]
+    """
+
+    def __init__(
+        self,
+        flow: Flow,
+        state: State | Tensor | Run,
+        batch: Any = None,
+        *,
+        batches: Iterable[Any] | None = None,
+        t: float = 0.0,
+        part: str | None = None,
+        strategy: str = "auto",
+        memory: float | None = None,
+        products: int = 200,
+        _code: Code | None = None,
+    ) -> None:
+        self.state, self.flow, self.t, self.part = point(flow, state), flow, t, part
+        n, y = self.state.layout.n, self.state.y
+        super().__init__((n, n), self.jvp, self.vjp, dtype=y.dtype, device=y.device)
+        self._given = {"batch": batch, "batches": batches, "memory": memory, "products": products}
+        self._code = Code() if _code is None else _code
+        if part is not None:
+            choice("part", part, flow.parts)
+        source = _source(flow, batch, batches)
+        first = moved_to(flow.game, next(iter(source), None))
+        flow.check(first)
+        self._field = Field(flow, tuple(b.clone() for b in self.state.buffers))
+        self._field.probe(y, first)
+        self._field.begin_step(first)
+        self._field.hold()
+        whole = batches is not None and _length(source) != 1
+        self.strategy, self.memory = self._chosen(strategy, first, _length(source), memory, products)
+        if whole:
+            self._refuse_nonlinear()
+            kept = self.strategy == "kept"
+            self.products: Any = AveragedProducts(flow, source, self._products, keep=kept)
+        else:
+            self.products = self._products(first)
+        self.work = self._field.work
+        if not bool(self.value.isfinite().all()):
+            raise ArgumentError("state", "a point where the field is finite", "nan or inf in v")
+
+    @property
+    def value(self) -> Tensor:
+        """V there, (n,): zero at a stationary point."""
+        value: Tensor = self.products.value
+        return value
+
+    @property
+    def losses(self) -> dict[str, Tensor]:
+        """The players' losses."""
+        return dict(zip(self.flow.game.players, self.products.losses, strict=True))
+
+    def at(self, state: State | Tensor | Run) -> GameJacobian:
+        """The Jacobian at another point: same flow, data and strategy, same compiled code."""
+        return GameJacobian(
+            self.flow, state, t=self.t, part=self.part, strategy=self.strategy, _code=self._code, **self._given
+        )
+
+    def block(self, row: str, column: str) -> LinearOperator:
+        """`J_ij = d v_i / d y_j` of two players, by name: (n_i, n_j). An own block is symmetric.
+
+        Raises:
+            UnknownNameError: for a player that the game lacks.
+        """
+        layout = self.state.layout
+        i, j = layout.place(row), layout.place(column)
+        sizes = [s.stop - s.start for s in layout.slices]
+        return LinearOperator(
+            (sizes[i], sizes[j]),
+            lambda u: self.products.block(i, j, u),
+            lambda u: self.products.block(i, j, u, transposed=True),
+            dtype=self.dtype,
+            device=self.device,
+        )
+
+    def schur_complement(self, leader: str, *, rtol: float = 1e-10, restart: int = 100) -> LinearOperator:
+        """`J_ll - J_lf J_ff^-1 J_fl`: how the leader's velocity changes while all others stay at their best response.
+
+        Each product takes a GMRES solve with the followers' block.
+
+        Args:
+            leader: a player's name; all others follow.
+            rtol: of the solves.
+            restart: of GMRES.
+
+        Raises:
+            UnknownNameError: for a player that the game lacks.
+            SolveError: (from a product) where the followers' block is singular or the solve does not converge.
+
+        Source: Fiez, Chasnov, Ratliff 2020, ICML, definition 4 and proposition 1.
+        """
+        own = self.state.layout.slices[self.state.layout.place(leader)]
+        size, n = own.stop - own.start, self.shape[0]
+
+        def joined(u_leader: Tensor | None, u_others: Tensor | None) -> Tensor:
+            whole = torch.zeros(n, dtype=self.dtype, device=self.device)
+            if u_leader is not None:
+                whole[own] = u_leader
+            if u_others is not None:
+                whole[: own.start], whole[own.stop :] = u_others[: own.start], u_others[own.start :]
+            return whole
+
+        def others(whole: Tensor) -> Tensor:
+            return torch.cat([whole[: own.start], whole[own.stop :]])
+
+        def product(J: LinearOperator) -> Any:
+            def of(u: Tensor) -> Tensor:
+                image = J.matvec(joined(u, None))
+                right = others(image)
+                if not bool(right.any()):
+                    return image[own]
+                found = gmres(lambda x: others(J.matvec(joined(None, x))), right, rtol=rtol, restart=restart)
+                if not found.converged:
+                    reason = f"{found.status}, residual {found.residual:.1e}"
+                    raise SolveError(f"the followers' block could not be solved with ({reason}): it may be singular")
+                return image[own] - J.matvec(joined(None, found.x))[own]
+
+            return of
+
+        return LinearOperator((size, size), product(self), product(self.T), dtype=self.dtype, device=self.device)
+
+    def eigenpairs(
+        self, k: int = 6, which: str = "rightmost", *, start: Tensor | None = None, seed: int = 0, **options: Any
+    ) -> RitzPairs:
+        """The k eigenvalues that are rightmost, leftmost, of largest modulus or imaginary part, or nearest a shift.
+
+        Args:
+            k: how many.
+            which: the kind; for "nearest" give `shift` too.
+            start: first vector, (n,); None: random, from the seed.
+            seed: of it.
+            **options: of `gamedyn.krylov.eigenpairs` or `nearest_eigenpairs`: tol, basis, max_products, multiple, ...
+
+        Raises:
+            ArgumentError: for k too large, an unknown kind or option.
+        """
+        if start is None:
+            g = torch.Generator(device=self.device).manual_seed(seed)
+            start = torch.randn(self.shape[0], dtype=self.dtype, device=self.device, generator=g)
+        if which == "nearest":
+            return nearest_eigenpairs(self.matvec, start, k, **options)
+        return eigenpairs(self.matvec, start, k, which, **options)
+
+    def jvp(self, u: Tensor) -> Tensor:
+        """`J u`, shape (n,) or, for rows of vectors, (k, n)."""
+        image: Tensor = self.products.jvp(u)
+        return image
+
+    def vjp(self, u: Tensor) -> Tensor:
+        """`J^T u`, shape (n,) or, for rows of vectors, (k, n)."""
+        image: Tensor = self.products.vjp(u)
+        return image
+
+    def to_dense(self) -> Tensor:
+        """The matrix, (n, n), by blocks of products."""
+        matrix: Tensor = self.products.dense()
+        return matrix
+
+    def _products(self, batch: Any) -> Any:
+        """Products on one batch, in the way chosen."""
+        factors = None if self.part is None else {self.part: 1.0}
+        arguments = (self.flow, self.t, self.state.y, moved_to(self.flow.game, batch), self._field, factors)
+        if self.strategy == "compiled":
+            return CompiledProducts(*arguments, self._code)
+        return (Products if self.strategy == "kept" else ForwardProducts)(*arguments)
+
+    def _chosen(self, strategy: str, batch: Any, count: int, memory: float | None, products: int) -> tuple[str, int]:
+        """The strategy, and the bytes that its graphs take."""
+        choice("strategy", strategy, STRATEGIES)
+        positive_int("products", products)
+        budget = available(self.device) / 2 if memory is None else positive("memory", memory)
+        saved = evaluation_bytes(self._field, self.state, batch)
+        kept = int(KEPT * saved * count)
+        forward = int((FORWARD_DOUBLE if self.flow.double_backward else FORWARD) * saved)
+        if strategy == "auto":
+            small = not any(isinstance(m, nn.modules.conv._ConvNd) for x in self.flow.game.modules for m in x.modules())
+            compiles = products > COMPILE_PAYS and small and not self._field.draws_randomness
+            strategy = "compiled" if compiles and forward <= budget else "kept" if kept <= budget else "forward"
+        needed = kept if strategy == "kept" else forward
+        if needed > budget:
+            remedy = "a smaller batch, or batches=[...] of smaller ones" + (
+                ', or strategy="forward"' if forward <= budget else ""
+            )
+            raise ArgumentError("memory", f"at least {needed} bytes for {strategy} products", f"{budget:.0f}", remedy)
+        return strategy, needed
+
+    def _refuse_nonlinear(self) -> None:
+        """Batches cannot be averaged where the field of a mean loss is not the mean of the fields."""
+        if not self.flow.linear_in_losses:
+            remedy = "give all samples as one batch, with strategy='forward' if memory is short"
+            expected = "one batch: a term of this flow is not a mean over samples (squared gradients, products of them)"
+            raise ArgumentError("batches", expected, repr(self.flow), remedy)
+
+
+def _source(flow: Flow, batch: Any, batches: Iterable[Any] | None) -> Iterable[Any]:
+    if batches is None:
+        return [batch]
+    if batch is not None:
+        raise ArgumentError("batch, batches", "one of the two", "both")
+    if isinstance(batches, Batches) or hasattr(batches, "__next__"):
+        remedy = "take some: [next(stream) for _ in range(28)]"
+        raise ArgumentError(
+            "batches", "batches that can be gone through again and again", type(batches).__name__, remedy
+        )
+    if not hasattr(batches, "__iter__"):
+        raise ArgumentError("batches", "a list of batches, or a loader", type(batches).__name__)
+    return batches
+
+
+def _length(batches: Any) -> int:
+    return len(batches) if hasattr(batches, "__len__") else sum(1 for _ in batches)
