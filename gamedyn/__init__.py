@@ -22,6 +22,7 @@ _NAMES = {
     "Game": "gamedyn.core",
     "State": "gamedyn.core",
     "batches": "gamedyn.core",
+    "data_parallel": "gamedyn.core",
     "solve": "gamedyn.integrators",
     "solve_ensemble": "gamedyn.integrators",
     "Run": "gamedyn.integrators",
@@ -42,6 +43,7 @@ __all__ = [
     "__version__",
     "batches",
     "core",
+    "data_parallel",
     "flows",
     "games",
     "integrators",
@@ -59,7 +61,7 @@ __all__ = [
 if TYPE_CHECKING:
     from gamedyn import core, flows, games, integrators, krylov, losses, methods, optim, plot, spectrum, stability
     from gamedyn._lib.errors import ArgumentError, GamedynError, SolveError, UnknownNameError
-    from gamedyn.core import Game, State, batches
+    from gamedyn.core import Game, State, batches, data_parallel
     from gamedyn.integrators import Run, solve, solve_ensemble
 
 

@@ -47,6 +47,7 @@ class GameOptimizer(torch.optim.Optimizer):
         method: a name, or any method object.
         lr: learning rate, one for all or by player; 0 holds a player still.
         terms: penalty terms (`gamedyn.losses`). They get no batch: `r1(weight, real=lambda batch: x)`.
+        parallel: for several processes: `gamedyn.data_parallel`, which makes the game's losses the means over ranks.
         options: of the method's stepper, such as `solver`.
 
     Raises:
@@ -72,13 +73,15 @@ class GameOptimizer(torch.optim.Optimizer):
         *,
         lr: float | Mapping[str, float],
         terms: Sequence[Term] = (),
+        parallel: Callable[[Game], Game] | None = None,
         **options: Any,
     ) -> None:
         self._made = False
         if not hasattr(players, "keys"):
             got = type(players).__name__
             raise ArgumentError("players", "a dict of modules or tensors by player", got, 'such as {"G": G, "D": D}')
-        self._game = game = Game(players, self._losses)
+        game = Game(players, self._losses)
+        self._game = game = game if parallel is None else parallel(game)
         self._integrator = stepper(method, **options)
         rates = _by_player(game, lr)
         mine = [

@@ -5,6 +5,7 @@ from gamedyn.core.batches import Batches, batches, moved, moved_to, stacked
 from gamedyn.core.field import Field, FlowLike, Members, Request, Velocity, Work
 from gamedyn.core.forward import ForwardProducts
 from gamedyn.core.game import SIGN_CONVENTION, Game
+from gamedyn.core.parallel import data_parallel
 from gamedyn.core.products import Products
 from gamedyn.core.state import Layout, Leaf, State
 from gamedyn.core.traced import Code, CompiledProducts
@@ -28,6 +29,7 @@ __all__ = [
     "Velocity",
     "Work",
     "batches",
+    "data_parallel",
     "moved",
     "moved_to",
     "stacked",

@@ -244,13 +244,14 @@ class GameJacobian(LinearOperator):
         """The strategy, and the bytes that its graphs take."""
         choice("strategy", strategy, STRATEGIES)
         positive_int("products", products)
-        budget = available(self.device) / 2 if memory is None else positive("memory", memory)
-        saved = evaluation_bytes(self._field, self.state, batch)
+        game = self.flow.game  # of several processes, all must choose alike: by the tightest memory, the largest shard
+        budget = game.least(available(self.device) / 2 if memory is None else positive("memory", memory))
+        saved = -game.least(-evaluation_bytes(self._field, self.state, batch))
         kept = int(KEPT * saved * count)
         forward = int((FORWARD_DOUBLE if self.flow.double_backward else FORWARD) * saved)
         if strategy == "auto":
-            small = not any(isinstance(m, nn.modules.conv._ConvNd) for x in self.flow.game.modules for m in x.modules())
-            compiles = products > COMPILE_PAYS and small and not self._field.draws_randomness
+            small = not any(isinstance(m, nn.modules.conv._ConvNd) for x in game.modules for m in x.modules())
+            compiles = products > COMPILE_PAYS and small and game.traces and not self._field.draws_randomness
             strategy = "compiled" if compiles and forward <= budget else "kept" if kept <= budget else "forward"
         needed = kept if strategy == "kept" else forward
         if needed > budget:
