@@ -6,6 +6,7 @@ from gamedyn.krylov.inverse import nearest_eigenpairs
 from gamedyn.krylov.operator import LinearOperator
 from gamedyn.krylov.phi import PhiResult, phi_combination
 from gamedyn.krylov.ritz import RitzPairs
+from gamedyn.krylov.ritz_range import RitzRange, ritz_range
 from gamedyn.krylov.schur import eigenpairs, symmetric_eigenpairs
 
 __all__ = [
@@ -13,11 +14,13 @@ __all__ = [
     "LinearOperator",
     "PhiResult",
     "RitzPairs",
+    "RitzRange",
     "Solution",
     "anderson",
     "eigenpairs",
     "gmres",
     "nearest_eigenpairs",
     "phi_combination",
+    "ritz_range",
     "symmetric_eigenpairs",
 ]

@@ -35,8 +35,9 @@ def nearest_eigenpairs(
 ) -> RitzPairs:
     """The k eigenvalues of a real operator nearest a shift s, by Arnoldi on `(A - s)^-1`.
 
-    For clusters near 0, and inside a spectrum. A complex shift stays in real arithmetic: the operator is `x -> Re (A - s)^-1 x`, whose large eigenvalues belong to
-    those near s and its conjugate, and the systems have twice the size. Values and residuals are those of A.
+    For clusters near 0, and inside a spectrum. A complex shift stays in real arithmetic: the operator is `x -> Re
+    (A - s)^-1 x`, whose large eigenvalues belong to those near s and its conjugate, and the systems have twice the
+    size. Values and residuals are those of A.
 
     Args:
         matvec: x -> A x, (n,) to (n,).

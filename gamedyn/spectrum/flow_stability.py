@@ -1,0 +1,155 @@
+"""Is the linearised flow stable? Eigenvalues with their errors, the numerical abscissa, and what they settle."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import scipy.linalg
+import torch
+
+from gamedyn.krylov import eigenpairs
+from gamedyn.spectrum.answers import Answer
+from gamedyn.spectrum.extent import Extent, extent
+from gamedyn.stability import Eigenvalues
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from gamedyn.krylov import RitzPairs
+    from gamedyn.spectrum.jacobian import GameJacobian
+
+__all__ = ["FlowStability", "flow_stability"]
+
+
+@dataclass(frozen=True)
+class FlowStability:
+    """What is known of `dy' = J dy`.
+
+    Attributes:
+        answer: whether every eigenvalue has a negative real part.
+        eigenvalues: all, or the rightmost, with true residuals.
+        abscissa: bounds of the largest real part; the upper one is infinite where an eigenvalue may be missing.
+        numerical_abscissa: bounds of the largest eigenvalue of `(J + J^T) / 2`: no perturbation grows faster.
+        axis_distance: least |E| such that J + E has an eigenvalue on the imaginary axis: (lower, upper) bound.
+        conditions: by eigenvalue, 1 / |y^H x| of its unit left and right vectors: what changes of J are multiplied
+            with; nan where the left vector was not found.
+        null: eigenvalues that are zero to rounding; None where not all are known.
+    """
+
+    answer: Answer
+    eigenvalues: Eigenvalues
+    abscissa: tuple[float, float]
+    numerical_abscissa: tuple[float, float]
+    axis_distance: tuple[float, float]
+    conditions: NDArray[np.float64]
+    null: int | None
+
+
+def flow_stability(J: GameJacobian, *, dense: bool, k: int, tol: float, basis: int, risk: float) -> FlowStability:
+    """Stability of the linearisation: exactly when formed, else as far as it can be known."""
+    skirt = extent(J.symmetric, dense=dense, basis=basis, risk=risk)
+    return _formed(J, skirt) if dense else _searched(J, skirt, k, tol)
+
+
+def _formed(J: GameJacobian, skirt: Extent) -> FlowStability:
+    A = J.to_dense().double().cpu().numpy()
+    n, eps = len(A), torch.finfo(J.dtype).eps
+    values, left, right = scipy.linalg.eig(A, left=True, right=True)
+    residuals = np.linalg.norm(A @ right - right * values, axis=0)
+    with np.errstate(divide="ignore"):
+        conditions = 1 / np.abs(np.sum(left.conj() * right, axis=0))
+    size = float(np.linalg.norm(A, 2)) if n else 0.0
+    error = n * eps * size
+    order = np.lexsort((-values.imag, -values.real))
+    values, conditions, residuals = values[order], conditions[order], residuals[order]
+    margins = _margins(conditions, error, size)
+    low, high = float((values.real - margins).max()), float((values.real + margins).max())
+    null = int((np.abs(values) <= margins).sum())
+    reached, distance = _axis_distance(A, values, error)
+    if high < 0 or (values.real.max() < 0 and distance > error):
+        answer, why = "yes", f"the rightmost of all {n} eigenvalues is {_text(values[0])}"
+        high = min(high, 0.0)
+    elif low > 0:
+        count = int((values.real - margins > 0).sum())
+        answer, why = "no", f"{count} of {n} eigenvalues have positive real parts, the rightmost is {_text(values[0])}"
+    else:
+        on_axis = int(((np.abs(values.real) <= margins) & (np.abs(values) > margins)).sum())
+        kinds = [f"{null} zero" * bool(null), f"{on_axis} imaginary" * bool(on_axis)]
+        answer, why = "undecided", f"of {n} eigenvalues, to rounding, {' and '.join(x for x in kinds if x) or 'some'}"
+        why += ": the linearisation does not decide" if null or on_axis else " cannot be told from 0"
+    verdict = Answer(answer, why, {"abscissa": (low, high)})
+    spectrum = Eigenvalues(values, True, residuals)
+    axis = (max(0.0, distance - error), reached)
+    return FlowStability(verdict, spectrum, (low, high), skirt.largest, axis, conditions, null)
+
+
+def _margins(conditions: NDArray[np.float64], error: float, size: float) -> NDArray[np.float64]:
+    """By how much the eigenvalues may be wrong: first order, or of a double eigenvalue where that is less."""
+    return np.minimum(conditions * error, 4 * math.sqrt(error * max(size, error)))
+
+
+def _axis_distance(A: NDArray[np.float64], values: NDArray[np.complex128], error: float) -> tuple[float, float]:
+    """(an upper bound, the distance or a lower bound) of min over w of the least singular value of A - i w."""
+    n = len(A)
+    nearest = sorted(np.unique(np.abs(values.imag)), key=lambda w: min(abs(values - 1j * w)))[:8]
+    upper = min(float(np.linalg.svd(A - 1j * w * np.eye(n), compute_uv=False)[-1]) for w in (0.0, *nearest))
+    if n > 300:  # each test costs the eigenvalues of a matrix of twice the size: one, for what the answer needs
+        return upper, 2 * error if not _crosses(A, 2 * error) else 0.0
+    low, high = 0.0, upper
+    while high - low > 1e-3 * high + error:  # Byers' bisection
+        middle = (low + high) / 2
+        low, high = (low, middle) if _crosses(A, middle) else (middle, high)
+    return upper, low
+
+
+def _crosses(A: NDArray[np.float64], sigma: float) -> bool:
+    """Whether A - i w has the singular value sigma for some w: whether the Hamiltonian matrix meets the axis."""
+    eye = sigma * np.eye(len(A))
+    values = np.linalg.eigvals(np.block([[A, -eye], [eye, -A.T]]))
+    return bool((np.abs(values.real) <= 1e-12 * max(1.0, float(np.abs(values).max(initial=0.0)))).any())
+
+
+def _searched(J: GameJacobian, skirt: Extent, k: int, tol: float) -> FlowStability:
+    n = J.shape[0]
+    found = J.eigenpairs(min(k, n), "rightmost", tol=tol)
+    conditions = _conditions(J, found, k, tol)
+    rounding = math.sqrt(n) * torch.finfo(J.dtype).eps * found.norm
+    margins = np.where(np.isnan(conditions), np.inf, conditions) * (found.residuals + rounding)
+    lower = float(np.max(np.where(found.converged, found.values.real - margins, -np.inf), initial=-np.inf))
+    high = skirt.largest[1]
+    if len(found.values) == n and found.converged.all():  # none is missing
+        high = min(high, float((found.values.real + margins).max()))
+    growing = int((found.converged & (found.values.real - margins > 0)).sum())
+    seen = found.values[found.converged]
+    first = f"the rightmost found is {_text(seen[0])}" if len(seen) else f"none converged ({found.status})"
+    if growing:
+        answer, why = "no", f"{growing} of the {len(seen)} eigenvalues found have positive real parts, {first}"
+    elif high < 0:
+        answer, why = "yes", f"no real part exceeds {high:.3g}, by the symmetric part or by all {n} eigenvalues"
+    else:
+        hidden = f"the numerical abscissa, up to {high:.3g}, excludes none further right"
+        answer, why = "undecided", f"{first}; {len(seen)} of {n} eigenvalues are known, and {hidden}"
+    verdict = Answer(answer, why, {"abscissa": (lower, high)}, skirt.risk)
+    spectrum = Eigenvalues(found.values, False, found.residuals)
+    reach = float(np.min(np.abs(found.values.real[found.converged]), initial=np.inf))
+    return FlowStability(verdict, spectrum, (lower, high), skirt.largest, (0.0, reach), conditions, None)
+
+
+def _conditions(J: GameJacobian, found: RitzPairs, k: int, tol: float) -> NDArray[np.float64]:
+    """1 / |y^H x| with left vectors from a search on the transpose; nan where none has the same eigenvalue."""
+    out = np.full(len(found.values), np.nan)
+    left = eigenpairs(J.rmatvec, found.start(), min(k, J.shape[0]), "rightmost", tol=tol)
+    for i, value in enumerate(found.values):
+        j = int(np.argmin(np.abs(left.values - np.conj(value)))) if len(left.values) else -1
+        near = 1e-4 * abs(value) + 10 * tol * left.norm
+        if j >= 0 and left.converged[j] and abs(left.values[j] - np.conj(value)) <= near:
+            product = abs(complex(torch.vdot(left.vector(j), found.vector(i))))
+            out[i] = 1 / product if product else np.inf
+    return out
+
+
+def _text(z: complex) -> str:
+    return f"{z.real:.4g}" if not z.imag else f"{z.real:.4g} +- {abs(z.imag):.4g}i"

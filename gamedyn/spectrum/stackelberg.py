@@ -1,0 +1,187 @@
+"""Is the point a differential Stackelberg equilibrium? The leader's total derivatives along the others' best response.
+
+With F = (D_f L_f) of the followers, r their best response to the leader l, and p = (D_f F)^-T D_f L_l:
+
+    Dr = -(D_f F)^-1 D_l F,   total gradient D_l L_l + Dr^T D_f L_l,   total Hessian T^T (D^2 Psi) T,
+
+T = (I, Dr), Psi = L_l - <p, F> with p held. (Differentiate F(x, r(x)) = 0 twice: what the second derivative of r adds
+to L_l is -<p, d^2 F>.) For a zero-sum game p = 0 at a stationary point, and the total Hessian is the Schur complement.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from gamedyn._lib.errors import SolveError
+from gamedyn.core import Field, moved_to
+from gamedyn.core.composed import composed_norms
+from gamedyn.krylov import LinearOperator, gmres
+from gamedyn.spectrum.answers import Answer
+from gamedyn.spectrum.extent import Extent, extent
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from gamedyn.spectrum.jacobian import GameJacobian
+
+__all__ = ["stackelberg"]
+
+
+def stackelberg(
+    J: GameJacobian,
+    leader: str,
+    own: Mapping[str, Extent],
+    batch: Any,
+    *,
+    dense: bool,
+    basis: int,
+    risk: float,
+    stationary: float,
+    scale: float,
+) -> Answer:
+    """Whether followers are at a strict best response and the leader at a strict minimum along it.
+
+    Args:
+        J: of the game's gradient flow, rates 1, no penalties.
+        leader: its name; all others follow.
+        own: extents of the own Hessians.
+        batch: on which the losses are evaluated.
+        dense: whether matrices are formed.
+        basis: Lanczos steps otherwise.
+        risk: of their bounds.
+        stationary: |total gradient| up to which it counts as zero.
+        scale: what rounding is relative to.
+
+    Source: Fiez, Chasnov, Ratliff 2020, ICML, definition 4.
+    """
+    followers = [p for p in own if p != leader]
+    for p in followers:
+        bounds = {f"least eigenvalue of D_ii L_i, {p}": own[p].least}
+        if own[p].least[1] < 0:
+            why = f"follower {p}'s own Hessian has an eigenvalue of at most {own[p].least[1]:.3g}"
+            return Answer("no", why, bounds, own[p].risk)
+        if not own[p].least[0] > 0:
+            kind = "zero" if own[p].sign == "zero" else "singular, or not known to be definite"
+            return Answer("undecided", f"follower {p}'s own Hessian is {kind}: its best response is not unique", bounds)
+    try:
+        response = _Response(J, leader, batch, dense=dense)
+        gradient = float(response.total_gradient().norm())
+        if gradient > stationary:
+            why = f"the leader's total gradient is {gradient:.3g}: moving with the others' response, it gains"
+            return Answer("no", why, {"|total gradient|": (gradient, gradient)})
+        found = extent(response.hessian(), dense=dense, basis=basis, risk=risk, scale=scale)
+    except SolveError as error:
+        return Answer("undecided", f"the followers' response could not be computed: {error}")
+    bounds = {"least eigenvalue of the leader's total Hessian": found.least}
+    if found.least[0] > 0:
+        why = f"followers at a strict best response, the leader's total Hessian at least {found.least[0]:.3g}"
+        return Answer("yes", why, bounds, found.risk)
+    if found.least[1] < 0:
+        why = f"the leader's total Hessian has an eigenvalue of at most {found.least[1]:.3g}"
+        return Answer("no", why, bounds, found.risk)
+    between = f"has a least eigenvalue between {found.least[0]:.3g} and {found.least[1]:.3g}"
+    why = f"is semi-definite to rounding ({found.null} zero eigenvalues)" if found.null else between
+    return Answer("undecided", f"the leader's total Hessian {why}", bounds, found.risk)
+
+
+class _Response:
+    """The followers' best response to a leader at a point, to second order."""
+
+    def __init__(self, J: GameJacobian, leader: str, batch: Any, *, dense: bool) -> None:
+        self.J, layout = J, J.state.layout
+        self.place = layout.place(leader)
+        self.own = layout.slices[self.place]
+        self.n, self.size = J.shape[0], self.own.stop - self.own.start
+        self._matrix = J.to_dense() if dense else None
+        if self._matrix is not None:
+            D = -self._others(self._others(self._matrix).T).T
+            self._factors = torch.linalg.lu_factor(D)
+        self.gradients, self._hessian_product = self._scalars(batch)
+
+    def total_gradient(self) -> Tensor:
+        """`D_l L_l + Dr^T D_f L_l = D_l L_l - (D_l F)^T p`, (n_l,)."""
+        return self.gradients[self.own] + self.J.rmatvec(self._joined(None, self.p))[self.own]
+
+    def hessian(self) -> LinearOperator:
+        """The leader's total Hessian, (n_l, n_l)."""
+
+        def product(u: Tensor) -> Tensor:
+            w = self._joined(u, None)
+            w = w + self._joined(None, self._response(u))
+            image = self._hessian_product(w)
+            # T^T y = y_l + Dr^T y_f = y_l - (D_l F)^T (D_f F)^-T y_f
+            pulled = self._solve(self._others(image), transposed=True)
+            return image[self.own] + self.J.rmatvec(self._joined(None, pulled))[self.own]
+
+        return LinearOperator((self.size, self.size), product, product, dtype=self.J.dtype, device=self.J.device)
+
+    def _response(self, u: Tensor) -> Tensor:
+        """`Dr u`: F's derivative is -J's followers' rows."""
+        return self._solve(self._others(self.J.matvec(self._joined(u, None))), transposed=False)
+
+    def _solve(self, b: Tensor, *, transposed: bool) -> Tensor:
+        """`(D_f F)^-1 b` or its transpose's, D_f F = -J_ff."""
+        if self._matrix is not None:
+            return torch.linalg.lu_solve(*self._factors, b[:, None], adjoint=transposed)[:, 0]
+        J = self.J.T if transposed else self.J
+        if not bool(b.any()):
+            return torch.zeros_like(b)
+        found = gmres(
+            lambda x: -self._others(J.matvec(self._joined(None, x))), b, rtol=1e-9, restart=100, max_products=3000
+        )
+        if not found.converged:
+            raise SolveError(f"GMRES: {found.status}, residual {found.residual:.1e}")
+        return found.x
+
+    def _scalars(self, batch: Any) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+        """The gradient of L_l, (n,); products with the Hessian of Psi."""
+        J, game = self.J, self.J.flow.game
+        field, layout = Field(J.flow, tuple(b.clone() for b in J.state.buffers)), J.state.layout
+        batch = moved_to(game, batch)
+        field.begin_step(batch)
+        field.hold()
+        leaves = [v.clone().requires_grad_() for v in layout.views(J.state.y)]
+        options: dict[str, Any] = {"create_graph": True, "materialize_grads": True, "allow_unused": True}
+        with torch.enable_grad(), field.held(leaves), composed_norms(game.modules):
+            losses = game.evaluate(leaves, field.buffers, batch)
+            slope = torch.autograd.grad(losses[self.place], leaves, **options)
+            gradient = layout.flat([g.detach() for g in slope])
+            self.p = self._solve(self._others(gradient), transposed=True)
+            weights = layout.views(self._joined(None, self.p))
+            psi = losses[self.place]
+            if bool(self.p.any()):
+                for i, at in enumerate(layout.leaf_slices):
+                    if i != self.place:
+                        F = torch.autograd.grad(losses[i], leaves[at], **options)
+                        psi = psi - _inner(F, weights[at])
+                slope = torch.autograd.grad(psi, leaves, **options)
+
+        def product(w: Tensor) -> Tensor:
+            live = [(g, x) for g, x in zip(slope, layout.views(w), strict=True) if g.requires_grad]
+            if not live:
+                return torch.zeros_like(w)
+            outputs, cotangents = zip(*live, strict=True)
+            out = torch.autograd.grad(
+                outputs, leaves, cotangents, retain_graph=True, materialize_grads=True, allow_unused=True
+            )
+            return layout.flat([x.detach() for x in out])
+
+        return gradient, product
+
+    def _others(self, whole: Tensor) -> Tensor:
+        return torch.cat([whole[: self.own.start], whole[self.own.stop :]])
+
+    def _joined(self, leader: Tensor | None, others: Tensor | None) -> Tensor:
+        whole = torch.zeros(self.n, dtype=self.J.dtype, device=self.J.device)
+        if leader is not None:
+            whole[self.own] = leader
+        if others is not None:
+            whole[: self.own.start], whole[self.own.stop :] = others[: self.own.start], others[self.own.start :]
+        return whole
+
+
+def _inner(a: Sequence[Tensor], b: Sequence[Tensor]) -> Tensor:
+    return torch.stack([(x * y).sum() for x, y in zip(a, b, strict=True)]).sum()

@@ -1,0 +1,245 @@
+"""What kind of point is it? Stability, Nash and Stackelberg, each yes, no or undecided, with bounds and reason."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+
+from gamedyn._lib.checks import positive, positive_int
+from gamedyn.flows import GradientFlow, gradient
+from gamedyn.spectrum.answers import Answer
+from gamedyn.spectrum.flow_stability import FlowStability, flow_stability
+from gamedyn.spectrum.jacobian import GameJacobian
+from gamedyn.spectrum.linearise import DENSE_UP_TO
+from gamedyn.spectrum.nash import nash, own_extents
+from gamedyn.spectrum.point import point
+from gamedyn.spectrum.stackelberg import stackelberg
+from gamedyn.spectrum.symmetries import scaling_symmetries
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from torch import Tensor
+
+    from gamedyn.core import State
+    from gamedyn.flows import Flow
+    from gamedyn.integrators import Run
+    from gamedyn.spectrum.extent import Extent
+
+__all__ = ["Degeneracy", "Verdict", "verdict"]
+
+
+class Degeneracy(NamedTuple):
+    """Directions in which the linearisation says nothing.
+
+    Attributes:
+        name: in words.
+        count: how many directions.
+    """
+
+    name: str
+    count: int
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Three independent answers about one point, and what they rest on.
+
+    Attributes:
+        stability: is every eigenvalue of the flow's J in the left half-plane?
+        nash: do all players' own Hessians, of their losses as the game gives them, make it a strict differential Nash
+            equilibrium?
+        nash_penalised: the same of the losses with the flow's penalties, which the players in fact descend; None
+            where the flow has none or is no gradient flow.
+        stackelberg: by leader: is it a strict differential Stackelberg equilibrium (of the game's losses)?
+        stationary: whether |v| is below the tolerance. Where it is not, no answer is "yes".
+        norm: |v|.
+        flow: the evidence on stability: eigenvalues, abscissae, distance to the imaginary axis, condition numbers.
+        own: by player, bounds of its own Hessian's eigenvalues.
+        own_penalised: the same with penalties.
+        degenerate: directions in which nothing is decided, by name.
+        n: parameters.
+        formed: whether matrices were formed, and everything is known to rounding.
+        products: Jacobian products taken.
+    """
+
+    stability: Answer
+    nash: Answer
+    nash_penalised: Answer | None
+    stackelberg: Mapping[str, Answer]
+    stationary: bool
+    norm: float
+    flow: FlowStability
+    own: Mapping[str, Extent]
+    own_penalised: Mapping[str, Extent] | None
+    degenerate: tuple[Degeneracy, ...]
+    n: int
+    formed: bool
+    products: int
+
+    def answers(self) -> dict[str, Answer]:
+        """All answers by name."""
+        penalised = {} if self.nash_penalised is None else {"nash, with penalties": self.nash_penalised}
+        leaders = {f"stackelberg, {p} leads": answer for p, answer in self.stackelberg.items()}
+        return {"stability": self.stability, "nash": self.nash, **penalised, **leaders}
+
+    def __str__(self) -> str:
+        answers = self.answers()
+        width = max(len(name) for name in answers)
+        low, high = self.flow.numerical_abscissa
+        near, far = self.flow.axis_distance
+        worst = self.flow.conditions[0] if len(self.flow.conditions) else float("nan")
+        lines = [
+            "J = dv/dy, v_i = -rate_i grad_i loss_i; stable: eigenvalues left of the imaginary axis",
+            f"|v| = {self.norm:.3g} ({'stationary' if self.stationary else 'not stationary'}), {self.n} parameters",
+            *[f"{name:<{width}}  {a.answer:<9}  {a.reason}" for name, a in answers.items()],
+            f"numerical abscissa {_between(low, high)}",
+            f"distance to the imaginary axis {_between(near, far)}",
+            f"condition of the rightmost eigenvalue {worst:.3g}",
+            *[f"degenerate: {d.name} ({d.count})" for d in self.degenerate],
+        ]
+        risk = max(a.risk for a in answers.values())
+        if risk:
+            lines.append(f"bounds from random Lanczos starts: wrong with a probability of at most {risk:.0e} each")
+        return "\n".join(lines)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything but the eigenvectors, for JSON."""
+        values = self.flow.eigenvalues.values
+        return {
+            "answers": {
+                k: {"answer": a.answer, "reason": a.reason, "bounds": dict(a.bounds), "risk": a.risk}
+                for k, a in self.answers().items()
+            },
+            "stationary": self.stationary,
+            "norm": self.norm,
+            "parameters": self.n,
+            "formed": self.formed,
+            "products": self.products,
+            "abscissa": self.flow.abscissa,
+            "numerical_abscissa": self.flow.numerical_abscissa,
+            "axis_distance": self.flow.axis_distance,
+            "eigenvalues": [[float(z.real), float(z.imag)] for z in values],
+            "residuals": [float(r) for r in self.flow.eigenvalues.residuals],
+            "conditions": [float(c) for c in self.flow.conditions],
+            "degenerate": [[d.name, d.count] for d in self.degenerate],
+        }
+
+
+def verdict(
+    flow: Flow,
+    state: State | Tensor | Run,
+    batch: Any = None,
+    *,
+    batches: Iterable[Any] | None = None,
+    dense: bool | None = None,
+    stationary: float | None = None,
+    k: int = 8,
+    tol: float = 1e-8,
+    basis: int = 80,
+    risk: float = 1e-9,
+    **options: Any,
+) -> Verdict:
+    """Whether a point is stable for its flow, a Nash equilibrium, a Stackelberg equilibrium: independent questions.
+
+    Small problems are decided from the matrix, to rounding. Large ones as far as products can: growing eigenvalues and
+    negative curvature are found and certified by their residuals; that there are none is claimed only where a
+    definite symmetric part or Hessian excludes them; all else is "undecided", with what is known.
+
+    Args:
+        flow: the flow, penalties and rates included.
+        state: a State, a Run (its state), or a flat vector (n,).
+        batch: what the losses take, or None. Ask about the full batch: a mini-batch's field has other equilibria.
+        batches: instead, the data in several batches (Stackelberg is then not asked).
+        dense: whether to form matrices; None: up to DENSE_UP_TO parameters.
+        stationary: |v| up to which the point counts as stationary; None: 1e-7, or 1e-3 in single precision.
+        k: rightmost eigenvalues looked for where J is not formed.
+        tol: of their residuals, relative to |J|.
+        basis: Lanczos steps for the bounds of symmetric parts and Hessians; as many vectors are held.
+        risk: probability with which such a bound may be wrong.
+        **options: of GameJacobian: strategy, memory.
+
+    Raises:
+        ArgumentError: as GameJacobian does.
+
+    Source: the questions: Fiez, Chasnov, Ratliff 2020, ICML; that they differ: Mazumdar, Ratliff, Sastry 2020, SIAM J.
+        Math. Data Sci. 2, p. 103.
+
+    Example:
+        >>> from gamedyn import flows, games
+        >>> game = games.quadratic([[-1.0, 3.0], [-3.0, 3.0]], zero_sum=True)  # stable, not Nash, Stackelberg
+        >>> found = verdict(flows.gradient(game), game.equilibrium_state())
+        >>> found.stability.answer, found.nash.answer, found.stackelberg["p1"].answer
+        ('yes', 'no', 'yes')
+    """
+    at = point(flow, state)
+    n, single = at.layout.n, at.y.dtype != torch.float64
+    limit = positive("stationary", (1e-3 if single else 1e-7) if stationary is None else stationary)
+    formed = n <= DENSE_UP_TO if dense is None else bool(dense)
+    positive_int("k", k)
+    J = GameJacobian(flow, at, batch, batches=batches, **options)
+    settings: dict[str, Any] = {"dense": formed, "basis": basis, "risk": positive("risk", risk)}
+    found = flow_stability(J, k=k, tol=positive("tol", tol), **settings)
+    sizes = {
+        "scale": float(abs(found.eigenvalues.values).max(initial=0.0)) + float(max(map(abs, found.numerical_abscissa)))
+    }
+    plain = isinstance(flow, GradientFlow) and not flow.terms and set(flow.rates.values()) == {1.0}
+    game = J if plain else GameJacobian(gradient(flow.game), at, batch, batches=batches, **options)
+    own = own_extents(game, dict.fromkeys(flow.game.players, 1.0), **settings, **sizes)
+    penalised = None
+    if isinstance(flow, GradientFlow) and flow.terms:
+        penalised = own_extents(J, flow.rates, **settings, **sizes)
+    norm = float(J.value.norm())
+    leaders = {}
+    if batches is None:
+        leaders = {
+            p: stackelberg(game, p, own, batch, stationary=limit, **settings, **sizes) for p in flow.game.players
+        }
+    held = norm <= limit
+
+    def told(answer: Answer) -> Answer:
+        return answer if held else _not_stationary(answer, norm)
+
+    return Verdict(
+        stability=told(found.answer),
+        nash=told(nash(own)),
+        nash_penalised=None if penalised is None else told(nash(penalised)),
+        stackelberg={p: told(a) for p, a in leaders.items()},
+        stationary=held,
+        norm=norm,
+        flow=found,
+        own=own,
+        own_penalised=penalised,
+        degenerate=tuple(_degenerate(J, found, own)),
+        n=n,
+        formed=formed,
+        products=J.work.products + (0 if game is J else game.work.products),
+    )
+
+
+def _not_stationary(answer: Answer, norm: float) -> Answer:
+    """Conditions that hold where v is not zero make no equilibrium; those that fail would fail for any near one."""
+    if answer.answer != "yes":
+        return answer
+    why = f"{answer.reason}; but |v| = {norm:.3g}: no stationary point (see find_equilibrium)"
+    return Answer("undecided", why, answer.bounds, answer.risk)
+
+
+def _degenerate(J: GameJacobian, found: FlowStability, own: Mapping[str, Extent]) -> list[Degeneracy]:
+    out = [Degeneracy("eigenvalues of J that are zero to rounding", found.null)] if found.null else []
+    for player, e in own.items():
+        if e.sign == "zero":
+            out.append(Degeneracy(f"{player}'s own Hessian is zero", e.size))
+        elif e.null:
+            out.append(Degeneracy(f"null directions of {player}'s own Hessian", e.null))
+    scale = float(abs(found.eigenvalues.values).max(initial=0.0)) or 1.0
+    small = 1e3 * torch.finfo(J.dtype).eps * scale + 10 * float(J.value.norm())
+    symmetries = scaling_symmetries(J.flow.game, J.state)
+    null = [s for s in symmetries if float((J @ s.direction).norm()) <= small * float(s.direction.norm())]
+    return out + [Degeneracy(f"scaling symmetry of {s.player}: {s.name}", s.count) for s in null]
+
+
+def _between(low: float, high: float) -> str:
+    return f"{high:.4g}" if high - low <= 1e-3 * abs(high) else f"{low:.4g} to {high:.4g}"
