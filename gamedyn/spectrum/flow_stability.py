@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.linalg
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from gamedyn.spectrum.jacobian import GameJacobian
 
 __all__ = ["FlowStability", "flow_stability"]
+
+BISECTED = 300
+"""Parameters up to which the distance to the imaginary axis is found: each try costs eigenvalues of twice the size."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,7 @@ class FlowStability:
 def flow_stability(J: GameJacobian, *, dense: bool, k: int, tol: float, basis: int, risk: float) -> FlowStability:
     """Stability of the linearisation: exactly when formed, else as far as it can be known."""
     skirt = extent(J.symmetric, dense=dense, basis=basis, risk=risk)
-    return _formed(J, skirt) if dense else _searched(J, skirt, k, tol)
+    return _formed(J, skirt) if dense else _searched(J, skirt, k, tol, basis)
 
 
 def _formed(J: GameJacobian, skirt: Extent) -> FlowStability:
@@ -92,17 +95,18 @@ def _margins(conditions: NDArray[np.float64], error: float, size: float) -> NDAr
 
 
 def _axis_distance(A: NDArray[np.float64], values: NDArray[np.complex128], error: float) -> tuple[float, float]:
-    """(an upper bound, the distance or a lower bound) of min over w of the least singular value of A - i w."""
+    """(upper, lower) bound of min over w of the least singular value of A - i w."""
     n = len(A)
+    upper = float(np.abs(values.real).min(initial=np.inf))  # |Re| x x^H moves an eigenvalue onto the axis
+    if n > BISECTED:
+        return upper, 0.0
     nearest = sorted(np.unique(np.abs(values.imag)), key=lambda w: min(abs(values - 1j * w)))[:8]
-    upper = min(float(np.linalg.svd(A - 1j * w * np.eye(n), compute_uv=False)[-1]) for w in (0.0, *nearest))
-    if n > 300:  # each test costs the eigenvalues of a matrix of twice the size: one, for what the answer needs
-        return upper, 2 * error if not _crosses(A, 2 * error) else 0.0
-    low, high = 0.0, upper
-    while high - low > 1e-3 * high + error:  # Byers' bisection
+    low = 0.0
+    high = min(upper, *(float(np.linalg.svd(A - 1j * w * np.eye(n), compute_uv=False)[-1]) for w in (0.0, *nearest)))
+    while high - low > 1e-3 * high + error:  # Byers' bisection: SIAM J. Sci. Stat. Comput. 9 (1988), p. 875
         middle = (low + high) / 2
         low, high = (low, middle) if _crosses(A, middle) else (middle, high)
-    return upper, low
+    return high, low
 
 
 def _crosses(A: NDArray[np.float64], sigma: float) -> bool:
@@ -112,21 +116,22 @@ def _crosses(A: NDArray[np.float64], sigma: float) -> bool:
     return bool((np.abs(values.real) <= 1e-12 * max(1.0, float(np.abs(values).max(initial=0.0)))).any())
 
 
-def _searched(J: GameJacobian, skirt: Extent, k: int, tol: float) -> FlowStability:
+def _searched(J: GameJacobian, skirt: Extent, k: int, tol: float, basis: int) -> FlowStability:
     n = J.shape[0]
-    found = J.eigenpairs(min(k, n), "rightmost", tol=tol)
-    conditions = _conditions(J, found, k, tol)
+    options = {"tol": tol, "basis": max(basis, 2 * k + 4)}
+    found = J.eigenpairs(min(k, n), "rightmost", **options)
+    conditions = _conditions(J, found, k, options)
     rounding = math.sqrt(n) * torch.finfo(J.dtype).eps * found.norm
     margins = np.where(np.isnan(conditions), np.inf, conditions) * (found.residuals + rounding)
-    lower = float(np.max(np.where(found.converged, found.values.real - margins, -np.inf), initial=-np.inf))
+    lower = float(np.max(found.values.real - margins, initial=-np.inf))
     high = skirt.largest[1]
     if len(found.values) == n and found.converged.all():  # none is missing
         high = min(high, float((found.values.real + margins).max()))
-    growing = int((found.converged & (found.values.real - margins > 0)).sum())
+    growing = int((found.values.real - margins > 0).sum())
     seen = found.values[found.converged]
     first = f"the rightmost found is {_text(seen[0])}" if len(seen) else f"none converged ({found.status})"
     if growing:
-        answer, why = "no", f"{growing} of the {len(seen)} eigenvalues found have positive real parts, {first}"
+        answer, why = "no", f"{growing} of the {len(found.values)} eigenvalues found have positive real parts, {first}"
     elif high < 0:
         answer, why = "yes", f"no real part exceeds {high:.3g}, by the symmetric part or by all {n} eigenvalues"
     else:
@@ -138,13 +143,13 @@ def _searched(J: GameJacobian, skirt: Extent, k: int, tol: float) -> FlowStabili
     return FlowStability(verdict, spectrum, (lower, high), skirt.largest, (0.0, reach), conditions, None)
 
 
-def _conditions(J: GameJacobian, found: RitzPairs, k: int, tol: float) -> NDArray[np.float64]:
+def _conditions(J: GameJacobian, found: RitzPairs, k: int, options: dict[str, Any]) -> NDArray[np.float64]:
     """1 / |y^H x| with left vectors from a search on the transpose; nan where none has the same eigenvalue."""
     out = np.full(len(found.values), np.nan)
-    left = eigenpairs(J.rmatvec, found.start(), min(k, J.shape[0]), "rightmost", tol=tol)
+    left = eigenpairs(J.rmatvec, found.start(), min(k, J.shape[0]), "rightmost", **options)
     for i, value in enumerate(found.values):
         j = int(np.argmin(np.abs(left.values - np.conj(value)))) if len(left.values) else -1
-        near = 1e-4 * abs(value) + 10 * tol * left.norm
+        near = 1e-4 * abs(value) + 10 * options["tol"] * left.norm
         if j >= 0 and left.converged[j] and abs(left.values[j] - np.conj(value)) <= near:
             product = abs(complex(torch.vdot(left.vector(j), found.vector(i))))
             out[i] = 1 / product if product else np.inf

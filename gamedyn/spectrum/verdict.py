@@ -137,7 +137,7 @@ def verdict(
     dense: bool | None = None,
     stationary: float | None = None,
     k: int = 8,
-    tol: float = 1e-8,
+    tol: float = 1e-6,
     basis: int = 80,
     risk: float = 1e-9,
     **options: Any,
@@ -242,4 +242,6 @@ def _degenerate(J: GameJacobian, found: FlowStability, own: Mapping[str, Extent]
 
 
 def _between(low: float, high: float) -> str:
+    if high == float("inf"):
+        return "unknown"
     return f"{high:.4g}" if high - low <= 1e-3 * abs(high) else f"{low:.4g} to {high:.4g}"

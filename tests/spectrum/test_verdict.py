@@ -1,0 +1,286 @@
+"""Verdicts against every declared class, and against what is certain where the matrix is not formed."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import gamedyn as gd
+from gamedyn._lib.errors import ArgumentError
+from gamedyn.krylov import LinearOperator
+from gamedyn.spectrum import Answer, extent, scaling_symmetries, verdict
+from gamedyn.spectrum.answers import ANSWERS
+
+DOUBLE = torch.float64
+
+DECLARED = [
+    pytest.param(example, point, id=f"{name}-{i}-{j}")
+    for name, family in gd.games.members().items()
+    for i, example in enumerate(family.examples)
+    for j, point in enumerate(range(len(example()[0].critical_points)))
+]
+
+
+def classes(found):
+    leaders = {f"stackelberg {p}": a.answer for p, a in found.stackelberg.items()}
+    return {"stability": found.stability.answer, "nash": found.nash.answer, **leaders}
+
+
+def declared(point):
+    given = {"stability": point.stability, "nash": point.nash}
+    given |= {f"stackelberg {p}": a for p, a in point.stackelberg.items()}
+    return {k: v for k, v in given.items() if v is not None}
+
+
+class TestDeclaredGames:
+    """games.md b.2-b.5: 82 points of games with known classes."""
+
+    @pytest.mark.parametrize(("example", "j"), DECLARED)
+    def test_formed(self, example, j):
+        # rejects: a transposed block, a follower's curvature of the wrong sign, "yes" for a centre or a zero block
+        game, batch = example()
+        point = game.critical_points[j]
+        found = verdict(gd.flows.gradient(game), game.state_of(point.point), batch)
+        assert found.stationary
+        got, expected = classes(found), declared(point)
+        assert {k: got[k] for k in expected} == expected
+        low, high = found.flow.abscissa
+        if point.eigenvalues:
+            assert low - 1e-7 <= point.abscissa <= high + 1e-7
+
+    @pytest.mark.parametrize(("example", "j"), DECLARED)
+    def test_not_formed_is_never_contradicted(self, example, j):
+        # rejects: claims beyond what products show
+        game, batch = example()
+        point = game.critical_points[j]
+        found = verdict(gd.flows.gradient(game), game.state_of(point.point), batch, dense=False)
+        got = classes(found)
+        for name, answer in declared(point).items():
+            assert got[name] in (answer, "undecided"), name
+
+    def test_three_answers_disagree_where_they_should(self):
+        # (-1, 3, -3, 3): stable, not Nash, Stackelberg; (1, 2, 2, 1): Nash, not stable (games.md b.4)
+        game = gd.games.quadratic([[-1.0, 3.0], [-3.0, 3.0]], zero_sum=True)
+        found = verdict(gd.flows.gradient(game), game.equilibrium_state())
+        assert (found.stability, found.nash, found.stackelberg["p1"]) == ("yes", "no", "yes")
+        game = gd.games.quadratic([[1.0, 2.0], [2.0, 1.0]])
+        found = verdict(gd.flows.gradient(game), game.equilibrium_state())
+        assert (found.stability, found.nash) == ("no", "yes")
+
+    def test_rates_move_stability_alone(self):
+        # scaling player 2 by tau makes (-1, 3, -3, .5) stable exactly for tau > -a/d = 2
+        game = gd.games.quadratic([[-1.0, 3.0], [-3.0, 0.5]], zero_sum=True)
+        answers = {}
+        for tau in (1.99, 2.01):
+            found = verdict(gd.flows.gradient(game, rates={"p2": tau}), game.equilibrium_state())
+            answers[tau] = (found.stability.answer, found.nash.answer, found.stackelberg["p1"].answer)
+        assert answers == {1.99: ("no", "no", "yes"), 2.01: ("yes", "no", "yes")}
+
+    def test_penalties_have_a_nash_answer_of_their_own(self):
+        # Dirac-GAN + R1: D's own Hessian is 0 in the game and g in what it descends; G's is 0 in both
+        game = gd.games.dirac_gan("nonsaturating")
+        flow = gd.flows.gradient(game).with_term(
+            gd.losses.squared_gradient(of=next(iter(game.players)), into=tuple(game.players)[1], weight=0.5)
+        )
+        found = verdict(flow, game.equilibrium_state())
+        assert found.stability == "yes"
+        assert found.nash == "undecided"
+        assert found.nash_penalised == "undecided"
+        psi = tuple(game.players)[1]
+        assert found.own[psi].sign == "zero"
+        assert found.own_penalised[psi].least[0] == pytest.approx(2 * 0.5 * 0.25, rel=1e-9)  # g = 2 lam f'(0)^2
+        assert verdict(gd.flows.gradient(game), game.equilibrium_state()).nash_penalised is None
+
+    def test_three_players(self):
+        # followers of p1: p2 and p3 at a Nash of their own; Schur complement by hand
+        H = torch.tensor([[-1.0, 2, 1], [-2, 3, 0.5], [-1, -0.5, 2]], dtype=DOUBLE)
+        game = gd.games.quadratic(H)
+        found = verdict(gd.flows.gradient(game), game.equilibrium_state())
+        assert set(found.stackelberg) == {"p1", "p2", "p3"}
+        assert found.nash == "no"
+        # leader's loss: -x^2/2 + x (2 y + z) (quadratic game); best response of (y, z): -M^-1 (-2, -1) x
+        M, c = H[1:, 1:].numpy(), H[1:, 0].numpy()
+        slope = -np.linalg.solve(M, c)
+        total = -1 + 2 * (np.array([2.0, 1.0]) @ slope)
+        expected = "yes" if total > 0 else "no"
+        assert found.stackelberg["p1"].answer == expected
+        bound = found.stackelberg["p1"].bounds["least eigenvalue of the leader's total Hessian"]
+        assert bound[0] == pytest.approx(total, rel=1e-9)
+
+
+class TestGan:
+    def test_the_affine_quadratic_digits_gan(self, digits):
+        # numerics.md 1 and 6: exponentially stable, the generator's own block exactly zero: no Nash claim
+        game = gd.games.affine_quadratic_gan(digits, q=8, weight_decay=0.02, loss="nonsaturating")
+        found = verdict(gd.flows.gradient(game), game.equilibrium_state())
+        assert found.stability == "yes"
+        assert found.nash == "undecided"
+        assert "zero" in found.nash.reason
+        names = [d.name for d in found.degenerate]
+        assert any(name.startswith("G's own Hessian is zero") for name in names)
+        assert found.flow.numerical_abscissa[0] > found.flow.abscissa[1]
+
+    def test_scaling_symmetries_are_named(self):
+        # a game whose losses see a rectified net's function alone, at a point made stationary in that net
+        g = torch.Generator().manual_seed(0)
+        net = torch.nn.Sequential(torch.nn.Linear(2, 5), torch.nn.ReLU(), torch.nn.Linear(5, 1)).double()
+        x, w = torch.randn(20, 2, dtype=DOUBLE, generator=g), torch.zeros(3, dtype=DOUBLE)
+        with torch.no_grad():
+            for p in net.parameters():
+                p.copy_(torch.randn(p.shape, dtype=DOUBLE, generator=g))
+            target = net(x)
+
+        def losses(net, w):
+            return {"net": ((net(x) - target) ** 2).mean(), "w": w.square().sum()}
+
+        game = gd.Game({"net": net, "w": w}, losses)
+        flow = gd.flows.gradient(game)
+        found = verdict(flow, game.state())
+        assert found.stationary
+        assert ("scaling symmetry of net: units of 0 scaled, inputs of 2 divided", 5) in found.degenerate
+        assert found.stability == "undecided"
+        # rejects: both layers scaled up
+        [symmetry] = scaling_symmetries(game, game.state())
+        J = gd.spectrum.GameJacobian(flow, game.state())
+        assert float((J @ symmetry.direction).norm()) < 1e-12
+        assert float((J @ symmetry.direction.abs()).norm()) > 1e-3
+
+    def test_a_point_that_is_not_stationary_is_never_yes(self):
+        game = gd.games.quadratic([[1.0, 3.0], [-3.0, 1.0]], zero_sum=True)
+        found = verdict(gd.flows.gradient(game), game.state())
+        assert not found.stationary
+        assert all(a != "yes" for a in found.answers().values())
+        assert "find_equilibrium" in found.stability.reason
+
+    @pytest.mark.slow
+    def test_large_is_consistent_with_small(self):
+        # a trained GAN, formed and not: the same "no", from certified eigenvalues
+        g = torch.Generator().manual_seed(0)
+        game = gd.games.gan(
+            gd.games.mlp((3, 8, 4), generator=g, dtype=DOUBLE), gd.games.mlp((4, 8, 1), generator=g, dtype=DOUBLE)
+        )
+        batch = tuple(torch.randn(64, n, generator=g, dtype=DOUBLE) for n in (4, 3))
+        flow = gd.flows.gradient(game)
+        run = gd.solve(flow, "rk4", h=0.2, steps=400, batch=batch)
+        formed, searched = (verdict(flow, run, batch, dense=dense, basis=40) for dense in (True, False))
+        for name, answer in searched.answers().items():
+            assert answer.answer in (formed.answers()[name].answer, "undecided")
+        assert searched.flow.abscissa[0] <= formed.flow.abscissa[1]
+        assert searched.flow.numerical_abscissa[0] <= formed.flow.numerical_abscissa[1] + 1e-9
+        assert searched.flow.numerical_abscissa[1] >= formed.flow.numerical_abscissa[0]
+
+
+class TestEvidence:
+    def test_numerical_abscissa(self):
+        # games.md b.4: [[-1, 20], [0, -2]]: -3/2 + sqrt(401)/2
+        game = gd.games.quadratic([[1.0, -20.0], [0.0, 2.0]])
+        found = verdict(gd.flows.gradient(game), game.equilibrium_state()).flow
+        assert found.numerical_abscissa == pytest.approx((8.512492197250394,) * 2, abs=1e-12)
+        assert found.abscissa[1] == pytest.approx(-1, abs=1e-12)
+        # eigenvectors (1, 0) and (-20, 1)/sqrt(401): condition sqrt(401) of both
+        assert found.conditions == pytest.approx([401**0.5] * 2, rel=1e-12)
+
+    def test_distance_to_the_axis(self):
+        # against a fine scan of the least singular value
+        game = gd.games.quadratic([[1.0, -20.0], [0.0, 2.0]])
+        found = verdict(gd.flows.gradient(game), game.equilibrium_state()).flow
+        A = np.array([[-1.0, 20.0], [0.0, -2.0]])
+        scan = min(np.linalg.svd(A - 1j * w * np.eye(2), compute_uv=False)[-1] for w in np.linspace(-3, 3, 20001))
+        low, high = found.axis_distance
+        assert low <= scan * (1 + 1e-6)
+        assert high == pytest.approx(scan, rel=2e-3)
+        normal = gd.games.quadratic([[0.25, 2.0], [-2.0, 0.25]])
+        found = verdict(gd.flows.gradient(normal), normal.equilibrium_state()).flow
+        assert found.axis_distance == pytest.approx((0.25, 0.25), rel=2e-3)
+
+    @settings(max_examples=40, deadline=None)
+    @given(st.integers(2, 8), st.integers(0, 10**6), st.floats(-2, 2))
+    def test_random_games(self, n, seed, shift):
+        # rejects: margins of the wrong sign; "yes" or "no" against the eigenvalues NumPy finds
+        rng = np.random.default_rng(seed)
+        H = rng.standard_normal((n, n)) + shift * np.eye(n)
+        game = gd.games.quadratic(torch.as_tensor(H))
+        found = verdict(gd.flows.gradient(game), game.equilibrium_state())
+        rightmost = np.linalg.eigvals(-H).real.max()
+        least = np.diag(H).min()
+        if abs(rightmost) > 1e-9:
+            assert found.stability == ("yes" if rightmost < 0 else "no")
+        if abs(least) > 1e-9:
+            assert found.nash == ("yes" if least > 0 else "no")
+
+    @settings(max_examples=25, deadline=None)
+    @given(st.integers(60, 200), st.integers(0, 10**6))
+    def test_extents_hold_what_they_say(self, n, seed):
+        # Lanczos bounds contain the exact ends; rejects: inner bounds swapped, no outer gap
+        rng = np.random.default_rng(seed)
+        B = rng.standard_normal((n, n))
+        A = torch.as_tensor(B + B.T)
+        op = LinearOperator((n, n), A.mv, A.mv, dtype=DOUBLE)
+        values = np.linalg.eigvalsh(A.numpy())
+        found = extent(op, dense=False, basis=40)
+        for (low, high), exact in ((found.least, values[0]), (found.largest, values[-1])):
+            assert low <= exact + 1e-9
+            assert high >= exact - 1e-9
+        assert found.least[1] >= values[0] - 1e-9
+        assert found.largest[0] <= values[-1] + 1e-9
+        assert found.risk == 1e-9
+        assert found.null is None
+
+    def test_a_definite_operator_is_seen_to_be_without_the_matrix(self):
+        d = torch.linspace(1, 2, 500, dtype=DOUBLE)
+        op = LinearOperator((500, 500), lambda x: d * x, lambda x: d * x, dtype=DOUBLE)
+        assert extent(op, dense=False, basis=60).sign == "positive"
+        assert extent(op * -1.0, dense=False, basis=60).sign == "negative"
+        wide = torch.linspace(1e-4, 2, 500, dtype=DOUBLE)  # definite, but not by what sixty steps can tell
+        op = LinearOperator((500, 500), lambda x: wide * x, lambda x: wide * x, dtype=DOUBLE)
+        assert extent(op, dense=False, basis=60).sign == "unknown"
+        assert extent(op, dense=True).sign == "positive"
+
+    def test_missing_eigenvalues_are_not_excluded(self):
+        # a large game that is stable, its symmetric part indefinite: undecided, not "yes"
+        n = 400
+        rng = np.random.default_rng(0)
+        H = np.diag(np.linspace(1, 3, n)) + np.triu(rng.standard_normal((n, n)), 1) * 0.5
+        H[: n // 2, : n // 2] = np.diag(np.diag(H)[: n // 2])
+        H[n // 2 :, n // 2 :] = np.diag(np.diag(H)[n // 2 :])
+        game = gd.games.quadratic(torch.as_tensor(H), (n // 2, n // 2))
+        formed = verdict(gd.flows.gradient(game), game.equilibrium_state())
+        searched = verdict(gd.flows.gradient(game), game.equilibrium_state(), dense=False)
+        assert formed.stability == "yes"
+        assert searched.stability == "undecided"
+        assert "excludes none further right" in searched.stability.reason
+        assert searched.nash == "yes"  # own blocks are well conditioned: the bounds suffice
+        assert searched.nash.risk == 1e-9
+
+
+class TestForm:
+    def test_answers_are_compared_not_converted(self):
+        answer = Answer("undecided", "why")
+        assert answer == "undecided"
+        assert answer != "yes"
+        with pytest.raises(TypeError, match="three values"):
+            bool(answer)
+        assert set(ANSWERS) == {"yes", "no", "undecided"}
+
+    def test_report(self):
+        game = gd.games.bilinear()
+        found = verdict(gd.flows.gradient(game), game.equilibrium_state())
+        text = str(found)
+        assert "J = dv/dy" in text
+        assert "undecided" in text
+        json.dumps(found.to_dict())
+        assert found.to_dict()["answers"]["stability"]["answer"] == "undecided"
+
+    def test_refusals(self):
+        game = gd.games.bilinear()
+        flow, at = gd.flows.gradient(game), game.equilibrium_state()
+        for arguments in ({"k": 0}, {"risk": 0.0}, {"stationary": -1.0}, {"tol": 0.0}, {"strategy": "fast"}):
+            with pytest.raises((ArgumentError, gd.UnknownNameError)):
+                verdict(flow, at, **arguments)
+        with pytest.raises(ArgumentError, match="finite"):
+            verdict(flow, at.y * torch.nan)
