@@ -1,6 +1,7 @@
 """The game's own spectrum, laid over the theory: eigenvalues, tangents of steps, equilibria."""
 
 from gamedyn.spectrum.answers import Answer
+from gamedyn.spectrum.confirm import Confirmation, confirm
 from gamedyn.spectrum.equilibrium import Equilibrium, find_equilibrium
 from gamedyn.spectrum.extent import Extent, extent
 from gamedyn.spectrum.flow_stability import FlowStability
@@ -15,6 +16,7 @@ from gamedyn.spectrum.verify import verify
 
 __all__ = [
     "Answer",
+    "Confirmation",
     "Degeneracy",
     "Equilibrium",
     "Extent",
@@ -24,6 +26,7 @@ __all__ = [
     "StepTangent",
     "Symmetry",
     "Verdict",
+    "confirm",
     "dense",
     "extent",
     "find_equilibrium",

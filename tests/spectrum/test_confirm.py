@@ -1,0 +1,73 @@
+"""A limit from a part of the spectrum, confirmed or refuted by the real step."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+import gamedyn as gd
+from gamedyn._lib.errors import ArgumentError
+from gamedyn.spectrum import confirm
+from gamedyn.stability import Eigenvalues
+
+DOUBLE = torch.float64
+
+
+@pytest.fixture
+def affine(digits):
+    game = gd.games.affine_quadratic_gan(digits, q=8, weight_decay=0.02, loss="nonsaturating")
+    flow = gd.flows.gradient(game)
+    return flow, game.equilibrium_state(), gd.spectrum.linearise(flow, game.equilibrium_state()).eigenvalues.values
+
+
+@pytest.mark.parametrize("formed", [True, False])
+@pytest.mark.parametrize("method", ["euler", "rk4", "ab2", "ab3", "optimistic", "extragradient", "heavy_ball"])
+def test_the_rightmost_alone_are_refuted_and_the_whole_confirmed(affine, method, formed, monkeypatch):
+    # numerics.md section 3: the 16 rightmost predict rk4 7.9 for 1.29, extragradient 3.14 for 0.46, euler 0.58 for 0.37
+    from gamedyn.spectrum import tangent
+
+    if not formed:
+        monkeypatch.setattr(tangent, "DENSE_UP_TO", 0)
+    flow, at, values = affine
+    part = confirm(flow, method, at, Eigenvalues(values[:16], complete=False), max_products=2000)
+    limits = [gd.stability.largest_stable_step(method, x) for x in (values[:16], values)]
+    if np.isclose(*limits):  # heavy ball is bound by rotation, which is among the rightmost: true, and confirmed
+        assert (method, part.status) == ("heavy_ball", "confirmed")
+    else:
+        assert part.status == "refuted"
+        assert part.radius > 1.01 * part.predicted
+    whole = confirm(flow, method, at, values, max_products=2000)
+    assert whole.status == "confirmed" if formed else whole.status in ("confirmed", "undecided")
+    if whole.status == "confirmed":
+        assert whole.radius == pytest.approx(whole.predicted, rel=1e-3)
+        assert whole.limit == pytest.approx(gd.stability.largest_stable_step(method, values), rel=1e-12)
+
+
+def test_growing_modes_are_predicted_too():
+    # rejects: 1 as the prediction where the flow itself grows
+    game = gd.games.quadratic([[-0.3, 0.0], [0.0, 5.0]])
+    found = confirm(gd.flows.gradient(game), "rk4", game.equilibrium_state(), [0.3, -5.0])
+    assert found.status == "confirmed"
+    assert found.predicted == pytest.approx(
+        float(gd.stability.amplification("rk4", [0.3 * found.h, -5 * found.h]).max())
+    )
+    found = confirm(gd.flows.gradient(game), "rk4", game.equilibrium_state(), [-5.0])
+    assert found.status in ("confirmed", "refuted")
+
+
+def test_optimiser_state_is_part_of_the_step(affine):
+    # heavy ball's tangent has twice the dimension; its radius is that of the companion matrix
+    flow, at, values = affine
+    found = confirm(flow, "heavy_ball", at, values)
+    assert np.isclose(found.radius, gd.stability.amplification("heavy_ball", found.h * values).max(), rtol=1e-9)
+
+
+def test_refusals(affine):
+    flow, at, values = affine
+    with pytest.raises(ArgumentError, match="need all blocks"):
+        confirm(flow, "alternating", at, values)
+    with pytest.raises(ArgumentError, match="nothing to confirm"):
+        confirm(flow, "implicit_midpoint", at, values)
+    with pytest.raises(ArgumentError, match="margin"):
+        confirm(flow, "euler", at, values, margin=0.0)
