@@ -3,6 +3,7 @@
 from gamedyn.plot.axis import boundary_locus, damping_and_phase
 from gamedyn.plot.explorer import write_explorer
 from gamedyn.plot.images import image_grid
+from gamedyn.plot.monitor import monitor_path, monitor_ratios
 from gamedyn.plot.partitioned import partitioned_region
 from gamedyn.plot.region import COLOURS, region
 from gamedyn.plot.steps import step_sets
@@ -12,6 +13,8 @@ __all__ = [
     "boundary_locus",
     "damping_and_phase",
     "image_grid",
+    "monitor_path",
+    "monitor_ratios",
     "partitioned_region",
     "region",
     "step_sets",

@@ -72,7 +72,13 @@ def outer_pairs(
             start = start * (0.01 * float(warm.norm()) / len(value) ** 0.5) + warm
         size = len(value) if len(value) <= 3 * k + 12 else None
         out[kind] = eigenpairs(
-            products.jvp, start, k if size is None else size, kind, tol=tol, max_products=max_products
+            products.jvp,
+            start,
+            k if size is None else size,
+            kind,
+            tol=tol,
+            basis=min(len(value), max(4 * k, 48)),  # the rightmost of a GAN crowd
+            max_products=max_products,
         )
         if size is not None:
             break  # all of them

@@ -1,0 +1,1 @@
+"""The parts of the study `edge_of_stability`."""
