@@ -2,6 +2,7 @@
 
 from gamedyn.krylov.anderson import FixedPoint, anderson
 from gamedyn.krylov.gmres import Solution, gmres
+from gamedyn.krylov.hessenberg import Hessenberg, hessenberg
 from gamedyn.krylov.inverse import nearest_eigenpairs
 from gamedyn.krylov.operator import LinearOperator
 from gamedyn.krylov.phi import PhiResult, phi_combination
@@ -11,6 +12,7 @@ from gamedyn.krylov.schur import eigenpairs, symmetric_eigenpairs
 
 __all__ = [
     "FixedPoint",
+    "Hessenberg",
     "LinearOperator",
     "PhiResult",
     "RitzPairs",
@@ -19,6 +21,7 @@ __all__ = [
     "anderson",
     "eigenpairs",
     "gmres",
+    "hessenberg",
     "nearest_eigenpairs",
     "phi_combination",
     "ritz_range",

@@ -151,7 +151,10 @@ class Decomposition:
                 again.addmv_(chunk, part)
             row.addmv_(before.t(), again, alpha=-1)
             column.add_(again)
+            along = float(torch.linalg.vector_norm(again))
         else:
             row.addmv_(before.t(), column, alpha=-1)
+            along = 0.0
         values: list[float] = torch.cat([column, torch.linalg.vector_norm(row)[None]]).tolist()
-        return values[:-1], values[-1]
+        # shortened again: what is left is rounding, and twice would not be enough
+        return values[:-1], values[-1] if values[-1] > along else 0.0

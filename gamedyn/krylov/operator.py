@@ -133,8 +133,10 @@ class LinearOperator:
 
         def on_arrays(product: Callable[[Tensor], Tensor]) -> Callable[[Any], Any]:
             def of(x: Any) -> Any:
-                vector = torch.as_tensor(np.ascontiguousarray(np.reshape(x, -1)))
-                return product(vector.to(self.device, self.dtype)).cpu().numpy()
+                if np.iscomplexobj(x):  # an eigenvector's residual is taken so
+                    return of(np.real(x)) + 1j * of(np.imag(x))
+                vector = torch.tensor(np.ascontiguousarray(np.reshape(x, -1)), dtype=self.dtype, device=self.device)
+                return product(vector).detach().cpu().numpy()
 
             return of
 

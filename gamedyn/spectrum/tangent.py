@@ -200,8 +200,8 @@ class StepTangent:
     ) -> tuple[NDArray[np.complex128], NDArray[np.float64]]:
         """Eigenvalues of the tangent, largest modulus first, and their true residuals.
 
-        All if the tangent is small; else the k dominant ones, as far as they converge within so many products: none may,
-        at steps so small that all multipliers crowd around 1.
+        All if the tangent is small; else the k dominant ones, as far as they converge within so many products: at
+        steps so small that all multipliers crowd around 1, perhaps none.
         """
         if self.n <= DENSE_UP_TO:
             M = self.matrix().double().cpu().numpy()

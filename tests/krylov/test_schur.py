@@ -164,6 +164,19 @@ class TestRounding:
             at.expand()
         assert gap() < 1e-12
 
+    @pytest.mark.parametrize("solve", [eigenpairs, symmetric_eigenpairs])
+    @pytest.mark.parametrize("tol", [1e-5, 1e-9])
+    def test_single_precision_below_its_rounding(self, solve, tol):
+        # rejects: vectors made of rounding, whose Ritz values lie outside the spectrum
+        for seed in range(8):
+            B = torch.randn(50, 50, generator=torch.Generator().manual_seed(seed))
+            S = (B + B.T) / 14
+            S[:, 30:] = S[30:] = 0  # an invariant subspace is reached
+            found = solve(lambda x, S=S: S @ x, start(50, seed).float(), 3, "rightmost", tol=tol)
+            assert found.values.real.max() <= float(torch.linalg.eigvalsh(S.double()).max()) + 1e-5
+            gram = found.basis @ found.basis.T
+            assert float((gram - torch.eye(len(gram))).abs().max()) < 1e-5
+
     def test_single_precision(self, separated):
         A = torch.as_tensor(separated, dtype=torch.float32)
         found = eigenpairs(lambda x: A @ x, start(300).float(), 3, "leftmost", tol=1e-5)
