@@ -56,7 +56,8 @@ def ordered(S: Floats, which: str, k: int, *, symmetric: bool) -> Ordered:
         values, Q = np.linalg.eigh((S + S.T) / 2)
         order = wanted_first(values.astype(np.complex128), which)
         return Ordered(np.diag(values[order]), Q[:, order], min(k, len(S)))
-    return _fronted(*schur(S, output="real", check_finite=False), which, k)
+    T, Q = schur(S, output="real", check_finite=False)
+    return _fronted(T, Q, which, k)
 
 
 def extended(form: Ordered, which: str, keep: int, *, symmetric: bool) -> Ordered:

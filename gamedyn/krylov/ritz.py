@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -77,7 +78,7 @@ def with_residuals(
         parts = [(y.real, (value * y).real), (y.imag, (value * y).imag)]
         misfits = [_length(images, a, rows, b) for a, b in parts]
         lengths = [_length(rows, a, rows, np.zeros_like(b)) for a, b in parts]  # 1, unless the rows are not orthonormal
-        residuals[i] = np.hypot(*misfits) / np.hypot(*lengths)
+        residuals[i] = math.hypot(*misfits) / math.hypot(*lengths)
     return values, residuals, weights
 
 

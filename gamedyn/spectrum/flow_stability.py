@@ -118,7 +118,7 @@ def _crosses(A: NDArray[np.float64], sigma: float) -> bool:
 
 def _searched(J: GameJacobian, skirt: Extent, k: int, tol: float, basis: int) -> FlowStability:
     n = J.shape[0]
-    options = {"tol": tol, "basis": max(basis, 2 * k + 4)}
+    options: dict[str, Any] = {"tol": tol, "basis": max(basis, 2 * k + 4)}
     found = J.eigenpairs(min(k, n), "rightmost", **options)
     conditions = _conditions(J, found, k, options)
     rounding = math.sqrt(n) * torch.finfo(J.dtype).eps * found.norm

@@ -125,7 +125,8 @@ class _Response:
     def _solve(self, b: Tensor, *, transposed: bool) -> Tensor:
         """`(D_f F)^-1 b` or its transpose's, D_f F = -J_ff."""
         if self._matrix is not None:
-            return torch.linalg.lu_solve(*self._factors, b[:, None], adjoint=transposed)[:, 0]
+            x: Tensor = torch.linalg.lu_solve(*self._factors, b[:, None], adjoint=transposed)[:, 0]
+            return x
         J = self.J.T if transposed else self.J
         if not bool(b.any()):
             return torch.zeros_like(b)

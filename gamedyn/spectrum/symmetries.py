@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -19,19 +20,20 @@ AFFINE = (nn.Linear, nn.modules.conv._ConvNd)
 HOMOGENEOUS = (nn.ReLU, nn.LeakyReLU, nn.Identity)
 
 
-class Symmetry(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Symmetry:
     """Directions along which a player's function stays as it is.
 
     Attributes:
         player: whose.
         name: in words.
-        count: how many directions.
+        directions: how many.
         direction: a random one of them at the state, (n,).
     """
 
     player: str
     name: str
-    count: int
+    directions: int
     direction: Tensor
 
 
@@ -53,7 +55,7 @@ def scaling_symmetries(game: Game, state: State, seed: int = 0) -> list[Symmetry
         >>> from gamedyn import games
         >>> net = nn.Sequential(nn.Linear(2, 5), nn.ReLU(), nn.Linear(5, 1))
         >>> game = games.gan(nn.Linear(3, 2), net)
-        >>> [(s.player, s.name, s.count) for s in scaling_symmetries(game, game.state())]
+        >>> [(s.player, s.name, s.directions) for s in scaling_symmetries(game, game.state())]
         [('D', 'units of 0 scaled, inputs of 2 divided', 5)]
     """
     g = torch.Generator().manual_seed(seed)
@@ -74,14 +76,19 @@ def _of_module(
         children = [(f"{prefix}.{k}" if prefix else k, m) for k, m in part.named_children()]
         for (first, layer), (_, between), (second, after) in zip(children, children[1:], children[2:], strict=False):
             if _plain(layer) and isinstance(between, HOMOGENEOUS) and _plain(after) and _meets(layer, after):
-                scale = torch.randn(layer.weight.shape[0], generator=g)
+                scale = _factors(layer, g)
                 moves = {f"{first}.weight": (scale, 0), f"{first}.bias": (scale, 0), f"{second}.weight": (-scale, 1)}
                 yield f"units of {first} scaled, inputs of {second} divided", scale, _moved(state, player, moves)
         for (first, layer), (_, norm) in itertools.pairwise(children):
             if _plain(layer) and isinstance(norm, nn.modules.batchnorm._BatchNorm) and norm.training:
-                scale = torch.randn(layer.weight.shape[0], generator=g)
+                scale = _factors(layer, g)
                 moves = {f"{first}.weight": (scale, 0), f"{first}.bias": (scale, 0)}
                 yield f"units of {first} scaled before a norm", scale, _moved(state, player, moves)
+
+
+def _factors(layer: Any, g: torch.Generator) -> Tensor:
+    """A random factor for every unit."""
+    return torch.randn(int(layer.weight.shape[0]), generator=g)
 
 
 def _plain(layer: Any) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -31,16 +31,17 @@ if TYPE_CHECKING:
 __all__ = ["Degeneracy", "Verdict", "verdict"]
 
 
-class Degeneracy(NamedTuple):
+@dataclass(frozen=True)
+class Degeneracy:
     """Directions in which the linearisation says nothing.
 
     Attributes:
         name: in words.
-        count: how many directions.
+        directions: how many.
     """
 
     name: str
-    count: int
+    directions: int
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ class Verdict:
             f"numerical abscissa {_between(low, high)}",
             f"distance to the imaginary axis {_between(near, far)}",
             f"condition of the rightmost eigenvalue {worst:.3g}",
-            *[f"degenerate: {d.name} ({d.count})" for d in self.degenerate],
+            *[f"degenerate: {d.name} ({d.directions})" for d in self.degenerate],
         ]
         risk = max(a.risk for a in answers.values())
         if risk:
@@ -107,7 +108,7 @@ class Verdict:
 
     def to_dict(self) -> dict[str, Any]:
         """Everything but the eigenvectors, for JSON."""
-        values = self.flow.eigenvalues.values
+        values, residuals = self.flow.eigenvalues.values, self.flow.eigenvalues.residuals
         return {
             "answers": {
                 k: {"answer": a.answer, "reason": a.reason, "bounds": dict(a.bounds), "risk": a.risk}
@@ -122,9 +123,9 @@ class Verdict:
             "numerical_abscissa": self.flow.numerical_abscissa,
             "axis_distance": self.flow.axis_distance,
             "eigenvalues": [[float(z.real), float(z.imag)] for z in values],
-            "residuals": [float(r) for r in self.flow.eigenvalues.residuals],
+            "residuals": [] if residuals is None else [float(r) for r in residuals],
             "conditions": [float(c) for c in self.flow.conditions],
-            "degenerate": [[d.name, d.count] for d in self.degenerate],
+            "degenerate": [[d.name, d.directions] for d in self.degenerate],
         }
 
 
@@ -182,21 +183,18 @@ def verdict(
     J = GameJacobian(flow, at, batch, batches=batches, **options)
     settings: dict[str, Any] = {"dense": formed, "basis": basis, "risk": positive("risk", risk)}
     found = flow_stability(J, k=k, tol=positive("tol", tol), **settings)
-    sizes = {
-        "scale": float(abs(found.eigenvalues.values).max(initial=0.0)) + float(max(map(abs, found.numerical_abscissa)))
-    }
+    reach = float(abs(found.eigenvalues.values).max(initial=0.0)) + max(map(abs, found.numerical_abscissa))
+    sizes: dict[str, Any] = {**settings, "scale": reach}
     plain = isinstance(flow, GradientFlow) and not flow.terms and set(flow.rates.values()) == {1.0}
     game = J if plain else GameJacobian(gradient(flow.game), at, batch, batches=batches, **options)
-    own = own_extents(game, dict.fromkeys(flow.game.players, 1.0), **settings, **sizes)
+    own = own_extents(game, dict.fromkeys(flow.game.players, 1.0), **sizes)
     penalised = None
     if isinstance(flow, GradientFlow) and flow.terms:
-        penalised = own_extents(J, flow.rates, **settings, **sizes)
+        penalised = own_extents(J, flow.rates, **sizes)
     norm = float(J.value.norm())
     leaders = {}
     if batches is None:
-        leaders = {
-            p: stackelberg(game, p, own, batch, stationary=limit, **settings, **sizes) for p in flow.game.players
-        }
+        leaders = {p: stackelberg(game, p, own, batch, stationary=limit, **sizes) for p in flow.game.players}
     held = norm <= limit
 
     def told(answer: Answer) -> Answer:
@@ -238,7 +236,7 @@ def _degenerate(J: GameJacobian, found: FlowStability, own: Mapping[str, Extent]
     small = 1e3 * torch.finfo(J.dtype).eps * scale + 10 * float(J.value.norm())
     symmetries = scaling_symmetries(J.flow.game, J.state)
     null = [s for s in symmetries if float((J @ s.direction).norm()) <= small * float(s.direction.norm())]
-    return out + [Degeneracy(f"scaling symmetry of {s.player}: {s.name}", s.count) for s in null]
+    return out + [Degeneracy(f"scaling symmetry of {s.player}: {s.name}", s.directions) for s in null]
 
 
 def _between(low: float, high: float) -> str:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import gamedyn as gd
 from gamedyn._lib.errors import ArgumentError
 from gamedyn.krylov import LinearOperator
-from gamedyn.spectrum import Answer, extent, scaling_symmetries, verdict
+from gamedyn.spectrum import Answer, Degeneracy, extent, scaling_symmetries, verdict
 from gamedyn.spectrum.answers import ANSWERS
 
 DOUBLE = torch.float64
@@ -142,7 +142,7 @@ class TestGan:
         flow = gd.flows.gradient(game)
         found = verdict(flow, game.state())
         assert found.stationary
-        assert ("scaling symmetry of net: units of 0 scaled, inputs of 2 divided", 5) in found.degenerate
+        assert Degeneracy("scaling symmetry of net: units of 0 scaled, inputs of 2 divided", 5) in found.degenerate
         assert found.stability == "undecided"
         # rejects: both layers scaled up
         [symmetry] = scaling_symmetries(game, game.state())
