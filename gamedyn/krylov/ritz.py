@@ -40,7 +40,7 @@ class RitzPairs:
 
     values: NDArray[np.complex128]
     residuals: NDArray[np.float64]
-    converged: NDArray[np.bool_]
+    converged: NDArray[np.bool]
     status: str
     norm: float
     products: int

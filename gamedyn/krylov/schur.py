@@ -186,7 +186,7 @@ class _Search:
                 break
         return "exhausted" if at.exhausted else "full"
 
-    def _form(self, at: Decomposition, locked: int, target: int) -> tuple[Ordered, NDArray[np.bool_]]:
+    def _form(self, at: Decomposition, locked: int, target: int) -> tuple[Ordered, NDArray[np.bool]]:
         """The Schur form of what is not locked, its wanted eigenvalues first, and which have converged."""
         form = ordered(at.square[locked:, locked:], self.which, target, symmetric=self.symmetric)
         _, weights = eigen(form.T[: form.first, : form.first])

@@ -11,7 +11,7 @@ import torch
 
 import gamedyn as gd
 from gamedyn._lib.errors import ArgumentError
-from gamedyn.spectrum.batch_spread import batch_spread
+from gamedyn.spectrum.diagnostics.batch_spread import batch_spread
 
 DOUBLE = torch.float64
 

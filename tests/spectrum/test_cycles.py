@@ -11,7 +11,7 @@ from scipy.integrate import solve_ivp
 
 import gamedyn as gd
 from gamedyn._lib.errors import ArgumentError
-from gamedyn.spectrum.cycles import find_limit_cycle
+from gamedyn.spectrum.diagnostics.cycles import find_limit_cycle
 
 DOUBLE = torch.float64
 PLANE = gd.games.bilinear()

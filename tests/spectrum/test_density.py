@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 import gamedyn as gd
 from gamedyn._lib.errors import ArgumentError
-from gamedyn.spectrum.density import part_density, plane_density
-from gamedyn.spectrum.field_of_values import numerical_range
+from gamedyn.spectrum.diagnostics.density import part_density, plane_density
+from gamedyn.spectrum.diagnostics.field_of_values import numerical_range
 from gamedyn.spectrum.linearise import products_at
 
 DOUBLE = torch.float64

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import gamedyn as gd
 from gamedyn._lib.errors import ArgumentError
-from gamedyn.spectrum.paths import path_angle, planar_path_angle, rotation_index
+from gamedyn.spectrum.diagnostics.paths import path_angle, planar_path_angle, rotation_index
 
 DOUBLE = torch.float64
 

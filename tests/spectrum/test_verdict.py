@@ -14,7 +14,7 @@ import gamedyn as gd
 from gamedyn._lib.errors import ArgumentError
 from gamedyn.krylov import LinearOperator
 from gamedyn.spectrum import Answer, Degeneracy, extent, scaling_symmetries, verdict
-from gamedyn.spectrum.answers import ANSWERS
+from gamedyn.spectrum.verdicts.answers import ANSWERS
 
 DOUBLE = torch.float64
 

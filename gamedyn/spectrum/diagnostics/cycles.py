@@ -15,7 +15,7 @@ from tqdm.auto import tqdm
 from gamedyn._lib.checks import positive, positive_int
 from gamedyn.core import State
 from gamedyn.krylov import eigenpairs, gmres
-from gamedyn.spectrum._orbit import Failure, Orbit, Section
+from gamedyn.spectrum.diagnostics._orbit import Failure, Orbit, Section
 from gamedyn.spectrum.point import point
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from tqdm.auto import tqdm
 
 from gamedyn._lib.checks import positive, positive_int
 from gamedyn.krylov import symmetric_eigenpairs
-from gamedyn.spectrum.density import operator_of
+from gamedyn.spectrum.diagnostics.density import operator_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
     from torch import Tensor
 
-    from gamedyn.spectrum.density import Jacobian, Operator
+    from gamedyn.spectrum.diagnostics.density import Jacobian, Operator
 
 __all__ = ["NumericalRange", "numerical_range"]
 

@@ -13,7 +13,7 @@ from tqdm.auto import tqdm
 
 from gamedyn._lib.checks import finite, positive_int
 from gamedyn._lib.errors import ArgumentError
-from gamedyn.spectrum._orbit import held
+from gamedyn.spectrum.diagnostics._orbit import held
 from gamedyn.spectrum.linearise import linearise
 from gamedyn.spectrum.point import point
 

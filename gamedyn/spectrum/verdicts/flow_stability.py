@@ -11,8 +11,8 @@ import scipy.linalg
 import torch
 
 from gamedyn.krylov import eigenpairs
-from gamedyn.spectrum.answers import Answer
-from gamedyn.spectrum.extent import Extent, extent
+from gamedyn.spectrum.verdicts.answers import Answer
+from gamedyn.spectrum.verdicts.extent import Extent, extent
 from gamedyn.stability import Eigenvalues
 
 if TYPE_CHECKING:

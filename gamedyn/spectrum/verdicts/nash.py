@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gamedyn.spectrum.answers import Answer
-from gamedyn.spectrum.extent import Extent, extent
+from gamedyn.spectrum.verdicts.answers import Answer
+from gamedyn.spectrum.verdicts.extent import Extent, extent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -19,8 +19,8 @@ from gamedyn._lib.errors import SolveError
 from gamedyn.core import Field, moved_to
 from gamedyn.core.composed import composed_norms
 from gamedyn.krylov import LinearOperator, gmres
-from gamedyn.spectrum.answers import Answer
-from gamedyn.spectrum.extent import Extent, extent
+from gamedyn.spectrum.verdicts.answers import Answer
+from gamedyn.spectrum.verdicts.extent import Extent, extent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -9,14 +9,14 @@ import torch
 
 from gamedyn._lib.checks import positive, positive_int
 from gamedyn.flows import GradientFlow, gradient
-from gamedyn.spectrum.answers import Answer
-from gamedyn.spectrum.flow_stability import FlowStability, flow_stability
 from gamedyn.spectrum.jacobian import GameJacobian
 from gamedyn.spectrum.linearise import DENSE_UP_TO
-from gamedyn.spectrum.nash import nash, own_extents
 from gamedyn.spectrum.point import point
-from gamedyn.spectrum.stackelberg import stackelberg
-from gamedyn.spectrum.symmetries import scaling_symmetries
+from gamedyn.spectrum.verdicts.answers import Answer
+from gamedyn.spectrum.verdicts.flow_stability import FlowStability, flow_stability
+from gamedyn.spectrum.verdicts.nash import nash, own_extents
+from gamedyn.spectrum.verdicts.stackelberg import stackelberg
+from gamedyn.spectrum.verdicts.symmetries import scaling_symmetries
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from gamedyn.core import State
     from gamedyn.flows import Flow
     from gamedyn.integrators import Run
-    from gamedyn.spectrum.extent import Extent
+    from gamedyn.spectrum.verdicts.extent import Extent
 
 __all__ = ["Degeneracy", "Verdict", "verdict"]
 
