@@ -31,7 +31,8 @@ SPATIAL = {nn.InstanceNorm1d: 1, nn.InstanceNorm2d: 2, nn.InstanceNorm3d: 3}
 @contextlib.contextmanager
 def composed_norms(modules: Sequence[nn.Module]) -> Iterator[None]:
     """Let batch, instance, group and layer norms be evaluated from elementary operations; nothing is tracked."""
-    swapped = [m for m in modules if isinstance(m, (nn.LayerNorm, nn.GroupNorm)) or _uses_batch(m)]
+    norms = [m for m in modules if isinstance(m, (nn.LayerNorm, nn.GroupNorm)) or _uses_batch(m)]
+    swapped = [m for m in norms if "forward" not in vars(m)]  # a user's own, or already swapped
     for m in swapped:
         m.forward = partial(_normalised, m)  # shadows the class's forward on this object alone
     try:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from gamedyn.core.game import Game
     from gamedyn.core.products import Products
     from gamedyn.core.state import Layout, State
+    from gamedyn.core.traced_field import TracedField
 
 __all__ = ["Field", "FlowLike", "Members", "Request", "Velocity", "Work"]
 
@@ -182,6 +183,7 @@ class Field:
         self.finite_at_start = True
         self._random: RandomState | None = None
         self._advance = False
+        self._examined: FlowLike | None = None
         self._views: dict[tuple[int, int], list[Tensor]] = {}
         self._double = flow.double_backward
         self._share = 1 if flow.separates_players else len(layout.players)
@@ -235,10 +237,22 @@ class Field:
         from gamedyn.core.products import Products
 
         self.advance(y)  # the graph has buffers of its own
-        products = Products(self.flow, t, y, self.batch, self)
+        products = Products(self.examined(t, y, self.batch), t, y, self.batch, self)
         if not self.losses:
             self.losses = products.losses
         return products
+
+    def examined(self, t: float | Tensor, y: Tensor, batch: Any) -> FlowLike:
+        """The flow as its derivative is taken; looked at once, at the first point asked about.
+
+        Raises:
+            ArgumentError: for losses that cannot be differentiated twice.
+        """
+        from gamedyn.core.products import examined
+
+        if self._examined is None:
+            self._examined = examined(self.flow, t, y, batch, self)
+        return self._examined
 
     def stages(self, count: int, player: int | None = None) -> Tensor:
         """Room for `count` field values (or one player's), shape (count, ..., n)."""
@@ -321,27 +335,34 @@ class Field:
         start = RandomState(self.flow.game.device)
         draw, self.draw = self.draw, None
         try:
-            first = self.peek(0.0, y)
+            self.losses = ()
+            first, losses = self.peek(0.0, y), self.losses
             self.draws_randomness = not start.same()
             self.finite_at_start = bool(first.isfinite().all())
             start.restore()
-            second = self.peek(0.0, y)
+            self.losses = ()
+            second, again = self.peek(0.0, y), self.losses
             start.restore()
+            self.losses = ()
         finally:
             self.draw = draw
         if not torch.allclose(
             first, second, rtol=1e-3, atol=1e-6 * float(first.abs().nan_to_num().max()), equal_nan=True
         ):
             gap = float((first - second).norm() / first.norm().clamp_min(1e-30))
+            differing = [n for n, a, b in zip(self.names, losses, again, strict=False) if not torch.equal(a, b)]
+            whose = ", ".join(differing) or "no loss, but gradients"
             raise ArgumentError(
                 "losses",
                 "a deterministic function of players and batch",
-                f"two evaluations at one point that differ by {gap:.2g} of the field's norm",
+                f"two evaluations at one point that differ by {gap:.2g} of the field's norm (differing: {whose})",
                 f"draw noise outside the losses and pass it in the batch (here {describe(batch)})",
             )
 
     def functional(self, batch: Any, buffers: Sequence[Tensor]) -> TracedField:
         """This field as a pure function, for tracing."""
+        from gamedyn.core.traced_field import TracedField
+
         return TracedField(self, batch, buffers)
 
     def state(self, y: Tensor) -> State:
@@ -349,47 +370,3 @@ class Field:
         from gamedyn.core.state import State
 
         return State(self.layout, y, tuple(b.clone() for b in self.buffers))
-
-
-class TracedField:
-    """A field without memory: leaves are made inside, nothing is written in place; made to be traced."""
-
-    point = None
-
-    def __init__(self, parent: Field, batch: Any, buffers: Sequence[Tensor]) -> None:
-        self.flow, self.layout, self.members = parent.flow, parent.layout, parent.members
-        self.players, self.names, self.shape = parent.players, parent.names, parent.shape
-        self.batch, self.buffers, self._parent = batch, buffers, parent
-        self.work = Work(parent.work.players)
-        self.losses: tuple[Tensor, ...] = ()
-
-    def __call__(self, t: float | Tensor, y: Tensor, out: Tensor | None = None) -> Tensor:
-        """v(t, y)."""
-        self.work.player_gradients += self.work.players
-        return self._evaluate(t, y, Request(members=self.members), None, out)
-
-    def player(self, i: int, t: float | Tensor, y: Tensor, out: Tensor | None = None) -> Tensor:
-        """v_i(t, y)."""
-        self.work.player_gradients += self._parent._share
-        return self._evaluate(t, y, Request((i,), members=self.members), i, out)
-
-    def weighted(self, factors: Mapping[str, float], t: float | Tensor, y: Tensor, out: Tensor | None = None) -> Tensor:
-        """`sum_parts factor v_part(t, y)`."""
-        self.work.player_gradients += self.work.players
-        return self._evaluate(t, y, Request(factors=factors, members=self.members), None, out)
-
-    def stages(self, count: int, player: int | None = None) -> Tensor:
-        """Fresh room for field values."""
-        return self._parent.room(count, player)
-
-    def _evaluate(
-        self, t: float | Tensor, y: Tensor, request: Request, player: int | None, out: Tensor | None
-    ) -> Tensor:
-        lead = len(self.shape) - 1
-        leaves = [v.clone().requires_grad_() for v in self.layout.views(y.detach())]
-        with torch.enable_grad():
-            value = self.flow.velocity(t, leaves, self.buffers, self.batch, request)
-        self.work.double_backward += self.flow.double_backward
-        self.losses = self.losses or value.losses
-        row = self.layout.flat([x.detach() for x in value.leaves], lead)
-        return row if out is None else out.copy_(row)

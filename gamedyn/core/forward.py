@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import importlib
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -19,7 +22,7 @@ if TYPE_CHECKING:
 
     from gamedyn.core.field import Field, FlowLike
 
-__all__ = ["ForwardProducts", "embedded_block"]
+__all__ = ["ForwardProducts", "asks_for_graph", "embedded_block"]
 
 
 class ForwardProducts:
@@ -79,14 +82,15 @@ class ForwardProducts:
         if u.dim() == 2:
             return torch.stack([self.jvp(row) for row in u])
         self.work.products += 1
-        # a gradient that a penalty has made is detached where no graph is asked for: without its dual
-        leaves, request = self._leaves(), Request(factors=self._factors, create_graph=self.flow.double_backward)
+        leaves, request = self._leaves(), Request(factors=self._factors, create_graph=asks_for_graph(self.flow))
         norms = composed_norms(self.flow.game.modules)
+        _registered()
         with torch.enable_grad(), forward_ad.dual_level(), norms, _forward_differentiable():
-            duals = [forward_ad.make_dual(x, d) for x, d in zip(leaves, self.layout.views(u.detach()), strict=True)]
+            pairs = zip(leaves, self.layout.views(u.detach()), strict=True)
+            duals = [forward_ad.make_dual(x, d) for x, d in pairs]  # type: ignore[no-untyped-call]
             with self._field.held(duals):
                 out = self.flow.velocity(self._t, duals, self._buffers, self._batch, request).leaves
-            tangents = [forward_ad.unpack_dual(x).tangent for x in out]
+            tangents = [forward_ad.unpack_dual(x).tangent for x in out]  # type: ignore[no-untyped-call]
             filled = [torch.zeros_like(x) if d is None else d.detach() for x, d in zip(leaves, tangents, strict=True)]
         return self.layout.flat(filled)
 
@@ -114,6 +118,15 @@ class ForwardProducts:
         return self.jvp(torch.eye(self.n, dtype=self._y.dtype, device=self._y.device)).T
 
 
+def asks_for_graph(flow: FlowLike) -> bool:
+    """Whether a forward product must ask for a graph that it does not use.
+
+    A flow may detach its velocity where none is asked for, which drops the dual too: J u would be 0. Only a plain
+    gradient is known not to.
+    """
+    return flow.double_backward or not getattr(flow, "linear_in_losses", False)
+
+
 def embedded_block(products: Any, i: int, j: int, u: Tensor, *, transposed: bool) -> Tensor:
     """A block's product as a part of a whole one."""
     players = products.layout.slices
@@ -122,6 +135,14 @@ def embedded_block(products: Any, i: int, j: int, u: Tensor, *, transposed: bool
     whole[..., players[given]] = u
     image: Tensor = (products.vjp if transposed else products.jvp)(whole)
     return image[..., players[wanted]]
+
+
+@functools.cache
+def _registered() -> None:
+    """Load PyTorch's rules for forward derivatives, which its first dual number does with warnings of its own."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        importlib.import_module("torch._decomp.decompositions_for_jvp")
 
 
 @contextlib.contextmanager

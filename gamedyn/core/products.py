@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from gamedyn.core.field import Field, FlowLike
 
-__all__ = ["Products", "twice_differentiable", "written_out"]
+__all__ = ["Products", "examined", "twice_differentiable", "written_out"]
 
 
 class Products:
@@ -147,6 +147,56 @@ class Products:
             for g, x in zip(out, inputs, strict=True)
         ]
         return self.layout.flat(filled, len(lead))
+
+
+class _Differentiating:
+    """A flow whose losses differentiate inside, saying so."""
+
+    double_backward = True
+
+    def __init__(self, flow: FlowLike) -> None:
+        self._flow = flow
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._flow, name)
+
+
+def examined(flow: Any, t: float | Tensor, y: Tensor, batch: Any, field: Field) -> Any:
+    """The flow, or one that says `double_backward` where a loss differentiates a norm inside (a user's penalty).
+
+    Products then take third derivatives, which PyTorch's fused batch and layer norms have wrong (see `composed`).
+    Such a loss has a norm's double backward in its graph.
+
+    Args:
+        flow: the flow.
+        t: time.
+        y: flat point, (n,).
+        batch: batch the losses take, or None.
+        field: holds the modules' side effects; its buffers are used.
+
+    Raises:
+        ArgumentError: for an operation marked as differentiable once: PyTorch takes its derivative to be 0.
+    """
+    leaves = [v.clone().requires_grad_() for v in flow.game.layout.views(y.detach())]
+    with torch.enable_grad(), field.held(leaves), written_out(flow), twice_differentiable():
+        velocity = flow.velocity(t, leaves, field.buffers, batch, Request(create_graph=True))
+    if any(name.endswith("Error") for name in _operations(velocity.leaves)):
+        remedy = "this needs the game's Jacobian: replace the operation"
+        expected, got = "functions that can be differentiated twice", "an operation that is once_differentiable"
+        raise ArgumentError("losses", expected, got, remedy)
+    inside = not flow.double_backward and any("NormBackwardBackward" in x for x in _operations(velocity.losses))
+    return _Differentiating(flow) if inside else flow
+
+
+def _operations(results: Sequence[Tensor]) -> Iterator[str]:
+    """Names of the operations in the graph of some results."""
+    waiting, seen = [x.grad_fn for x in results], set()
+    while waiting:
+        node = waiting.pop()
+        if node is not None and node not in seen:
+            seen.add(node)
+            waiting += [before for before, _ in node.next_functions]
+            yield node.name()
 
 
 def written_out(flow: FlowLike) -> contextlib.AbstractContextManager[None]:

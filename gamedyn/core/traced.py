@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils._pytree import tree_flatten, tree_unflatten
@@ -68,6 +69,7 @@ class CompiledProducts:
             )
         self._items, self._spec = tree_flatten((batch, tuple(b.clone() for b in field.buffers)))
         self._moving = [i for i, x in enumerate(self._items) if isinstance(x, Tensor)]
+        self._modes = tuple([m.training for m in flow.game.modules])
         self.value, *losses = self._run("value", None)
         self.losses = tuple(losses)
         self.work.player_gradients += self.work.players
@@ -100,11 +102,11 @@ class CompiledProducts:
     def _run(self, kind: str, u: Tensor | None) -> Sequence[Tensor]:
         arguments = [self._y, *([] if u is None else [u.detach().contiguous()])]
         arguments += [self._items[i] for i in self._moving]
-        constants = tuple(repr(x) for x in self._items if not isinstance(x, Tensor))
+        constants = tuple(_constant(x) for x in self._items if not isinstance(x, Tensor))
         shapes = tuple((x.shape, x.stride(), x.dtype, x.device) for x in arguments)
         factors = None if self._factors is None else tuple(self._factors.items())
         code = self._code.get(
-            (kind, self._t, factors, self._spec, constants, shapes), lambda: self._compile(kind, arguments)
+            (kind, self._t, factors, self._spec, constants, shapes, self._modes), lambda: self._compile(kind, arguments)
         )
         out = code(*arguments)
         return [out] if isinstance(out, Tensor) else list(out)
@@ -135,6 +137,13 @@ class CompiledProducts:
             ) from error
 
 
+def _constant(x: Any) -> Any:
+    """What tells a batch's constant, which is burnt in, from others (an array's repr leaves entries out)."""
+    if isinstance(x, np.ndarray):
+        return x.shape, x.dtype, x.tobytes()
+    return type(x), repr(x)
+
+
 def _product(layout: Any, v: Sequence[Tensor], leaves: Sequence[Tensor], u: Tensor, *, transposed: bool) -> Tensor:
     """`J^T u`, or `J u` as the derivative of `J^T w` in w; u of shape (n,) or (k, n)."""
     rows = u.dim() == 2
@@ -152,4 +161,5 @@ def _product(layout: Any, v: Sequence[Tensor], leaves: Sequence[Tensor], u: Tens
     pulled = torch.autograd.grad(outputs, inputs, cotangents, is_grads_batched=rows, allow_unused=True)
     shape = u.shape[:-1]
     filled = [u.new_zeros(*shape, *x.shape) if g is None else g for g, x in zip(pulled, inputs, strict=True)]
-    return layout.flat(filled, len(shape)).detach()
+    image: Tensor = layout.flat(filled, len(shape)).detach()
+    return image

@@ -42,6 +42,11 @@ class PreconditionedFlow(FlowOfFlow):
         return self.inner.separates_players
 
     @property
+    def linear_in_losses(self) -> bool:
+        """As the inner flow: P is frozen."""
+        return self.inner.linear_in_losses
+
+    @property
     def parts(self) -> tuple[str, ...]:
         """Those of the inner flow, each behind P."""
         return self.inner.parts

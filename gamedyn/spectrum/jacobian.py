@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map
 
 from gamedyn._lib.checks import choice, positive, positive_int
 from gamedyn._lib.errors import ArgumentError, SolveError
-from gamedyn.core import AveragedProducts, Batches, Code, CompiledProducts, Field, ForwardProducts, Products, moved_to
+from gamedyn.core import (
+    AveragedProducts,
+    Batches,
+    Code,
+    CompiledProducts,
+    Field,
+    ForwardProducts,
+    Products,
+    State,
+    moved_to,
+)
+from gamedyn.core.forward import asks_for_graph
+from gamedyn.core.frozen import RandomState
 from gamedyn.krylov import LinearOperator, RitzPairs, eigenpairs, gmres, nearest_eigenpairs
 from gamedyn.spectrum.memory import FORWARD, FORWARD_DOUBLE, KEPT, available, evaluation_bytes
 from gamedyn.spectrum.point import point
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
-    from gamedyn.core import State
     from gamedyn.flows import Flow
     from gamedyn.integrators import Run
 
@@ -37,15 +50,17 @@ class GameJacobian(LinearOperator):
     forward over reverse, nothing kept (about 3 fields, the memory of one); "compiled", one traced function of (y, u,
     batch) (0.8 fields on small nets, 0.5 in blocks; half a minute to compile, once for all points).
 
-    The user's modules are untouched: buffers are the state's, batch norm uses its batch, spectral norm's vectors and
-    randomness inside the losses are held.
+    The user's modules and generators are untouched: buffers are the state's, batch norm uses its batch, spectral
+    norm's vectors and randomness inside the losses are held. Nothing that is done to state, batch or modules later
+    changes the products, frozen parameters excepted: those are read where they are.
 
     Args:
         flow: the flow, with its penalties and rates; a flow with momentum has its momentum in y.
         state: a State, a Run (its state), or a flat vector (n,).
         batch: what the losses take, or None.
         batches: instead, batches that together are the data, the same each time: a list, or a loader that does
-            not shuffle. J is then the mean over all samples, one batch in memory at a time unless all graphs fit ("kept").
+            not shuffle. J is then the mean over all samples (with batch norm: each batch by its own statistics), one
+            batch in memory at a time unless all graphs fit ("kept").
         t: time.
         part: one part of the flow only: "game", or a penalty term by its name.
         strategy: "auto", "kept", "forward" or "compiled". "auto" keeps graphs if they fit, and compiles nets without
@@ -54,16 +69,17 @@ class GameJacobian(LinearOperator):
         products: how many are to come, for "auto".
 
     Attributes:
-        state, flow: as given.
+        state: a copy of that given.
+        flow: as given.
         strategy: what was chosen.
         value: v, (n,).
-        losses: of all players.
+        losses: of all players, by name; empty for a flow without.
         work: what has been spent.
         memory: bytes that the graphs take, estimated from one evaluation; a Krylov basis comes on top.
 
     Raises:
-        ArgumentError: for a state of another game or not finite, losses that are not deterministic or cannot take the
-            batch, too small a memory, batches without end.
+        ArgumentError: for a state of another game or not finite, losses that are not deterministic, cannot be
+            differentiated twice or cannot take the batch, too small a memory, batches without end.
 
     Source: Pearlmutter 1994, Neural Computation 6, p. 147 (products); reverse over reverse: Townsend 2017.
 
@@ -89,42 +105,68 @@ class GameJacobian(LinearOperator):
         products: int = 200,
         _code: Code | None = None,
     ) -> None:
-        self.state, self.flow, self.t, self.part = point(flow, state), flow, t, part
-        n, y = self.state.layout.n, self.state.y
-        super().__init__((n, n), self.jvp, self.vjp, dtype=y.dtype, device=y.device)
+        at = point(flow, state)  # copied, as the batch is: what is written later must not change J
+        self.state = State(at.layout, at.y.clone(), tuple(b.clone() for b in at.buffers))
+        self.flow, self.t, self.part = flow, t, part
+        super().__init__((at.layout.n,) * 2, self.jvp, self.vjp, dtype=self.state.y.dtype, device=self.state.y.device)
+        batch = tree_map(lambda x: x.clone() if isinstance(x, Tensor) else x, batch)
         self._given = {"batch": batch, "batches": batches, "memory": memory, "products": products}
         self._code = Code() if _code is None else _code
         if part is not None:
             choice("part", part, flow.parts)
-        source = _source(flow, batch, batches)
-        first = moved_to(flow.game, next(iter(source), None))
-        flow.check(first)
-        self._field = Field(flow, tuple(b.clone() for b in self.state.buffers))
-        self._field.probe(y, first)
-        self._field.begin_step(first)
-        self._field.hold()
-        whole = batches is not None and _length(source) != 1
-        self.strategy, self.memory = self._chosen(strategy, first, _length(source), memory, products)
-        if whole:
-            self._refuse_nonlinear()
-            kept = self.strategy == "kept"
-            self.products: Any = AveragedProducts(flow, source, self._products, keep=kept)
-        else:
-            self.products = self._products(first)
+        self._field = Field(flow, self.state.buffers)
+        self._modes = [(m, m.training) for m in flow.game.modules]
+        with self._as_made(first=True):
+            self._prepare(_source(batch, batches), strategy, memory, products)
         self.work = self._field.work
         if not bool(self.value.isfinite().all()):
             raise ArgumentError("state", "a point where the field is finite", "nan or inf in v")
 
+    def _prepare(self, source: Iterable[Any], strategy: str, memory: float | None, products: int) -> None:
+        """Look at the first batch; choose; make the products."""
+        count = _length(source)
+        if not count:
+            raise ArgumentError("batches", "at least one batch", "none")
+        first = moved_to(self.flow.game, next(iter(source)))
+        self.flow.check(first)
+        self._field.probe(self.state.y, first)
+        self._field.begin_step(first)
+        self._field.hold()
+        self._taken = self._field.examined(self.t, self.state.y, first)
+        self.strategy, self.memory = self._chosen(strategy, first, count, memory, products)
+        if count == 1:
+            self.products: Any = self._products(first)
+        else:
+            self._refuse_nonlinear()
+            self.products = AveragedProducts(self.flow, source, self._products, keep=self.strategy == "kept")
+        self._evaluated = self.products.value, self.products.losses
+
+    @contextlib.contextmanager
+    def _as_made(self, *, first: bool = False) -> Iterator[None]:
+        """The modules in the modes that they had when this was made; the default generators left where they are."""
+        changed = [(m, m.training) for m, mode in self._modes if m.training is not mode]
+        random = RandomState(self.device) if first or self._field.draws_randomness else None
+        for m, mode in changed:
+            m.training = not mode
+        try:
+            yield
+        finally:
+            for m, mode in changed:
+                m.training = mode
+            if random is not None and self._field.draws_randomness:
+                random.restore()
+
     @property
     def value(self) -> Tensor:
         """V there, (n,): zero at a stationary point."""
-        value: Tensor = self.products.value
+        value: Tensor = self._evaluated[0]
         return value
 
     @property
     def losses(self) -> dict[str, Tensor]:
-        """The players' losses."""
-        return dict(zip(self.flow.game.players, self.products.losses, strict=True))
+        """The players' losses; empty for a flow that has none."""
+        values = self._evaluated[1]
+        return dict(zip(self.flow.game.players, values, strict=True)) if values else {}
 
     def at(self, state: State | Tensor | Run) -> GameJacobian:
         """The Jacobian at another point: same flow, data and strategy, same compiled code."""
@@ -143,30 +185,37 @@ class GameJacobian(LinearOperator):
         sizes = [s.stop - s.start for s in layout.slices]
         return LinearOperator(
             (sizes[i], sizes[j]),
-            lambda u: self.products.block(i, j, u),
-            lambda u: self.products.block(i, j, u, transposed=True),
+            lambda u: self._block(i, j, u, transposed=False),
+            lambda u: self._block(i, j, u, transposed=True),
             dtype=self.dtype,
             device=self.device,
         )
 
-    def schur_complement(self, leader: str, *, rtol: float = 1e-10, restart: int = 100) -> LinearOperator:
+    def _block(self, i: int, j: int, u: Tensor, *, transposed: bool) -> Tensor:
+        with self._as_made():
+            image: Tensor = self.products.block(i, j, u, transposed=transposed)
+        return image
+
+    def schur_complement(self, leader: str, *, rtol: float | None = None, restart: int = 100) -> LinearOperator:
         """`J_ll - J_lf J_ff^-1 J_fl`: how the leader's velocity changes while all others stay at their best response.
 
         Each product takes a GMRES solve with the followers' block.
 
         Args:
             leader: a player's name; all others follow.
-            rtol: of the solves.
+            rtol: of the solves; None: 1e-10, or 100 roundings of the dtype where that is more.
             restart: of GMRES.
 
         Raises:
             UnknownNameError: for a player that the game lacks.
-            SolveError: (from a product) where the followers' block is singular or the solve does not converge.
+            SolveError: (from a product) where the solve does not converge, as with a singular followers' block whose
+                range the leader leaves.
 
         Source: Fiez, Chasnov, Ratliff 2020, ICML, definition 4 and proposition 1.
         """
         own = self.state.layout.slices[self.state.layout.place(leader)]
         size, n = own.stop - own.start, self.shape[0]
+        tol = max(1e-10, 100 * torch.finfo(self.dtype).eps) if rtol is None else rtol
 
         def joined(u_leader: Tensor | None, u_others: Tensor | None) -> Tensor:
             whole = torch.zeros(n, dtype=self.dtype, device=self.device)
@@ -185,7 +234,7 @@ class GameJacobian(LinearOperator):
                 right = others(image)
                 if not bool(right.any()):
                     return image[own]
-                found = gmres(lambda x: others(J.matvec(joined(None, x))), right, rtol=rtol, restart=restart)
+                found = gmres(lambda x: others(J.matvec(joined(None, x))), right, rtol=tol, restart=restart)
                 if not found.converged:
                     reason = f"{found.status}, residual {found.residual:.1e}"
                     raise SolveError(f"the followers' block could not be solved with ({reason}): it may be singular")
@@ -219,23 +268,26 @@ class GameJacobian(LinearOperator):
 
     def jvp(self, u: Tensor) -> Tensor:
         """`J u`, shape (n,) or, for rows of vectors, (k, n)."""
-        image: Tensor = self.products.jvp(u)
+        with self._as_made():
+            image: Tensor = self.products.jvp(u)
         return image
 
     def vjp(self, u: Tensor) -> Tensor:
         """`J^T u`, shape (n,) or, for rows of vectors, (k, n)."""
-        image: Tensor = self.products.vjp(u)
+        with self._as_made():
+            image: Tensor = self.products.vjp(u)
         return image
 
     def to_dense(self) -> Tensor:
         """The matrix, (n, n), by blocks of products."""
-        matrix: Tensor = self.products.dense()
+        with self._as_made():
+            matrix: Tensor = self.products.dense()
         return matrix
 
     def _products(self, batch: Any) -> Any:
         """Products on one batch, in the way chosen."""
         factors = None if self.part is None else {self.part: 1.0}
-        arguments = (self.flow, self.t, self.state.y, moved_to(self.flow.game, batch), self._field, factors)
+        arguments = (self._taken, self.t, self.state.y, moved_to(self.flow.game, batch), self._field, factors)
         if self.strategy == "compiled":
             return CompiledProducts(*arguments, self._code)
         return (Products if self.strategy == "kept" else ForwardProducts)(*arguments)
@@ -248,7 +300,7 @@ class GameJacobian(LinearOperator):
         budget = game.least(available(self.device) / 2 if memory is None else positive("memory", memory))
         saved = -game.least(-evaluation_bytes(self._field, self.state, batch))
         kept = int(KEPT * saved * count)
-        forward = int((FORWARD_DOUBLE if self.flow.double_backward else FORWARD) * saved)
+        forward = int((FORWARD_DOUBLE if asks_for_graph(self._taken) else FORWARD) * saved)
         if strategy == "auto":
             small = not any(isinstance(m, nn.modules.conv._ConvNd) for x in game.modules for m in x.modules())
             compiles = products > COMPILE_PAYS and small and game.traces and not self._field.draws_randomness
@@ -269,7 +321,7 @@ class GameJacobian(LinearOperator):
             raise ArgumentError("batches", expected, repr(self.flow), remedy)
 
 
-def _source(flow: Flow, batch: Any, batches: Iterable[Any] | None) -> Iterable[Any]:
+def _source(batch: Any, batches: Iterable[Any] | None) -> Iterable[Any]:
     if batches is None:
         return [batch]
     if batch is not None:
@@ -285,4 +337,7 @@ def _source(flow: Flow, batch: Any, batches: Iterable[Any] | None) -> Iterable[A
 
 
 def _length(batches: Any) -> int:
-    return len(batches) if hasattr(batches, "__len__") else sum(1 for _ in batches)
+    try:
+        return len(batches)
+    except TypeError:  # no length, or a loader's over an iterable data set
+        return sum(1 for _ in batches)

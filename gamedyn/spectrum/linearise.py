@@ -96,7 +96,8 @@ def products_at(flow: Flow, state: State, batch: Any, t: float = 0.0, part: str 
     field.probe(state.y, batch)
     field.begin_step(batch)
     field.hold()
-    return Products(flow, t, state.y, batch, field, None if part is None else {part: 1.0})
+    taken = field.examined(t, state.y, batch)
+    return Products(taken, t, state.y, batch, field, None if part is None else {part: 1.0})
 
 
 def dense(flow: Flow, state: State | Tensor | Run, batch: Any = None, *, t: float = 0.0) -> Tensor:

@@ -91,7 +91,8 @@ class VariationalField:
         for known, base, at in self._kept:
             if known == key and torch.equal(base, y):
                 return at
-        products = Products(self._field.flow, float(t), y, self._field.batch, self._field, factors)
+        taken = self._field.examined(t, y, self._field.batch)
+        products = Products(taken, float(t), y, self._field.batch, self._field, factors)
         self._kept.append((key, y.clone(), _At(products, form=self._form)))
         del self._kept[:-KEPT]
         return self._kept[-1][2]
