@@ -336,12 +336,14 @@ class Field:
         draw, self.draw = self.draw, None
         try:
             self.losses = ()
-            first, losses = self.peek(0.0, y), self.losses
+            first = self.peek(0.0, y)
+            losses: tuple[Tensor, ...] = self.losses
             self.draws_randomness = not start.same()
             self.finite_at_start = bool(first.isfinite().all())
             start.restore()
             self.losses = ()
-            second, again = self.peek(0.0, y), self.losses
+            second = self.peek(0.0, y)
+            again: tuple[Tensor, ...] = self.losses
             start.restore()
             self.losses = ()
         finally:
