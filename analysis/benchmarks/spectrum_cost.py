@@ -284,17 +284,24 @@ def memory_table() -> None:
 def peak(width: str, strategy: str) -> int:
     """In a process of its own: the most that is resident beyond what there was before (Linux)."""
     torch.set_num_threads(1)
+    products_at(gan(8, 0), strategy)  # what is loaded and allocated once, by the first use
     flow, state, batch = gan(int(width), 0)
-    Field(flow, state.buffers).probe(state.y, batch)  # libraries are loaded, workspaces made
+    Field(flow, state.buffers).probe(state.y, batch)
     status, reset = Path("/proc/self/status"), Path("/proc/self/clear_refs")
     reset.write_text("5")
     before = resident(status, "VmRSS")
-    J: GameJacobian = gd.spectrum.GameJacobian(flow, state, batch, strategy=strategy)
-    u = torch.ones_like(state.y)
-    J @ u, J.T @ u
-    used, bound = resident(status, "VmHWM") - before, J.memory + 8 * u.nbytes
+    J = products_at((flow, state, batch), strategy)
+    used, bound = resident(status, "VmHWM") - before, J.memory + 8 * state.y.nbytes
     print(f"  {J.shape[0]:>8} parameters, {strategy:8s}: {used / 1e6:7.1f} of {bound / 1e6:7.1f}")
     return 0
+
+
+def products_at(made: Any, strategy: str) -> GameJacobian:
+    """A Jacobian, and a product of either kind."""
+    flow, state, batch = made
+    J = gd.spectrum.GameJacobian(flow, state, batch, strategy=strategy)
+    J @ torch.ones_like(state.y), J.T @ torch.ones_like(state.y)
+    return J
 
 
 def resident(status: Path, name: str) -> int:
