@@ -1,0 +1,1 @@
+"""Verdicts on points whose class is known, and on trained GANs."""
