@@ -60,16 +60,14 @@ class Decomposition:
     def restore(self, rows: Tensor, S: NDArray[np.float64], scale: float) -> None:
         """Go on from the rows and the matrix that another decomposition of A ended with."""
         self.scale = scale
-        size = min(S.shape[1], self.limit - 1)
-        if size < S.shape[1]:  # too many for this basis: begin from the wanted ones, which come first
-            self.rows[:size].copy_(rows[:size])
-            self.S[:size, :size] = S[:size, :size]
-            self.size = size
-            self._draw(size)
-            return
-        self.rows[: size + 1].copy_(rows[: size + 1])
-        self.S[: size + 1, :size] = S
+        size = min(S.shape[1], self.limit - 1)  # of too many, the wanted ones, which come first; no pair cut in two
+        size -= bool(0 < size < S.shape[1] and S[size, size - 1])
+        self.rows[:size].copy_(rows[:size])
+        self.rows[size].copy_(rows[-1])
+        self.S[:size, :size], self.S[size, :size] = S[:size, :size], S[-1, :size]
         self.size = size
+        if size and not S[-1, :size].any():
+            self._draw(size)
 
     @property
     def square(self) -> NDArray[np.float64]:

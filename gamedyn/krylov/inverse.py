@@ -11,7 +11,7 @@ from torch import Tensor
 from gamedyn._lib.checks import finite, positive, positive_int
 from gamedyn._lib.errors import ArgumentError, SolveError
 from gamedyn.krylov.gmres import gmres
-from gamedyn.krylov.ritz import RitzPairs, with_residuals
+from gamedyn.krylov.ritz import RitzPairs, images_of, with_residuals
 from gamedyn.krylov.schur import eigenpairs
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ def _of_operator(
 ) -> RitzPairs:
     """The pairs of A on the invariant subspace that its inverse has given, nearest first."""
     (before, _), rows = totals(), inner.schur
-    images = torch.stack([matvec(row) for row in rows])
+    images = images_of(matvec, rows)
     small = (rows @ images.t()).double().cpu().numpy()
     values, residuals, weights = with_residuals(images, rows, small)
     order = np.argsort(np.minimum(abs(values - shift), abs(values - np.conj(shift))), kind="stable")
@@ -143,6 +143,6 @@ def _of_operator(
         schur=rows,
         small=small,
         vectors_by=weights[:, order],
-        basis=inner.basis[: len(rows) + 1],
-        projected=np.vstack([small, np.zeros((1, len(small)))]),
+        basis=rows.sum(0, keepdim=True) / len(rows) ** 0.5 if len(rows) else inner.basis[:1],
+        projected=np.zeros((1, 0)),  # of A these rows are no Krylov decomposition: one goes on from their sum
     )

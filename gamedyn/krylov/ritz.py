@@ -13,9 +13,11 @@ from torch import Tensor
 from gamedyn.krylov._projected import eigen
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
-__all__ = ["RitzPairs", "with_residuals"]
+__all__ = ["RitzPairs", "images_of", "with_residuals"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +68,14 @@ class RitzPairs:
     def start(self) -> Tensor:
         """A vector in which every wanted direction takes part: where a search on an operator near A may begin, (n,)."""
         return self.schur.sum(0)
+
+
+def images_of(matvec: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
+    """The products with all rows, copied: an operator may return one tensor again and again, (k, n)."""
+    images = torch.empty_like(rows)
+    for image, row in zip(images, rows, strict=True):
+        image.copy_(matvec(row).detach())
+    return images
 
 
 def with_residuals(

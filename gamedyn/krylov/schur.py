@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from gamedyn._lib.checks import choice, positive, positive_int
@@ -13,7 +12,7 @@ from gamedyn._lib.errors import ArgumentError
 from gamedyn.krylov._basis import rounding
 from gamedyn.krylov._decomposition import Decomposition
 from gamedyn.krylov._projected import WANTED, Ordered, eigen, extended, ordered, wanted_first
-from gamedyn.krylov.ritz import RitzPairs, with_residuals
+from gamedyn.krylov.ritz import RitzPairs, images_of, with_residuals
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -162,13 +161,14 @@ class _Search:
             if end != "full":
                 return self._result(at, "converged" if end == "exhausted" or (found and not multiple) else end)
             ended = found and (not multiple or (locked and not self._better(form, at, locked)))
-            form = self._kept(form, int(done.sum()))
-            at.rotate(form.Q, form.T, locked, form.first)
+            if not found:
+                form = self._kept(form, int(done.sum()))
+            alone = ended and not locked  # all of the basis is left to go on from
+            at.rotate(form.Q, form.T, locked, len(form.T) if alone else form.first)
             self.restarts += 1
             if ended:
-                return self._result(at, "converged")
-            if found:
-                self._cut(at, locked + len(done))
+                return self._result(at, "converged", form.first if alone else None)
+            if found:  # of what has converged alone: the rest may be wanted more
                 self._cut(at, self.k)
                 at.begin_anew()
                 locked, target = at.size, 1
@@ -196,8 +196,9 @@ class _Search:
     def _kept(self, form: Ordered, converged: int) -> Ordered:
         """What a restart keeps: the wanted, and of the rest more the more have converged (as ARPACK does)."""
         rest = len(form.T) - form.first
-        more = min(max(converged, int(KEEP * rest)), rest // 2)
-        return extended(form, self.which, form.first + more, symmetric=self.symmetric)
+        keep = form.first + min(max(converged, int(KEEP * rest)), rest // 2)
+        room = max(len(form.T) - 2, 0)  # for a product, though a pair be kept whole: without one it would never end
+        return extended(form, self.which, min(keep, room), symmetric=self.symmetric)
 
     def _better(self, form: Ordered, at: Decomposition, locked: int) -> bool:
         """Whether what was found beside the locked ones is wanted more than the least of them."""
@@ -210,12 +211,14 @@ class _Search:
         form = ordered(at.square, self.which, count, symmetric=self.symmetric)
         at.rotate(form.Q, form.T, 0, form.first)
 
-    def _result(self, at: Decomposition, status: str) -> RitzPairs:
-        form = ordered(at.square, self.which, self.k, symmetric=self.symmetric)
-        at.rotate(form.Q, form.T, 0, at.size)
-        wanted = form.first
+    def _result(self, at: Decomposition, status: str, wanted: int | None = None) -> RitzPairs:
+        """Of the first `wanted`, or of as many as are asked for of all."""
+        if wanted is None:
+            form = ordered(at.square, self.which, self.k, symmetric=self.symmetric)
+            at.rotate(form.Q, form.T, 0, at.size)
+            wanted = form.first
         small, rows = at.square[:wanted, :wanted].copy(), at.rows[:wanted]
-        images = torch.stack([self.matvec(row).detach() for row in rows]) if wanted else rows
+        images = images_of(self.matvec, rows)
         values, residuals, weights = with_residuals(images, rows, small)
         order = wanted_first(values, self.which)
         limit = (self.tol + 10 * rounding(rows)) * at.scale

@@ -270,6 +270,32 @@ class TestWork:
         assert 30 + rest.products <= 1.25 * whole.products + 20
         matched(rest.values, wanted(separated, "rightmost", 4), 1e-7)
 
+    @pytest.mark.timeout(60)
+    @pytest.mark.parametrize("which", ["largest_imaginary", "rightmost"])
+    def test_the_smallest_basis_ends(self, rng, which):
+        # rejects: a restart that keeps every column (a pair kept whole in a basis of k + 3), and so takes no product
+        for seed in range(6):
+            A = tensor(np.random.default_rng(seed).standard_normal((60, 60)))
+            found = eigenpairs(lambda x, A=A: A @ x, start(60, seed), 2, which, basis=5, tol=1e-9, max_products=400)
+            assert found.products <= 400
+
+    @pytest.mark.parametrize("basis", [8, 20, 40])
+    def test_resumed_with_another_basis(self, separated, basis):
+        # rejects: a pair cut in two, or the row that leads out forgotten, where the old basis does not fit
+        A = tensor(separated)
+        first = eigenpairs(lambda x: A @ x, start(300), 5, "rightmost", tol=1e-10, basis=30, max_products=45)
+        rest = eigenpairs(
+            lambda x: A @ x, start(300), 4, "rightmost", tol=1e-10, basis=basis, max_products=4000, resume=first
+        )
+        assert rest.status == "converged"
+        matched(rest.values, wanted(separated, "rightmost", 4), 1e-7)
+
+    def test_an_operator_that_returns_one_tensor_again_and_again(self, separated):
+        # rejects: images that are views of what the operator writes next
+        A, out = tensor(separated), torch.empty(300, dtype=DOUBLE)
+        found = eigenpairs(lambda x: torch.mv(A, x, out=out), start(300), 4, "rightmost", tol=1e-8)
+        assert found.converged.all()
+
     def test_warm_start_on_a_near_operator(self, separated):
         A = tensor(separated)
         known = eigenpairs(lambda x: A @ x, start(300), 1, "leftmost", tol=1e-8)
