@@ -16,6 +16,8 @@ from gamedyn.spectrum.verdicts.extent import Extent, extent
 from gamedyn.stability import Eigenvalues
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from numpy.typing import NDArray
 
     from gamedyn.krylov import RitzPairs
@@ -68,15 +70,16 @@ def _formed(J: GameJacobian, skirt: Extent) -> FlowStability:
     error = n * eps * size
     order = np.lexsort((-values.imag, -values.real))
     values, conditions, residuals = values[order], conditions[order], residuals[order]
-    margins = _margins(conditions, error, size)
+    margins = _margins(values, conditions, error, size)
     low, high = float((values.real - margins).max()), float((values.real + margins).max())
-    null = int((np.abs(values) <= margins).sum())
+    null = int((np.abs(values) <= np.minimum(margins, 4 * math.sqrt(error * size))).sum())
     reached, distance = _axis_distance(A, values, error)
     if high < 0 or (values.real.max() < 0 and distance > error):
         answer, why = "yes", f"the rightmost of all {n} eigenvalues is {_text(values[0])}"
         high = min(high, 0.0)
-    elif low > 0:
-        count = int((values.real - margins > 0).sum())
+    elif low > 0 or (values.real.max() > 0 and distance > error):
+        count = int((values.real > (0.0 if distance > error else margins)).sum())
+        low = max(low, 0.0)
         answer, why = "no", f"{count} of {n} eigenvalues have positive real parts, the rightmost is {_text(values[0])}"
     else:
         on_axis = int(((np.abs(values.real) <= margins) & (np.abs(values) > margins)).sum())
@@ -89,9 +92,19 @@ def _formed(J: GameJacobian, skirt: Extent) -> FlowStability:
     return FlowStability(verdict, spectrum, (low, high), skirt.largest, axis, conditions, null)
 
 
-def _margins(conditions: NDArray[np.float64], error: float, size: float) -> NDArray[np.float64]:
-    """By how much the eigenvalues may be wrong: first order, or of a double eigenvalue where that is less."""
-    return np.minimum(conditions * error, 4 * math.sqrt(error * max(size, error)))
+def _margins(
+    values: NDArray[np.complex128], conditions: NDArray[np.float64], error: float, size: float
+) -> NDArray[np.float64]:
+    """By how much the eigenvalues may be wrong: to first order, or by Elsner's bound where that is less.
+
+    Of an m-fold eigenvalue that rounding has split, the first-order bound is an m-th: neighbours within it tell.
+    Elsner 1985, Linear Algebra Appl. 71, p. 77, for any eigenvalue: `(2 |A|)^(1 - 1/n) error^(1/n)`.
+    """
+    n, first = len(values), conditions * error
+    gaps = np.abs(values[:, None] - values)
+    np.fill_diagonal(gaps, np.inf)
+    first = np.where(4 * first < gaps.min(axis=1, initial=np.inf), first, n * first)
+    return np.minimum(first, (2 * size) ** (1 - 1 / n) * error ** (1 / n))
 
 
 def _axis_distance(A: NDArray[np.float64], values: NDArray[np.complex128], error: float) -> tuple[float, float]:
@@ -101,19 +114,32 @@ def _axis_distance(A: NDArray[np.float64], values: NDArray[np.complex128], error
     if n > BISECTED:
         return upper, 0.0
     nearest = sorted(np.unique(np.abs(values.imag)), key=lambda w: min(abs(values - 1j * w)))[:8]
-    low = 0.0
-    high = min(upper, *(float(np.linalg.svd(A - 1j * w * np.eye(n), compute_uv=False)[-1]) for w in (0.0, *nearest)))
+    low, high = 0.0, min(upper, _least_singular(A, [0.0, *nearest]))
     while high - low > 1e-3 * high + error:  # Byers' bisection: SIAM J. Sci. Stat. Comput. 9 (1988), p. 875
         middle = (low + high) / 2
-        low, high = (low, middle) if _crosses(A, middle) else (middle, high)
+        crossings = _crossings(A, middle)
+        reached = _least_singular(A, crossings) if len(crossings) else math.inf
+        if not len(crossings):
+            low = middle
+        elif reached < high:
+            high = reached
+        else:  # near the axis to rounding, but none that an upper bound shows: no more can be told
+            break
     return high, low
 
 
-def _crosses(A: NDArray[np.float64], sigma: float) -> bool:
-    """Whether A - i w has the singular value sigma for some w: whether the Hamiltonian matrix meets the axis."""
+def _crossings(A: NDArray[np.float64], sigma: float) -> NDArray[np.float64]:
+    """The w >= 0 where A - i w may have the singular value sigma: where the Hamiltonian matrix meets the axis."""
     eye = sigma * np.eye(len(A))
     values = np.linalg.eigvals(np.block([[A, -eye], [eye, -A.T]]))
-    return bool((np.abs(values.real) <= 1e-12 * max(1.0, float(np.abs(values).max(initial=0.0)))).any())
+    near = np.abs(values.real) <= 1e-10 * np.abs(values).max()
+    return values.imag[near & (values.imag >= 0)]
+
+
+def _least_singular(A: NDArray[np.float64], at: Iterable[float]) -> float:
+    """Of A - i w for all those w."""
+    eye = np.eye(len(A))
+    return min(float(np.linalg.svd(A - 1j * w * eye, compute_uv=False)[-1]) for w in at)
 
 
 def _searched(J: GameJacobian, skirt: Extent, k: int, tol: float, basis: int) -> FlowStability:

@@ -10,6 +10,7 @@ to L_l is -<p, d^2 F>.) For a zero-sum game p = 0 at a stationary point, and the
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from gamedyn.spectrum.jacobian import GameJacobian
 
 __all__ = ["stackelberg"]
+
+RTOL = 1e-9
+"""Of the followers' systems where no matrix is formed."""
 
 
 def stackelberg(
@@ -67,30 +71,40 @@ def stackelberg(
             kind = "zero" if own[p].sign == "zero" else "singular, or not known to be definite"
             return Answer("undecided", f"follower {p}'s own Hessian is {kind}: its best response is not unique", bounds)
     try:
-        response = _Response(J, leader, batch, dense=dense)
-        gradient = float(response.total_gradient().norm())
-        if gradient > stationary:
+        response = _Response(J, leader, batch, dense=dense, scale=scale)
+        total = response.total_gradient()
+        gradient = float(total.norm())
+        if gradient > stationary and gradient > stationary * response.gain(total):  # more than where v is not quite 0
             why = f"the leader's total gradient is {gradient:.3g}: moving with the others' response, it gains"
             return Answer("no", why, {"|total gradient|": (gradient, gradient)})
         found = extent(response.hessian(), dense=dense, basis=basis, risk=risk, scale=scale)
     except SolveError as error:
         return Answer("undecided", f"the followers' response could not be computed: {error}")
-    bounds = {"least eigenvalue of the leader's total Hessian": found.least}
-    if found.least[0] > 0:
-        why = f"followers at a strict best response, the leader's total Hessian at least {found.least[0]:.3g}"
+    error = math.sqrt(response.size) * response.error
+    low, high = found.least[0] - error, found.least[1] + error
+    bounds = {"least eigenvalue of the leader's total Hessian": (low, high)}
+    if low > 0:
+        why = f"followers at a strict best response, the leader's total Hessian at least {low:.3g}"
         return Answer("yes", why, bounds, found.risk)
-    if found.least[1] < 0:
-        why = f"the leader's total Hessian has an eigenvalue of at most {found.least[1]:.3g}"
+    if high < 0:
+        why = f"the leader's total Hessian has an eigenvalue of at most {high:.3g}"
         return Answer("no", why, bounds, found.risk)
-    between = f"has a least eigenvalue between {found.least[0]:.3g} and {found.least[1]:.3g}"
+    between = f"has a least eigenvalue between {low:.3g} and {high:.3g}"
     why = f"is semi-definite to rounding ({found.null} zero eigenvalues)" if found.null else between
     return Answer("undecided", f"the leader's total Hessian {why}", bounds, found.risk)
 
 
 class _Response:
-    """The followers' best response to a leader at a point, to second order."""
+    """The followers' best response to a leader at a point, to second order.
 
-    def __init__(self, J: GameJacobian, leader: str, batch: Any, *, dense: bool) -> None:
+    Attributes:
+        error: by how much the products with the total Hessian so far may be wrong, per length of the vector: to first
+            order, what the residuals r of the two solves make of it is `<r_1, D_f F^-T y_f>` and `<Dr, r_2>`.
+    """
+
+    def __init__(self, J: GameJacobian, leader: str, batch: Any, *, dense: bool, scale: float) -> None:
+        self.error, self._gain = 0.0, 1.0
+        self._rounding, self._rtol = J.shape[0] * torch.finfo(J.dtype).eps * scale, 0.0 if dense else RTOL
         self.J, layout = J, J.state.layout
         self.place = layout.place(leader)
         self.own = layout.slices[self.place]
@@ -98,7 +112,10 @@ class _Response:
         self._matrix = J.to_dense() if dense else None
         if self._matrix is not None:
             D = -self._others(self._others(self._matrix).T).T
-            self._factors = torch.linalg.lu_factor(D)
+            *factors, info = torch.linalg.lu_factor_ex(D)
+            if int(info):
+                raise SolveError("their Jacobian is singular")
+            self._factors = tuple(factors)
         self.gradients, self._hessian_product = self._scalars(batch)
 
     def total_gradient(self) -> Tensor:
@@ -109,18 +126,24 @@ class _Response:
         """The leader's total Hessian, (n_l, n_l)."""
 
         def product(u: Tensor) -> Tensor:
-            w = self._joined(u, None)
-            w = w + self._joined(None, self._response(u))
-            image = self._hessian_product(w)
+            moved = self._others(self.J.matvec(self._joined(u, None)))  # -(D_l F) u: F's derivative is -J's rows
+            response = self._solve(moved, transposed=False)
+            image = self._hessian_product(self._joined(u, response))
             # T^T y = y_l + Dr^T y_f = y_l - (D_l F)^T (D_f F)^-T y_f
-            pulled = self._solve(self._others(image), transposed=True)
+            left = self._others(image)
+            pulled = self._solve(left, transposed=True)
+            length, *sizes = (float(x.norm()) for x in (u, response, pulled, moved, left))
+            gain = 1 + (sizes[0] + sizes[1]) / length
+            misfit = self._rounding * gain + self._rtol * (sizes[2] + sizes[3]) / length
+            self.error, self._gain = max(self.error, misfit * gain), gain
             return image[self.own] + self.J.rmatvec(self._joined(None, pulled))[self.own]
 
         return LinearOperator((self.size, self.size), product, product, dtype=self.J.dtype, device=self.J.device)
 
-    def _response(self, u: Tensor) -> Tensor:
-        """`Dr u`: F's derivative is -J's followers' rows."""
-        return self._solve(self._others(self.J.matvec(self._joined(u, None))), transposed=False)
+    def gain(self, u: Tensor) -> float:
+        """What a small F adds to the total gradient along u, per length of F, and 1 more, for the leader's own part."""
+        self.hessian().matvec(u)
+        return self._gain
 
     def _solve(self, b: Tensor, *, transposed: bool) -> Tensor:
         """`(D_f F)^-1 b` or its transpose's, D_f F = -J_ff."""
@@ -131,7 +154,7 @@ class _Response:
         if not bool(b.any()):
             return torch.zeros_like(b)
         found = gmres(
-            lambda x: -self._others(J.matvec(self._joined(None, x))), b, rtol=1e-9, restart=100, max_products=3000
+            lambda x: -self._others(J.matvec(self._joined(None, x))), b, rtol=RTOL, restart=100, max_products=3000
         )
         if not found.converged:
             raise SolveError(f"GMRES: {found.status}, residual {found.residual:.1e}")
