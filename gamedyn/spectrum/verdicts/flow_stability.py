@@ -104,7 +104,8 @@ def _margins(
     gaps = np.abs(values[:, None] - values)
     np.fill_diagonal(gaps, np.inf)
     first = np.where(4 * first < gaps.min(axis=1, initial=np.inf), first, n * first)
-    return np.minimum(first, (2 * size) ** (1 - 1 / n) * error ** (1 / n))
+    margins: NDArray[np.float64] = np.minimum(first, (2 * size) ** (1 - 1 / n) * error ** (1 / n))
+    return margins
 
 
 def _axis_distance(A: NDArray[np.float64], values: NDArray[np.complex128], error: float) -> tuple[float, float]:
@@ -133,7 +134,8 @@ def _crossings(A: NDArray[np.float64], sigma: float) -> NDArray[np.float64]:
     eye = sigma * np.eye(len(A))
     values = np.linalg.eigvals(np.block([[A, -eye], [eye, -A.T]]))
     near = np.abs(values.real) <= 1e-10 * np.abs(values).max()
-    return values.imag[near & (values.imag >= 0)]
+    crossings: NDArray[np.float64] = values.imag[near & (values.imag >= 0)]
+    return crossings
 
 
 def _least_singular(A: NDArray[np.float64], at: Iterable[float]) -> float:

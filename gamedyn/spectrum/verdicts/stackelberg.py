@@ -80,8 +80,8 @@ def stackelberg(
         found = extent(response.hessian(), dense=dense, basis=basis, risk=risk, scale=scale)
     except SolveError as error:
         return Answer("undecided", f"the followers' response could not be computed: {error}")
-    error = math.sqrt(response.size) * response.error
-    low, high = found.least[0] - error, found.least[1] + error
+    wrong = math.sqrt(response.size) * response.error
+    low, high = found.least[0] - wrong, found.least[1] + wrong
     bounds = {"least eigenvalue of the leader's total Hessian": (low, high)}
     if low > 0:
         why = f"followers at a strict best response, the leader's total Hessian at least {low:.3g}"
