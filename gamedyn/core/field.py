@@ -237,7 +237,11 @@ class Field:
         from gamedyn.core.products import Products
 
         self.advance(y)  # the graph has buffers of its own
-        products = Products(self.examined(t, y, self.batch), t, y, self.batch, self)
+        first = self._examined is None
+        products = Products(self._examined or self.flow, t, y, self.batch, self, examine=first)
+        self._examined = products.taken
+        if first and products.taken is not self.flow:
+            products = Products(products.taken, t, y, self.batch, self)
         if not self.losses:
             self.losses = products.losses
         return products

@@ -15,9 +15,9 @@ from gamedyn.core.field import Request
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from gamedyn.core.field import Field, FlowLike
+    from gamedyn.core.field import Field, FlowLike, Velocity
 
-__all__ = ["Products", "examined", "twice_differentiable", "written_out"]
+__all__ = ["Products", "examined", "judged", "twice_differentiable", "written_out"]
 
 
 class Products:
@@ -40,6 +40,7 @@ class Products:
         batch: batch the losses take, or None.
         field: counts the work and holds the modules' side effects; its buffers are used.
         factors: by part, what it is multiplied with; None: the whole field.
+        examine: whether to look at the graph: `taken` is then the flow as it must be differentiated (see `examined`).
     """
 
     def __init__(
@@ -50,12 +51,15 @@ class Products:
         batch: Any,
         field: Field,
         factors: Mapping[str, float] | None = None,
+        *,
+        examine: bool = False,
     ) -> None:
         self.flow, self.layout, self.work = flow, flow.game.layout, field.work
         self.leaves = [v.clone().requires_grad_() for v in self.layout.views(y.detach())]
         buffers = tuple(b.clone() for b in field.buffers)
         with torch.enable_grad(), field.held(self.leaves), written_out(flow), twice_differentiable():
             velocity = flow.velocity(t, self.leaves, buffers, batch, Request(factors=factors, create_graph=True))
+        self.taken = judged(flow, velocity) if examine else flow
         self._v = velocity.leaves
         self.losses = tuple([x.detach() for x in velocity.losses])
         self.work.player_gradients += self.work.players
@@ -180,6 +184,11 @@ def examined(flow: Any, t: float | Tensor, y: Tensor, batch: Any, field: Field) 
     leaves = [v.clone().requires_grad_() for v in flow.game.layout.views(y.detach())]
     with torch.enable_grad(), field.held(leaves), written_out(flow), twice_differentiable():
         velocity = flow.velocity(t, leaves, field.buffers, batch, Request(create_graph=True))
+    return judged(flow, velocity)
+
+
+def judged(flow: Any, velocity: Velocity) -> Any:
+    """As `examined`, from a velocity with its graph."""
     if any(name.endswith("Error") for name in _operations(velocity.leaves)):
         remedy = "this needs the game's Jacobian: replace the operation"
         expected, got = "functions that can be differentiated twice", "an operation that is once_differentiable"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -113,6 +114,57 @@ class TestDeclaredGames:
         assert bound[0] == pytest.approx(total, rel=1e-9)
 
 
+class TestResponses:
+    """Followers whose best response is badly determined."""
+
+    @pytest.mark.parametrize("dense", [True, False])
+    def test_claims_allow_for_the_error_of_the_response(self, dense):
+        # the total Hessian in exact rational arithmetic, made nearly 0; rejects: rounding and GMRES residuals that
+        # the followers' inverse amplifies left out (31 of 150 wrong formed, 6 not formed)
+        rng = np.random.default_rng(11)
+
+        def exact(H):
+            X = [[Fraction(float(x)) for x in row] for row in H]
+            rows = [[*X[i][1:], X[i][0]] for i in range(1, 4)]
+            for i in range(3):  # Gauss-Jordan
+                rows[i] = [x / rows[i][i] for x in rows[i]]
+                for j in range(3):
+                    if j != i:
+                        rows[j] = [a - rows[j][i] * b for a, b in zip(rows[j], rows[i], strict=True)]
+            return X[0][0] - 2 * sum(X[0][i + 1] * rows[i][3] for i in range(3))
+
+        for _ in range(60):
+            Q = np.linalg.qr(rng.standard_normal((3, 3)))[0]
+            H = rng.standard_normal((4, 4))
+            H[1:, 1:] = Q @ np.diag([1.0, 0.5, 10.0 ** -rng.integers(4, 14)]) @ Q.T
+            H[0, 0] = float(Fraction(H[0, 0]) - exact(H)) * (1 + rng.choice([-1, 1]) * 10.0 ** -rng.integers(3, 14))
+            game = gd.games.quadratic(torch.as_tensor(H))
+            found = verdict(gd.flows.gradient(game), game.equilibrium_state(), dense=dense).stackelberg["p1"]
+            assert found.answer in ("yes" if exact(H) > 0 else "no", "undecided")
+
+    def test_singular_followers(self):
+        # rejects: an error of LAPACK's factorisation instead of an answer
+        game = gd.games.quadratic(torch.ones(3, 3, dtype=DOUBLE))
+        found = verdict(gd.flows.gradient(game), game.equilibrium_state())
+        assert all(a == "undecided" for a in found.stackelberg.values())
+
+    def test_a_weak_follower_does_not_make_a_stationary_point_none(self):
+        # |v| = 1e-8 counts as 0; a follower's curvature of 1e-6 makes 0.01 of it in the total gradient
+        # rejects: the same tolerance for both ("no"); no tolerance for neither, where the leader does gain
+        game = gd.games.quadratic([[1.0, 1.0], [-1.0, 1e-6]], zero_sum=True)
+        y = game.equilibrium_state().y + torch.tensor([1e-8, 0.0], dtype=DOUBLE)
+        assert verdict(gd.flows.gradient(game), y).stackelberg["p1"] == "yes"
+
+        def losses(x, y):
+            return {"x": x.square().sum() / 2 + (3 * y).sum(), "y": ((y - x).square() / 2).sum()}
+
+        one = torch.zeros(1, dtype=DOUBLE)  # x's total gradient is 3 where v is 0
+        game = gd.Game({"x": one, "y": one.clone()}, losses)
+        found = verdict(gd.flows.gradient(game), game.state())
+        assert found.stationary
+        assert found.stackelberg["x"] == "no"
+
+
 class TestGan:
     def test_the_affine_quadratic_digits_gan(self, digits):
         # numerics.md 1 and 6: exponentially stable, the generator's own block exactly zero: no Nash claim
@@ -184,6 +236,39 @@ class TestEvidence:
         assert found.abscissa[1] == pytest.approx(-1, abs=1e-12)
         # eigenvectors (1, 0) and (-20, 1)/sqrt(401): condition sqrt(401) of both
         assert found.conditions == pytest.approx([401**0.5] * 2, rel=1e-12)
+
+    @pytest.mark.parametrize("dense", [True, False])
+    @pytest.mark.parametrize("m", [4, 6, 8, 10])
+    def test_eigenvalues_of_high_multiplicity(self, m, dense):
+        # one Jordan block, its basis changed by unimodular integers, so that every entry is exact: rounding splits
+        # lambda into a ring of radius eps^(1/m); rejects: margins of a double eigenvalue for it ("no" for -1/1024)
+        rng = np.random.default_rng(m)
+        L = np.tril(rng.integers(-1, 2, (m, m)), -1) + np.eye(m, dtype=int)
+        U = np.triu(rng.integers(-1, 2, (m, m)), 1) + np.eye(m, dtype=int)
+        P = L @ U
+        inverse = np.round(np.linalg.inv(U) @ np.linalg.inv(L)).astype(int)
+        assert (P @ inverse == np.eye(m, dtype=int)).all()
+        for value, truth in ((-1.0, "yes"), (-(2.0**-10), "yes"), (-(2.0**-16), "yes"), (0.0, ""), (2.0**-10, "no")):
+            J = value * np.eye(m) + P @ np.eye(m, k=1, dtype=int) @ inverse
+            game = gd.games.quadratic(torch.as_tensor(-J))
+            found = verdict(gd.flows.gradient(game), game.equilibrium_state(), dense=dense)
+            assert found.stability.answer in (truth, "undecided"), value
+            low, high = found.flow.abscissa
+            assert low <= value <= high
+
+    def test_distance_to_the_axis_has_no_scale(self):
+        # rejects: a tolerance that is not relative (1e-27 for 1e-12), a crossing taken for one that none shows
+        for scale in (1e-100, 1e-12, 1.0, 1e12):
+            normal = gd.games.quadratic(torch.tensor([[1.0, 3.0], [-3.0, 1.0]], dtype=DOUBLE) * scale)
+            found = verdict(gd.flows.gradient(normal), normal.equilibrium_state()).flow
+            assert found.axis_distance == pytest.approx((scale, scale), rel=2e-3)
+        for damping in (1e-9, 1e-11, 1e-12):  # the exact distance is the damping
+            B = np.random.default_rng(0).standard_normal((7, 7))
+            B = B - B.T
+            game = gd.games.quadratic(torch.as_tensor(B + damping * np.eye(7)))
+            low, high = verdict(gd.flows.gradient(game), game.equilibrium_state()).flow.axis_distance
+            assert low <= damping * (1 + 1e-3) + 1e-14
+            assert high >= damping * (1 - 1e-6) - 1e-14
 
     def test_distance_to_the_axis(self):
         # against a fine scan of the least singular value
