@@ -71,6 +71,7 @@ def eigenpairs(
     Source: Stewart 2001, SIAM J. Matrix Anal. Appl. 23, p. 601.
 
     Example:
+        >>> import torch
         >>> A = torch.diag(torch.arange(-50.0, 0.0, dtype=torch.float64))
         >>> found = eigenpairs(lambda x: A @ x, torch.ones(50, dtype=torch.float64), 2, "rightmost")
         >>> found.values.real.round(6), found.status
@@ -104,6 +105,7 @@ def symmetric_eigenpairs(
     Source: Wu, Simon 2000, SIAM J. Matrix Anal. Appl. 22, p. 602.
 
     Example:
+        >>> import torch
         >>> A = torch.diag(torch.arange(-50.0, 0.0, dtype=torch.float64))
         >>> found = symmetric_eigenpairs(lambda x: A @ x, torch.ones(50, dtype=torch.float64), 2, "leftmost")
         >>> found.values.real.round(6)

