@@ -183,9 +183,7 @@ def control(settings: Any, *, method: str, seed: int) -> Result:
     monitor = monitor_of(settings, case, chosen, every=every)
     controller = SpectralController(monitor, first=first, h_min=first / 1000, h_max=first, safety=settings.safety)
     start = flow_of(case, seed).initial_state()
-    run = gd.solve(
-        flow, chosen, h=controller, steps=steps, y0=start, on_step=controller, **one_source(settings, case, seed)
-    )
+    run = gd.solve(flow, chosen, h=controller, steps=steps, y0=start, **one_source(settings, case, seed))
     fixed = gd.solve_ensemble(
         flow,
         chosen,
@@ -201,7 +199,7 @@ def control(settings: Any, *, method: str, seed: int) -> Result:
             "method": method,
             "seed": seed,
             "history": [[step * each, h * scale] for step, h in controller.history],
-            "leftmost": [[r.step * each, float(r.eigenvalues[0].real)] for r in monitor.records],
+            "leftmost": [[r.step * each, float(r.eigenvalues[0].real)] for r in monitor.records if len(r.eigenvalues)],
             "ratios": [[r.step * each, _plain(r.ratios["leading"] or r.ratios["real"])] for r in monitor.records],
             "last_tau": controller.h * scale,
             "distance": _distance(settings, flow, run.state),

@@ -156,14 +156,16 @@ class Game:
                 d[k] = tensor
 
     def own(self, state: Any) -> State:
-        """A state of this game, from a state, a run (its state), or a flat vector (n,).
+        """A state of this game, from a state, a run (its state), or a flat vector (n,) where no module has buffers.
+
+        It is brought to the players' device and floating-point type.
 
         Raises:
             ArgumentError: if it is none of these, belongs to another game, or holds an ensemble.
         """
         found = getattr(state, "state", state)
         if isinstance(found, Tensor):
-            found = State(self.layout, found, self.state().buffers)
+            found = State(self.layout, found, self._no_buffers())
         if not isinstance(found, State) or found.layout.signature != self.layout.signature:
             got = repr(found) if isinstance(found, State) else type(state).__name__
             raise ArgumentError("state", f"a state of {self!r}", got)
@@ -172,7 +174,15 @@ class Game:
             raise ArgumentError(
                 "state", f"a state of {self.layout.n} parameters", f"shape {tuple(found.y.shape)}", remedy
             )
-        return State(self.layout, found.y.to(self.device, self.dtype), found.buffers)
+        return State(self.layout, found.y, found.buffers).to(self.device, self.dtype)
+
+    def _no_buffers(self) -> tuple[Tensor, ...]:
+        """The buffers of a flat vector, which has none: those of the modules would be of another point."""
+        if self._buffer_slots:
+            expected = "a State: modules of this game have buffers (batch or spectral norm), which belong to the point"
+            remedy = "run.state; with the modules' present buffers: game.state().with_y(y)"
+            raise ArgumentError("state", expected, "a flat vector", remedy)
+        return ()
 
     @contextlib.contextmanager
     def at(self, state: State) -> Iterator[dict[str, Any]]:

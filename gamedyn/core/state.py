@@ -142,6 +142,12 @@ class State:
         """The same players and buffers at another point."""
         return State(self.layout, y, self.buffers)
 
+    def to(self, device: torch.device | str, dtype: torch.dtype) -> State:
+        """The same on another device, in another floating-point type; buffers of integers keep theirs."""
+        kinds = [dtype if b.is_floating_point() else b.dtype for b in self.buffers]
+        moved = tuple(b.to(device, kind) for b, kind in zip(self.buffers, kinds, strict=True))
+        return State(self.layout, self.y.to(device, dtype), moved)
+
     def __repr__(self) -> str:
         sizes = ", ".join(
             f"{p}: {s.stop - s.start}" for p, s in zip(self.layout.players, self.layout.slices, strict=True)

@@ -58,7 +58,8 @@ def solve(
         flow: what is solved.
         method: a name, or any method object, registered or not.
         h: step in units of the flow's time (a player's learning rate is h * rate), or a function of the step's
-            number, for one-step methods; with `adapt` the first step, or None to have one chosen.
+            number, for one-step methods; with `adapt` the first step, or None to have one chosen. A function with a
+            method `after_step` is shown what `on_step` is (`gamedyn.spectrum.SpectralController`).
         steps: how many, in all (a resumed run goes on until then); or give `t_span`.
         t_span: (start, end) instead; a last step that does not fit is shortened, for one-step methods. A resumed
             run goes on from its own time to the end.
@@ -114,7 +115,7 @@ def solve(
     state = _first_state(flow, y0, past)
     field = Field(flow, state.buffers, sampling=sampling, one_batch=batches is None)
     draw, stream = batch_source(flow, batches, batch, past)
-    how: dict[str, Any] = {"compile": compile, "checkpoint": checkpoint, "on_step": on_step}
+    how: dict[str, Any] = {"compile": compile, "checkpoint": checkpoint, "on_step": _watched(h, on_step)}
     if adapt is None:
         if dense:
             raise ArgumentError("dense", "False for fixed steps", dense, "give adapt=StepControl(...), or save_at")
@@ -125,6 +126,21 @@ def solve(
         chosen = AdaptiveStepper(integrator, adapt)
         loop = AdaptiveLoop(field, chosen, plan, draw, stream, times=times, dense=dense, **how)
     return loop.run(state, past, throw=throw, progress=progress)
+
+
+def _watched(h: Any, on_step: Any) -> Callable[..., Any] | None:
+    """What is called after steps: a step-size function that wants to see, and `on_step`."""
+    if on_step is not None and not callable(on_step):
+        raise ArgumentError("on_step", "a function on_step(step, t, state, losses)", type(on_step).__name__)
+    after: Callable[..., Any] | None = getattr(h, "after_step", None)
+    if after is None or on_step is None:
+        return after or on_step
+
+    def both(*shown: Any) -> Any:
+        after(*shown)
+        return on_step(*shown)
+
+    return both
 
 
 def _sampled(integrator: Integrator, sampling: str, adapt: StepControl | None) -> None:

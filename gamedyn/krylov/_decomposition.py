@@ -127,9 +127,11 @@ class Decomposition:
             self.exhausted = True
             self.rows[j].zero_()
             return
-        self.rows[j].normal_(generator=self._generator)
-        self.rows[j].div_(norm(self.rows[j]))
-        _, length = self._orthogonalised(j)
+        length = 0.0
+        while length < 1e-4 / math.sqrt(self.n):  # a start from a generator of the same seed would come again
+            self.rows[j].normal_(generator=self._generator)
+            self.rows[j].div_(norm(self.rows[j]))
+            _, length = self._orthogonalised(j)
         self.rows[j].div_(length)
         _, length = self._orthogonalised(j)
         self.rows[j].div_(length)

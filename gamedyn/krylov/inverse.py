@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -10,8 +10,9 @@ from torch import Tensor
 
 from gamedyn._lib.checks import finite, positive, positive_int
 from gamedyn._lib.errors import ArgumentError, SolveError
+from gamedyn.krylov._basis import rounding
 from gamedyn.krylov.gmres import gmres
-from gamedyn.krylov.ritz import RitzPairs, images_of, with_residuals
+from gamedyn.krylov.ritz import RitzPairs, borne_out, images_of, with_residuals
 from gamedyn.krylov.schur import eigenpairs
 
 if TYPE_CHECKING:
@@ -23,8 +24,8 @@ __all__ = ["nearest_eigenpairs"]
 def nearest_eigenpairs(
     matvec: Callable[[Tensor], Tensor],
     start: Tensor,
-    k: int = 6,
-    shift: complex = 0.0,
+    k: int,
+    shift: complex,
     *,
     tol: float = 1e-8,
     basis: int | None = None,
@@ -32,6 +33,7 @@ def nearest_eigenpairs(
     multiple: bool = False,
     inner_rtol: float | None = None,
     inner_restart: int = 100,
+    progress: bool = False,
 ) -> RitzPairs:
     """The k eigenvalues of a real operator nearest a shift s, by Arnoldi on `(A - s)^-1`.
 
@@ -48,8 +50,9 @@ def nearest_eigenpairs(
         basis: as for `eigenpairs`; GMRES holds `inner_restart` vectors more, of length n or, for a complex s, 2 n.
         max_products: bound on the products with A; None: 20,000.
         multiple: as for `eigenpairs`.
-        inner_rtol: of the systems; None: tol / 10.
+        inner_rtol: of the systems; None: tol / 10, or 20 roundings of the dtype where that is more.
         inner_restart: of GMRES.
+        progress: whether to show a progress bar.
 
     Raises:
         ArgumentError: for a bad argument.
@@ -66,7 +69,8 @@ def nearest_eigenpairs(
     """
     positive("tol", tol)
     at, budget = _shift(shift), positive_int("max_products", 20_000 if max_products is None else max_products)
-    rtol = tol / 10 if inner_rtol is None else positive("inner_rtol", inner_rtol)
+    floor = 20 * torch.finfo(start.dtype).eps
+    rtol = max(tol / 10, floor) if inner_rtol is None else positive("inner_rtol", inner_rtol)
     spent, norm = 0, 0.0
 
     def counted(x: Tensor) -> Tensor:
@@ -81,14 +85,15 @@ def nearest_eigenpairs(
             return torch.full_like(b, torch.nan)
         system, right = _system(counted, b, at)
         found = gmres(system, right, rtol=rtol, restart=inner_restart, max_products=max(1, budget - spent))
-        if not found.converged and found.status != "budget":
+        if not found.converged and found.status != "budget" and not found.residual <= 100 * rtol:
             remedy = "move the shift off the eigenvalue or nearer the boundary, or raise inner_restart or inner_rtol"
             raise SolveError(
                 f"(A - {at}) x = b was not solved: {found.status}, residual {found.residual:.1e}; {remedy}"
             )
         return found.x[: len(b)]
 
-    inner = eigenpairs(inverse, start, k, basis=basis, tol=tol, max_products=budget, multiple=multiple)
+    given: dict[str, Any] = {"basis": basis, "tol": tol, "multiple": multiple, "progress": progress}
+    inner = eigenpairs(inverse, start, k, max_products=budget, **given)
     return _of_operator(counted, inner, at, tol, lambda: (spent, norm))
 
 
@@ -131,11 +136,12 @@ def _of_operator(
     values, residuals, weights = with_residuals(images, rows, small)
     order = np.argsort(np.minimum(abs(values - shift), abs(values - np.conj(shift))), kind="stable")
     products, norm = totals()
+    converged = residuals[order] <= (tol + 10 * rounding(rows)) * norm
     return RitzPairs(
         values=values[order],
         residuals=residuals[order],
-        converged=residuals[order] <= tol * norm,
-        status=inner.status if inner.status != "non_finite" else "budget",
+        converged=converged,
+        status=borne_out({"inexact": "converged", "non_finite": "budget"}.get(inner.status, inner.status), converged),
         norm=norm,
         products=before,
         residual_products=products - before,

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from gamedyn._lib.checks import known_options
 from gamedyn._lib.errors import ArgumentError
+from gamedyn.krylov.inverse import nearest_eigenpairs
+from gamedyn.krylov.schur import eigenpairs, symmetric_eigenpairs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     import scipy.sparse.linalg
+
+    from gamedyn.krylov.ritz import RitzPairs
 
 __all__ = ["LinearOperator"]
 
@@ -122,6 +128,51 @@ class LinearOperator:
 
     def __neg__(self) -> LinearOperator:
         return self * -1.0
+
+    def eigenpairs(
+        self,
+        k: int = 6,
+        which: str = "rightmost",
+        *,
+        symmetric: bool = False,
+        shift: complex | None = None,
+        start: Tensor | None = None,
+        seed: int = 0,
+        **options: Any,
+    ) -> RitzPairs:
+        """The k eigenvalues that are rightmost, leftmost, of largest modulus or imaginary part, or nearest a shift.
+
+        Args:
+            k: how many.
+            which: the kind, or "nearest" the shift.
+            symmetric: whether the map is (a player's own block is, and `.symmetric`): Lanczos, real values.
+            shift: for "nearest".
+            start: first vector, (n,); None: random, from the seed.
+            seed: of it.
+            **options: of `gamedyn.krylov.eigenpairs` or `nearest_eigenpairs`: tol, basis, max_products, multiple,
+                progress, ...
+
+        Raises:
+            ArgumentError: for k too large, an unknown kind or option, a map that is not square.
+
+        Example:
+            >>> A = torch.tensor([[0.0, 2.0], [-2.0, -1.0]], dtype=torch.float64)
+            >>> LinearOperator((2, 2), A.mv, A.T.mv, dtype=A.dtype).eigenpairs(2).values.real
+            array([-0.5, -0.5])
+        """
+        if self.shape[0] != self.shape[1]:
+            raise ArgumentError("operator", "a square one", repr(self))
+        if start is None:
+            g = torch.Generator(device=self.device).manual_seed(seed)
+            start = torch.randn(self.shape[0], dtype=self.dtype, device=self.device, generator=g)
+        if (shift is None) == (which == "nearest"):
+            raise ArgumentError("which, shift", '"nearest" and a number, or another kind and none', f"{which}, {shift}")
+        search = nearest_eigenpairs if shift is not None else symmetric_eigenpairs if symmetric else eigenpairs
+        known = [p.name for p in inspect.signature(search).parameters.values() if p.kind is p.KEYWORD_ONLY]
+        known_options(search.__name__, options, known)
+        wanted = {"which": which} if shift is None else {"shift": shift}
+        found: RitzPairs = search(self.matvec, start, k, **wanted, **options)
+        return found
 
     def to_dense(self) -> Tensor:
         """The matrix, (m, n): n products."""

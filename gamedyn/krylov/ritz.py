@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["RitzPairs", "images_of", "with_residuals"]
+__all__ = ["RitzPairs", "borne_out", "images_of", "with_residuals"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +28,9 @@ class RitzPairs:
         values: (k,), complex.
         residuals: `|A x - lambda x|` of each, |x| = 1, from products of their own.
         converged: whether the residual is at most tol * norm.
-        status: "converged"; "budget", the products ran out; "non_finite", a product was.
+        status: "converged"; "inexact", the iteration says so, the true residuals do not (a product that is not
+            linear, or not the same each time, or not accurate enough); "budget", the products ran out; "non_finite",
+            a product was.
         norm: a lower bound of |A|_2, close to it for a normal operator.
         products: taken by the iteration.
         residual_products: taken by the residuals, after it.
@@ -55,6 +57,27 @@ class RitzPairs:
     projected: NDArray[np.float64] = field(repr=False)
 
     @property
+    def complete(self) -> bool:
+        """Whether they are all there are."""
+        return len(self.values) == self.basis.shape[-1]
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        return np.asarray(self.values, dtype=dtype)
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON: eigenvalues as pairs, residuals and what they cost; no vectors."""
+        return {
+            "eigenvalues": [[x.real, x.imag] for x in self.values.tolist()],
+            "residuals": self.residuals.tolist(),
+            "converged": self.converged.tolist(),
+            "complete": self.complete,
+            **{k: getattr(self, k) for k in ("status", "norm", "products", "residual_products", "restarts")},
+        }
+
+    @property
     def memory(self) -> int:
         """Bytes that the basis holds, the Schur vectors among it."""
         return int(self.basis.untyped_storage().nbytes())
@@ -68,6 +91,11 @@ class RitzPairs:
     def start(self) -> Tensor:
         """A vector in which every wanted direction takes part: where a search on an operator near A may begin, (n,)."""
         return self.schur.sum(0)
+
+
+def borne_out(status: str, converged: NDArray[np.bool]) -> str:
+    """The status that the true residuals leave."""
+    return "inexact" if status == "converged" and not converged.all() else status
 
 
 def images_of(matvec: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:

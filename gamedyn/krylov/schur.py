@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from torch import Tensor
+from tqdm.auto import tqdm
 
 from gamedyn._lib.checks import choice, positive, positive_int
 from gamedyn._lib.errors import ArgumentError
 from gamedyn.krylov._basis import rounding
 from gamedyn.krylov._decomposition import Decomposition
 from gamedyn.krylov._projected import WANTED, Ordered, eigen, extended, ordered, wanted_first
-from gamedyn.krylov.ritz import RitzPairs, images_of, with_residuals
+from gamedyn.krylov.ritz import RitzPairs, borne_out, images_of, with_residuals
+from gamedyn.krylov.room import check_room
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,6 +42,7 @@ def eigenpairs(
     multiple: bool = False,
     resume: RitzPairs | None = None,
     on_restart: Callable[[int, int], object] | None = None,
+    progress: bool = False,
 ) -> RitzPairs:
     """The k most wanted eigenvalues of a real operator, each with its true residual `|A x - lambda x| / |x|`.
 
@@ -61,6 +64,7 @@ def eigenpairs(
         resume: what an earlier call on the same operator returned: its basis is gone on from; `start` gives the
             precision only.
         on_restart: called with products so far and the number converged.
+        progress: whether to show a progress bar.
 
     Returns:
         RitzPairs, the most wanted first; `status` and `converged` tell what has not been reached.
@@ -78,7 +82,8 @@ def eigenpairs(
         (array([-1., -2.]), 'converged')
     """
     search = _Search(matvec, start, k, which, tol, basis, max_products, symmetric=False)
-    return search.run(resume, multiple=multiple, on_restart=on_restart)
+    with tqdm(total=search.budget, desc=which, unit="product", disable=None if progress else True) as search.bar:
+        return search.run(resume, multiple=multiple, on_restart=on_restart)
 
 
 def symmetric_eigenpairs(
@@ -93,6 +98,7 @@ def symmetric_eigenpairs(
     multiple: bool = False,
     resume: RitzPairs | None = None,
     on_restart: Callable[[int, int], object] | None = None,
+    progress: bool = False,
 ) -> RitzPairs:
     """As `eigenpairs`, of a symmetric operator: Lanczos with thick restart and full reorthogonalisation.
 
@@ -114,7 +120,8 @@ def symmetric_eigenpairs(
     if which == "largest_imaginary":
         raise ArgumentError("which", "a kind that real eigenvalues have", which, "largest_modulus, rightmost, leftmost")
     search = _Search(matvec, start, k, which, tol, basis, max_products, symmetric=True)
-    return search.run(resume, multiple=multiple, on_restart=on_restart)
+    with tqdm(total=search.budget, desc=which, unit="product", disable=None if progress else True) as search.bar:
+        return search.run(resume, multiple=multiple, on_restart=on_restart)
 
 
 class _Search:
@@ -143,8 +150,10 @@ class _Search:
             raise ArgumentError("basis", f"at least k + 3 = {k + 3}", size, "a larger one needs fewer products")
         self.k, self.which, self.symmetric = k, choice("which", which, tuple(WANTED)), symmetric
         self.tol, self.size = positive("tol", tol), min(size, n)
+        check_room(self.size + 1, start, "ask for fewer eigenvalues, or for a smaller basis, which takes more products")
         self.budget = 100 * (k + 2) if max_products is None else positive_int("max_products", max_products)
         self.matvec, self.start, self.restarts = matvec, start.detach(), 0
+        self.bar: Any = None
 
     def run(
         self, resume: RitzPairs | None, *, multiple: bool, on_restart: Callable[[int, int], object] | None
@@ -152,6 +161,9 @@ class _Search:
         """Grow and restart until the wanted have converged; then, if asked, look for copies beside them."""
         at = Decomposition(self.matvec, self.start, self.size)
         if resume is not None:
+            expected = f"RitzPairs of this operator, of dimension {at.n}"
+            if not isinstance(resume, RitzPairs) or resume.basis.shape[-1] != at.n:
+                raise ArgumentError("resume", expected, repr(resume))
             at.restore(resume.basis, resume.projected, resume.norm)
         locked, target = 0, self.k
         while True:
@@ -183,6 +195,7 @@ class _Search:
                 return "budget"
             if not at.expand():
                 return "non_finite"
+            self.bar.update()
             look = (at.size - begun) % CHECK_EVERY == 0 and locked + target < at.size < at.limit
             if look and self._form(at, locked, target)[1].all():
                 break
@@ -223,15 +236,15 @@ class _Search:
         images = images_of(self.matvec, rows)
         values, residuals, weights = with_residuals(images, rows, small)
         order = wanted_first(values, self.which)
-        limit = (self.tol + 10 * rounding(rows)) * at.scale
+        converged = residuals[order] <= (self.tol + 10 * rounding(rows)) * at.scale
         return RitzPairs(
             values=values[order],
             residuals=residuals[order],
-            converged=residuals[order] <= limit,
-            status=status,
+            converged=converged,
+            status=borne_out(status, converged),
             norm=at.scale,
             products=at.products,
-            residual_products=wanted,
+            residual_products=int(wanted),
             restarts=self.restarts,
             schur=rows,
             small=small,

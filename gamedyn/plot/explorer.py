@@ -15,7 +15,7 @@ from gamedyn.methods import Map, Method, members
 from gamedyn.plot.explorer_data import FAMILIES, block_data, method_data
 from gamedyn.plot.region import COLOURS, several
 from gamedyn.stability import BlockJacobian, Eigenvalues, needs_blocks
-from gamedyn.stability.eigenvalues import eigenvalue_array
+from gamedyn.stability.eigenvalues import eigenvalue_array, is_complete
 from gamedyn.stability.spectrum_file import SavedSpectrum, path_of
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def _spectrum_record(spectrum: Any, blocks: BlockJacobian | None) -> dict[str, A
     if spectrum is None:
         spectrum = Eigenvalues(np.array([1j, -1j])) if blocks is None else blocks
     values = eigenvalue_array(spectrum)
-    complete = spectrum.complete if isinstance(spectrum, Eigenvalues) else True
+    complete = is_complete(spectrum)
     game = spectrum.game if isinstance(spectrum, SavedSpectrum) else ""
     if blocks is not None and complete and not isinstance(spectrum, BlockJacobian):
         trace, size = float(np.trace(blocks.matrix)), max(float(np.abs(values).sum()), 1e-300)

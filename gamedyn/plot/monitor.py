@@ -86,7 +86,10 @@ def monitor_path(report: Any, *, method: str | Method | None = None, ax: Axes | 
     """
     told = _records(report)
     chosen = get(method if method is not None else getattr(report, "method", told["method"]))
-    sets = [r["h"] * np.array([complex(*x) for x in r["eigenvalues"]]) for r in told["records"]]
+    seen = [r for r in told["records"] if r["eigenvalues"]]
+    if not seen:
+        raise ArgumentError("report", "a record with eigenvalues", "none: no product was finite")
+    sets = [r["h"] * np.array([complex(*x) for x in r["eigenvalues"]]) for r in seen]
     points = np.concatenate(sets)
     if ax is None:
         ax = new_axes(3.8, 3.8)
@@ -113,5 +116,7 @@ def monitor_path(report: Any, *, method: str | Method | None = None, ax: Axes | 
 def _records(report: Any) -> dict[str, Any]:
     told: dict[str, Any] = report.to_dict() if hasattr(report, "to_dict") else report
     if not isinstance(told, dict) or not told.get("records"):
-        raise ArgumentError("report", "a monitor with at least one record, or its to_dict()", "none")
+        got = "none" if isinstance(told, dict) else type(report).__name__
+        remedy = "solve(..., on_step=monitor) fills gamedyn.spectrum.SpectralMonitor(flow, method)"
+        raise ArgumentError("report", "a monitor with at least one record, or its to_dict()", got, remedy)
     return told

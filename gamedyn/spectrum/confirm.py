@@ -2,31 +2,36 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
 from gamedyn import stability
 from gamedyn._lib.checks import positive
 from gamedyn._lib.errors import ArgumentError
 from gamedyn.methods import get
+from gamedyn.spectrum.linearise import products_at
+from gamedyn.spectrum.point import point
 from gamedyn.spectrum.tangent import StepTangent
 from gamedyn.stability import Eigenvalues, needs_blocks
+from gamedyn.stability.eigenvalues import eigenvalue_array
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
+    from numpy.typing import NDArray
     from torch import Tensor
 
-    from gamedyn.core import State
+    from gamedyn.core import Products, State
     from gamedyn.flows import Flow
     from gamedyn.integrators import Run
     from gamedyn.methods import Method
+    from gamedyn.stability.eigenvalues import Spectrum
 
 __all__ = ["Confirmation", "confirm"]
 
-ROUNDING = 1e-11
-"""Of a multiplier near 1, about."""
+EIGENVECTOR = 0.02
+"""Residual, relative to the eigenvalue, up to which a mode of the step is one of J."""
 
 
 @dataclass(frozen=True)
@@ -34,37 +39,50 @@ class Confirmation:
     """What one real step says of a predicted limit.
 
     Attributes:
-        status: "confirmed", at `h` no mode grows more than the known ones do; "refuted", one does: the limit is an
-            upper bound, and no more; "undecided", the dominant multiplier did not converge.
+        status: "confirmed", at `h` no mode grows more than the known ones do; "refuted", one does, and it is one of J:
+            the limit is an upper bound, and no more; "undecided", see the reason.
+        reason: in words.
         h: the step tried, a margin beyond the limit.
         limit: the predicted one.
         predicted: largest growth of a known mode at h.
         radius: the spectral radius of the step's tangent at h, memory included; nan where it did not converge.
         multiplier: the dominant multiplier itself.
         residual: its residual.
-        products: with the tangent.
+        eigenvalue: of J, not known before, that the dominant mode belongs to, where it is an eigenvector of J to 2 %;
+            else nan.
+        speed: |v| at the state.
+        products: with J.
     """
 
     status: str
+    reason: str
     h: float
     limit: float
     predicted: float
     radius: float
     multiplier: complex
     residual: float
+    eigenvalue: complex
+    speed: float
     products: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON: complex numbers as pairs."""
+        pairs = {k: [getattr(self, k).real, getattr(self, k).imag] for k in ("multiplier", "eigenvalue")}
+        return {**asdict(self), **pairs}
 
 
 def confirm(
     flow: Flow,
     method: str | Method,
     state: State | Tensor | Run,
-    eigenvalues: Eigenvalues | ArrayLike,
+    eigenvalues: Spectrum,
     batch: Any = None,
     *,
     margin: float = 0.05,
     tol: float = 0.02,
     max_products: int = 500,
+    progress: bool = False,
     **options: Any,
 ) -> Confirmation:
     """Go a little beyond the largest stable step of a partial spectrum, and see which mode the step amplifies most.
@@ -73,6 +91,9 @@ def confirm(
     the tangent of the real step finds it in tens of products. If its growth is the predicted one, no unknown
     eigenvalue is amplified more; if it is larger, an unknown eigenvalue binds. Modes that the flow itself amplifies
     grow too, and are predicted as well.
+
+    At a point that is not stationary, the stages of a step see different Jacobians, and its tangent is no function of
+    J alone. A growth that the eigenvalues do not predict refutes them only if its mode is an eigenvector of J.
 
     Args:
         flow: the flow.
@@ -83,6 +104,7 @@ def confirm(
         margin: how far beyond the limit, relative to it.
         tol: by how much the growths beyond 1 may differ, relative.
         max_products: bound on products with the tangent (each costs as many J v as the method has stages).
+        progress: whether to show a progress bar.
         **options: of the method's stepper.
 
     Raises:
@@ -98,7 +120,7 @@ def confirm(
     if needs_blocks(chosen):
         remedy = "its limits need all blocks; measure with step_radius on both sides of a step"
         raise ArgumentError("method", "one whose limits eigenvalues determine", chosen.name, remedy)
-    values = eigenvalues.values if isinstance(eigenvalues, Eigenvalues) else np.asarray(eigenvalues, dtype=complex)
+    values = eigenvalue_array(eigenvalues)
     steps = stability.stable_steps(chosen, Eigenvalues(values, complete=False))
     intervals = steps.intervals if steps.first is not None else steps.damped_intervals
     limit = intervals[0][1] if intervals and intervals[0][0] == 0 else 0.0
@@ -108,17 +130,58 @@ def confirm(
     h = (1 + positive("margin", margin)) * limit
     predicted = max(1.0, float(np.max(stability.amplification(chosen, h * values))))
     tangent = StepTangent(flow, chosen, state, h, batch, **options)
-    excess = positive("tol", tol) * (predicted - 1) + ROUNDING  # growth near 1 is small where rotation binds
-    found, residuals = tangent.multipliers(1, tol=excess / 10, max_products=max_products)
-    radius = float(np.abs(found[0])) if len(found) else float("nan")
-    status = "undecided" if not len(found) else "confirmed" if radius <= predicted + excess else "refuted"
+    rounding = max(1e-11, 100 * torch.finfo(flow.game.dtype).eps)
+    excess = positive("tol", tol) * (predicted - 1) + rounding  # growth near 1 is small where rotation binds
+    found, residuals, vectors = tangent.multiplier_pairs(1, excess / 10, max_products, progress=progress)
+    products = products_at(flow, point(flow, state), batch, tangent.t)
+    speed, radius, value = float(products.value.norm()), float("nan"), complex("nan")
+    if len(found):
+        radius, value = float(np.abs(found[0])), _eigenvalue(products, vectors[0])
+    if np.min(np.abs(np.concatenate([values, values.conj()]) - value)) <= EIGENVECTOR * abs(value):  # known already
+        value = complex("nan")
+    status, reason = _judged(radius, predicted, excess, value, speed)
     return Confirmation(
         status=status,
+        reason=reason,
         h=h,
         limit=limit,
         predicted=predicted,
         radius=radius,
         multiplier=complex(found[0]) if len(found) else complex("nan"),
         residual=float(residuals[0]) if len(found) else float("nan"),
-        products=tangent.field.work.products,
+        eigenvalue=value,
+        speed=speed,
+        products=tangent.field.work.products + products.work.products,
     )
+
+
+def _judged(radius: float, predicted: float, excess: float, value: complex, speed: float) -> tuple[str, str]:
+    """The status and its reason."""
+    if np.isnan(radius):
+        return "undecided", "the dominant multiplier did not converge within max_products"
+    if abs(radius - predicted) <= excess:
+        return "confirmed", "no mode of the step grows more than the known ones"
+    if radius > predicted and not np.isnan(value):
+        return "refuted", f"an eigenvalue that was not known, {value:.6g}, grows more"
+    which = (
+        "a mode that is of no unknown eigenvalue grows more"
+        if radius > predicted
+        else "the known modes grow less than predicted"
+    )
+    return "undecided", f"{which}: |v| = {speed:.3g}, and away from stationary points the step sees J change"
+
+
+def _eigenvalue(products: Products, vector: NDArray[np.complex128]) -> complex:
+    """The eigenvalue of J of which the state's part of a mode is an eigenvector, or nan."""
+    x = vector[: products.n]
+    length = np.linalg.norm(x)
+    if length <= 1e-6 * np.linalg.norm(vector):
+        return complex("nan")
+    like, x = products.value, x / length
+    real, imaginary = (
+        products.jvp(torch.as_tensor(part.copy(), dtype=like.dtype, device=like.device)).double().cpu().numpy()
+        for part in (x.real, x.imag)
+    )
+    image = real + 1j * imaginary
+    value = complex(np.vdot(x, image))
+    return value if np.linalg.norm(image - value * x) <= EIGENVECTOR * abs(value) else complex("nan")

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gamedyn import stability
 from gamedyn._lib.checks import choice, positive
 from gamedyn._lib.errors import ArgumentError
+from gamedyn.integrators import stepper
 from gamedyn.spectrum.monitor import MEASURES, SpectralMonitor
+
+if TYPE_CHECKING:
+    from gamedyn.core import State
 
 __all__ = ["SpectralController"]
 
 
 class SpectralController:
-    """A step for one-step methods, from the spectrum: `solve(h=controller, on_step=controller)`.
+    """A step for one-step methods, from the spectrum: `solve(h=controller)`.
 
     `h = safety * limit`, the limit being the monitor's last one, kept between `h_min` and `h_max`, changed only when
     it differs from the present h by more than the hysteresis, and by a factor of at most `most` at a time. Until the
@@ -43,13 +47,14 @@ class SpectralController:
         history: (step, h) at the start and after each change.
 
     Raises:
-        ArgumentError: for a bad number; for a measure that the method does not have.
+        ArgumentError: for a bad number; for a measure that the method does not have; for a method whose steps must be
+            equal.
 
     Example:
         >>> import gamedyn as gd
         >>> flow = gd.flows.gradient(gd.games.dirac_gan("wasserstein", "r1", 1.0))
         >>> control = SpectralController(SpectralMonitor(flow, "euler", every=10), first=0.1, h_min=0.01, h_max=1.0)
-        >>> run = gd.solve(flow, "euler", h=control, steps=50, on_step=control)
+        >>> run = gd.solve(flow, "euler", h=control, steps=50)
         >>> [(step, round(h, 6)) for step, h in control.history]
         [(0, 0.1), (10, 0.2), (20, 0.4), (30, 0.8)]
     """
@@ -76,6 +81,8 @@ class SpectralController:
         if self.safety > 1 or self.most <= 1:
             raise ArgumentError("safety, most", "at most 1, and above 1", f"{safety}, {most}")
         self.hysteresis = positive("hysteresis", hysteresis) if hysteresis else 0.0
+        if not stepper(monitor.method).changes_h:
+            raise ArgumentError("monitor", "one of a one-step method: this method's steps must be equal", repr(monitor))
         blocks = stability.needs_blocks(monitor.method)
         if monitor._real is None or (by != "real" and blocks):
             raise ArgumentError("by", '"real" for a method that needs blocks', by)
@@ -86,23 +93,32 @@ class SpectralController:
         self._used, self._read = {0: self.h}, len(monitor.records)
         monitor.h = self._taken
 
-    def __call__(self, step: int, t: float | None = None, state: Any = None, losses: Any = None) -> Any:
-        """The step's size, with one argument; with four, what `solve` calls after a step."""
-        if state is None:
-            self._used = {step: self.h}
-            return self.h
-        self.monitor(step, float(t or 0.0), state, losses)
+    def __call__(self, step: int, *shown: Any) -> float:
+        """The step's size.
+
+        Raises:
+            ArgumentError: if it is called with what `on_step` is called with.
+        """
+        if shown:
+            raise ArgumentError("on_step", "no controller: it is given as h", "one", "solve(..., h=controller)")
+        self._used = {step: self.h}
+        return self.h
+
+    def after_step(self, step: int, t: float, state: State, losses: Any = None) -> None:
+        """What `solve` shows a step-size function that wants to see; a computation that failed leaves h as it is."""
+        self.monitor(step, t, state, losses)
         if len(self.monitor.records) > self._read:
             self._read = len(self.monitor.records)
-            self._follow(step, self.monitor.records[-1].limits[self.by])
-        return None
+            limit = self.monitor.records[-1].limits[self.by]
+            if limit is not None:
+                self._follow(step, limit)
 
     def _taken(self, step: int) -> float:
         """The size of a step that has been taken."""
         return self._used.get(step, self.h)
 
-    def _follow(self, step: int, limit: float | None) -> None:
-        aim = self.h_max if limit is None or math.isinf(limit) else self.safety * limit
+    def _follow(self, step: int, limit: float) -> None:
+        aim = self.h_max if math.isinf(limit) else self.safety * limit
         aim = min(max(aim, self.h / self.most), self.h * self.most)
         aim = min(max(aim, self.h_min), self.h_max)
         if abs(aim / self.h - 1) > self.hysteresis:

@@ -24,8 +24,9 @@ from gamedyn.core import (
 )
 from gamedyn.core.forward import asks_for_graph
 from gamedyn.core.frozen import RandomState
-from gamedyn.krylov import LinearOperator, RitzPairs, eigenpairs, gmres, nearest_eigenpairs
-from gamedyn.spectrum.memory import FORWARD, FORWARD_DOUBLE, KEPT, available, evaluation_bytes
+from gamedyn.krylov import LinearOperator, gmres
+from gamedyn.krylov.room import available
+from gamedyn.spectrum.memory import FORWARD, FORWARD_DOUBLE, KEPT, evaluation_bytes
 from gamedyn.spectrum.point import point
 
 if TYPE_CHECKING:
@@ -243,28 +244,6 @@ class GameJacobian(LinearOperator):
             return of
 
         return LinearOperator((size, size), product(self), product(self.T), dtype=self.dtype, device=self.device)
-
-    def eigenpairs(
-        self, k: int = 6, which: str = "rightmost", *, start: Tensor | None = None, seed: int = 0, **options: Any
-    ) -> RitzPairs:
-        """The k eigenvalues that are rightmost, leftmost, of largest modulus or imaginary part, or nearest a shift.
-
-        Args:
-            k: how many.
-            which: the kind; for "nearest" give `shift` too.
-            start: first vector, (n,); None: random, from the seed.
-            seed: of it.
-            **options: of `gamedyn.krylov.eigenpairs` or `nearest_eigenpairs`: tol, basis, max_products, multiple, ...
-
-        Raises:
-            ArgumentError: for k too large, an unknown kind or option.
-        """
-        if start is None:
-            g = torch.Generator(device=self.device).manual_seed(seed)
-            start = torch.randn(self.shape[0], dtype=self.dtype, device=self.device, generator=g)
-        if which == "nearest":
-            return nearest_eigenpairs(self.matvec, start, k, **options)
-        return eigenpairs(self.matvec, start, k, which, **options)
 
     def jvp(self, u: Tensor) -> Tensor:
         """`J u`, shape (n,) or, for rows of vectors, (k, n)."""

@@ -1,13 +1,9 @@
-"""What a game's graphs hold in memory, measured by one evaluation; and what there is."""
+"""What a game's graphs hold in memory, measured by one evaluation."""
 
 from __future__ import annotations
 
-import contextlib
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -15,7 +11,7 @@ from torch.utils._pytree import tree_leaves
 if TYPE_CHECKING:
     from gamedyn.core import Field, State
 
-__all__ = ["FORWARD", "FORWARD_DOUBLE", "KEPT", "available", "evaluation_bytes"]
+__all__ = ["FORWARD", "FORWARD_DOUBLE", "KEPT", "evaluation_bytes"]
 
 KEPT = 4.5
 """Bytes of both kept graphs, at their peak, over those that one evaluation makes (measured: 1.6 to 4.2)."""
@@ -49,15 +45,3 @@ def evaluation_bytes(field: Field, state: State, batch: Any) -> int:
     with _Produced() as produced:
         field.peek(0.0, state.y)
     return int(produced.bytes)
-
-
-def available(device: torch.device) -> int:
-    """Bytes of memory that are free on a device, those that PyTorch or the system keeps for reuse included."""
-    if device.type == "cuda":
-        unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-        return int(torch.cuda.mem_get_info(device)[0] + unused)
-    with contextlib.suppress(OSError, StopIteration):  # pages of the file cache count: they are given up when asked for
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable"))
-    pages = "SC_AVPHYS_PAGES" if "SC_AVPHYS_PAGES" in os.sysconf_names else "SC_PHYS_PAGES"
-    return os.sysconf(pages) * os.sysconf("SC_PAGE_SIZE")

@@ -18,6 +18,7 @@ import numpy as np
 from gamedyn import stability
 from gamedyn._lib.checks import choice, positive, positive_int
 from gamedyn._lib.errors import ArgumentError
+from gamedyn.core import State
 from gamedyn.core.frozen import RandomState
 from gamedyn.flows import of_flow
 from gamedyn.integrators._types import label
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from gamedyn.core import State
     from gamedyn.flows import Flow
     from gamedyn.krylov import RitzPairs
 
@@ -59,10 +59,12 @@ class SpectralRecord:
         eigenvalues: outer ones of J, (k,), leftmost first, conjugates included.
         residuals: `|J x - lambda x| / |x|` of each, from products of their own.
         complete: whether they are all there are.
+        status: "ok"; "inexact", the search ended before all had converged; "non_finite", a product was not finite:
+            nothing is known then, and there are no eigenvalues.
         limits: largest step by measure: `real`, the method's real interval over the size of the smallest real part;
             `leading`, the largest stable step of the leftmost eigenvalue alone, along its own ray; `damped`, of all
-            modes found that the flow damps. inf where nothing binds; None where the method needs the players'
-            blocks, or there is no theory of it.
+            modes found that the flow damps. inf where nothing binds; None where nothing is known, the method needs the
+            players' blocks, or there is no theory of it.
         binding: the damped eigenvalue that ends the last of these, or None.
         growing: eigenvalues found that the flow amplifies. One whose real part is smaller than its residual is
             neither growing nor damped.
@@ -78,6 +80,7 @@ class SpectralRecord:
     eigenvalues: NDArray[np.complex128]
     residuals: NDArray[np.float64]
     complete: bool
+    status: str
     limits: dict[str, float | None]
     binding: complex | None
     growing: tuple[complex, ...]
@@ -109,6 +112,7 @@ class SpectralRecord:
             "eigenvalues": [[float(x.real), float(x.imag)] for x in self.eigenvalues],
             "residuals": [float(x) for x in self.residuals],
             "complete": self.complete,
+            "status": self.status,
             "limits": {k: plain(x) for k, x in self.limits.items()},
             "ratios": {k: plain(x) for k, x in self.ratios.items()},
             "binding": None if self.binding is None else [self.binding.real, self.binding.imag],
@@ -135,7 +139,8 @@ class SpectralMonitor:
         every: steps between computations; they happen when `solve` calls, so at multiples of its `every`.
         k: eigenvalues of each kind.
         kinds: of "rightmost", "leftmost", "largest_modulus", "largest_imaginary". On trained GANs the leftmost
-            and the largest cost some 20 products, the rightmost, which crowd, ten times as many.
+            and the largest cost some 20 products, the rightmost, which crowd, ten times as many; modes that the flow
+            amplifies are seen for certain only among them.
         h: the run's step, or a function of the step's number; None: from the times at which `solve` calls, its
             first step having begun at time 0.
         tol: residual asked of the eigensolver, relative to |J|; true residuals are recorded in any case.
@@ -161,15 +166,16 @@ class SpectralMonitor:
         method: str | Method,
         *,
         batch: Any = None,
-        every: int = 1,
+        every: int = 50,
         k: int = 4,
-        kinds: Sequence[str] = ("leftmost", "largest_modulus", "rightmost"),
+        kinds: Sequence[str] = ("leftmost", "largest_modulus"),
         h: float | Callable[[int], float] | None = None,
         tol: float = 1e-5,
     ) -> None:
         self.flow, self.method, self.batch = of_flow(flow), get(method), batch
         if isinstance(self.method, (Delegated, Map)):
-            raise ArgumentError("method", "a method whose coefficients gamedyn holds", self.method.name)
+            remedy = "measure a map's step with gamedyn.spectrum.step_radius; Adam as a flow: gamedyn.flows.adam"
+            raise ArgumentError("method", "a method whose coefficients gamedyn holds", self.method.name, remedy)
         self.every, self.k, self.tol = positive_int("every", every), positive_int("k", k), positive("tol", tol)
         self.kinds = tuple(choice("kinds", kind, KINDS) for kind in kinds)
         if not self.kinds:
@@ -181,6 +187,9 @@ class SpectralMonitor:
         self._seen: tuple[int, float] | None = None
         self._began: float | None = None
         self._spent = 0.0
+
+    def __repr__(self) -> str:
+        return f"SpectralMonitor({label(self.method)}, every={self.every}, {len(self.records)} records)"
 
     def __call__(self, step: int, t: float, state: State, losses: Any = None) -> None:
         """What `solve` calls after a step; a state that is not finite is passed over."""
@@ -210,11 +219,15 @@ class SpectralMonitor:
         positive("h", h)
         random = RandomState(self.flow.game.device)
         try:
-            values, residuals, products, complete = self._eigenvalues(state, t)
+            status, values, residuals, products, complete = self._eigenvalues(state, t)
         finally:
             random.restore()
         sure = np.maximum(residuals, ZERO * np.abs(values).max(initial=0.0))
-        limits, binding, amplification = _laid_over(self.method, self._real, values[values.real < -sure], h)
+        unknown: _Laid = dict.fromkeys(MEASURES), None, None
+        laid = (
+            unknown if status == "non_finite" else _laid_over(self.method, self._real, values[values.real < -sure], h)
+        )
+        limits, binding, amplification = laid
         seconds = time.perf_counter() - began
         self._spent += seconds
         whole = 0.0 if self._began is None else time.perf_counter() - self._began
@@ -225,6 +238,7 @@ class SpectralMonitor:
             eigenvalues=values,
             residuals=residuals,
             complete=complete,
+            status=status,
             limits=limits,
             binding=binding,
             growing=tuple(complex(x) for x in values[values.real > sure]),
@@ -252,24 +266,33 @@ class SpectralMonitor:
 
     def _eigenvalues(
         self, state: State | Tensor, t: float
-    ) -> tuple[NDArray[np.complex128], NDArray[np.float64], int, bool]:
-        game = self.flow.game
+    ) -> tuple[str, NDArray[np.complex128], NDArray[np.float64], int, bool]:
         at = point(self.flow, state)
-        buffers = [b.to(game.device, game.dtype if b.is_floating_point() else None) for b in at.buffers]
-        at = type(at)(at.layout, at.y.detach().clone(), tuple(b.clone() for b in buffers))
+        at = State(at.layout, at.y.detach().clone(), tuple(b.clone() for b in at.buffers))
         products = products_at(self.flow, at, self.batch, t)
-
+        nothing = "non_finite", np.zeros(0, complex), np.zeros(0), products.work.products, False
+        if not bool(products.value.isfinite().all()):
+            return nothing
         if products.n <= max(DENSE_UP_TO, self.k + 2):
             matrix = products.dense().double().cpu().numpy()
+            if not np.isfinite(matrix).all():
+                return nothing
             all_values, vectors = np.linalg.eig(matrix)
             off = np.linalg.norm(matrix @ vectors - vectors * all_values, axis=0)
-            return *_sorted(all_values.astype(np.complex128), off), products.work.products, True
-        self._found = outer_pairs(products, self.k, tol=self.tol, kinds=self.kinds, before=self._found)
+            return "ok", *_sorted(all_values.astype(np.complex128), off), products.work.products, True
+        found = outer_pairs(products, self.k, tol=self.tol, kinds=self.kinds, before=self._found)
+        ends = {pairs.status for pairs in found.values()}
+        if "non_finite" in ends:
+            return nothing
+        self._found = found
         values, residuals = (
             np.concatenate([getattr(pairs, x) for pairs in self._found.values()]) for x in ("values", "residuals")
         )
         joined = _sorted(*_united(values, residuals))
-        return *joined, products.work.products, False
+        return "ok" if ends == {"converged"} else "inexact", *joined, products.work.products, False
+
+
+_Laid = tuple[dict[str, float | None], complex | None, float | None]
 
 
 def _real_interval(method: Method) -> float | None:

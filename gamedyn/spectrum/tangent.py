@@ -204,6 +204,13 @@ class StepTangent:
         All if the tangent is small; else the k dominant ones, as far as they converge within so many products: at
         steps so small that all multipliers crowd around 1, perhaps none.
         """
+        values, residuals, _ = self.multiplier_pairs(k, tol, max_products)
+        return values, residuals
+
+    def multiplier_pairs(
+        self, k: int = 2, tol: float = 1e-7, max_products: int = 500, *, progress: bool = False
+    ) -> tuple[NDArray[np.complex128], NDArray[np.float64], NDArray[np.complex128]]:
+        """As `multipliers`, and the eigenvectors as rows, (k, n): the state's part comes first."""
         if self.n <= DENSE_UP_TO:
             M = self.matrix().double().cpu().numpy()
             values, vectors = np.linalg.eig(M)
@@ -211,10 +218,14 @@ class StepTangent:
         else:
             g = torch.Generator(device=self._y.device).manual_seed(0)
             start = torch.randn(self.n, dtype=self._y.dtype, device=self._y.device, generator=g)
-            found = eigenpairs(self.__matmul__, start, k, tol=tol, basis=min(48, self.n), max_products=max_products)
-            values, residuals = found.values[found.converged], found.residuals[found.converged]
+            given: dict[str, Any] = {"tol": tol, "basis": min(48, self.n), "max_products": max_products}
+            found = eigenpairs(self.__matmul__, start, k, progress=progress, **given)
+            which = np.flatnonzero(found.converged)
+            values, residuals = found.values[which], found.residuals[which]
+            rows = [found.vector(int(i)) for i in which]
+            vectors = torch.stack(rows, 1).cpu().numpy() if rows else np.zeros((self.n, 0))
         order = np.argsort(-np.abs(values), kind="stable")
-        return values[order].astype(np.complex128), residuals[order]
+        return values[order].astype(np.complex128), residuals[order], vectors.T[order]
 
     def radius(self) -> float:
         """Spectral radius: below 1, perturbations of the step decay; nan where no dominant multiplier converged."""

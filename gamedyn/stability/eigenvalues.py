@@ -20,6 +20,7 @@ __all__ = [
     "Spectrum",
     "as_blocks",
     "eigenvalue_array",
+    "is_complete",
     "jacobian_matrix",
     "needs_blocks",
 ]
@@ -215,7 +216,10 @@ def eigenvalue_array(spectrum: Spectrum) -> NDArray[np.complex128]:
     try:
         values = np.atleast_1d(np.asarray(spectrum, dtype=np.complex128))
     except (TypeError, ValueError):
-        remedy = "of a linearisation take lin.eigenvalues, or use gamedyn.spectrum.stable_steps"
+        remedy = (
+            "of a linearisation take lin.eigenvalues, or use gamedyn.spectrum.stable_steps; of a GameJacobian, "
+            "gamedyn.spectrum.outer_eigenvalues(J)"
+        )
         raise ArgumentError("eigenvalues", "an array of numbers", type(spectrum).__name__, remedy) from None
     if values.ndim > 1:
         remedy = "pass its eigenvalues, or BlockJacobian(J, sizes)"
@@ -224,3 +228,8 @@ def eigenvalue_array(spectrum: Spectrum) -> NDArray[np.complex128]:
         got = "none" if values.size == 0 else "nan or inf among them"
         raise ArgumentError("eigenvalues", "at least one, all finite", got)
     return values
+
+
+def is_complete(spectrum: Spectrum) -> bool:
+    """Whether a spectrum is all there is: as it says itself; bare numbers and matrices are taken to be."""
+    return bool(getattr(spectrum, "complete", True))

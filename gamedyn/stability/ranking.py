@@ -24,7 +24,13 @@ from gamedyn.methods import (
 )
 from gamedyn.methods._additive import REST
 from gamedyn.stability.amplification import amplification
-from gamedyn.stability.eigenvalues import BlockJacobian, Eigenvalues, Spectrum, eigenvalue_array, needs_blocks
+from gamedyn.stability.eigenvalues import (
+    BlockJacobian,
+    Spectrum,
+    eigenvalue_array,
+    is_complete,
+    needs_blocks,
+)
 from gamedyn.stability.first_steps import first_limit
 from gamedyn.stability.step_sets import UNIT, ZERO, sorted_modes, stable_steps
 
@@ -205,7 +211,7 @@ def rank_methods(
         (r for r in rows if math.isinf(r.limit)), key=lambda r: (_step_cost(r, cost, product_cost), r.name)
     )
     finite = sorted((r for r in rows if math.isfinite(r.limit)), key=lambda r: _key(r, cost))
-    complete = spectrum.complete if isinstance(spectrum, Eigenvalues) else True
+    complete = is_complete(spectrum)
     return Ranking(cost, finite, unbounded, skipped, complete=complete)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gamedyn._lib.errors import ArgumentError
-from gamedyn.stability.eigenvalues import Eigenvalues, eigenvalue_array
+from gamedyn.stability.eigenvalues import Eigenvalues, eigenvalue_array, is_complete
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -86,7 +86,7 @@ def save_spectrum(
     if not isinstance(game, str):
         raise ArgumentError("game", "text", game)
     if complete is None:
-        complete = eigenvalues.complete if isinstance(eigenvalues, Eigenvalues) else True
+        complete = is_complete(eigenvalues)
     record: dict[str, Any] = {"format": FORMAT, "version": VERSION, "game": game, "complete": bool(complete)}
     record["eigenvalues"] = [[x.real, x.imag] for x in values.tolist()]
     residuals = getattr(eigenvalues, "residuals", None)

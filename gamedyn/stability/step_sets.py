@@ -14,10 +14,10 @@ from gamedyn.stability.amplification import amplification, log_slope
 from gamedyn.stability.amplification import multiplier as factor
 from gamedyn.stability.eigenvalues import (
     BlockJacobian,
-    Eigenvalues,
     Spectrum,
     as_blocks,
     eigenvalue_array,
+    is_complete,
     needs_blocks,
 )
 from gamedyn.stability.rays import Interval, ray_intervals
@@ -139,7 +139,7 @@ def stable_steps(
         remedy = "maps and other libraries' methods have no theory here; of Adam, see gamedyn.flows.preconditioned"
         raise ArgumentError("method", "a method whose coefficients gamedyn holds", method.name, remedy)
     if complete is None:
-        complete = spectrum.complete if isinstance(spectrum, Eigenvalues) else True
+        complete = is_complete(spectrum)
     if needs_blocks(method):
         return _scanned_steps(method, as_blocks(method, spectrum), tolerance)
     values = eigenvalue_array(spectrum)

@@ -13,7 +13,7 @@ import numpy as np
 from gamedyn._lib.checks import finite, positive_int
 from gamedyn._lib.errors import ArgumentError
 from gamedyn.methods import Delegated, Map, Method, RungeKutta, get, nested
-from gamedyn.stability.eigenvalues import Eigenvalues, Spectrum, eigenvalue_array, needs_blocks
+from gamedyn.stability.eigenvalues import Spectrum, eigenvalue_array, is_complete, needs_blocks
 from gamedyn.stability.first_steps import first_limit, outermost
 from gamedyn.stability.optimal import Rays
 from gamedyn.stability.polynomial import stability_function
@@ -170,7 +170,7 @@ def tailor(spectrum: Spectrum, stages: int, order: int = 1, *, damping: float = 
     if not 0 <= damping < 1:
         raise ArgumentError("damping", "a number of at least 0 and below 1", damping)
     modes = _damped(spectrum)
-    complete = spectrum.complete if isinstance(spectrum, Eigenvalues) else True
+    complete = is_complete(spectrum)
     c, designed = _best(Rays(modes, stages, order, damping))
     method = _method(c)
     steps = stable_steps(method, outermost(modes), complete=complete)

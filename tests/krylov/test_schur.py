@@ -356,6 +356,13 @@ class TestWork:
             assert rest.status == "converged"
             matched(rest.values, wanted(separated, "rightmost", 4), 1e-3)
 
+    @pytest.mark.parametrize("seed", range(3))
+    def test_a_start_from_the_generator_that_draws_beside_it(self, seed):
+        # rejects: the start drawn once more as the vector beside an invariant subspace (0 / 0, "non_finite")
+        found = eigenpairs(lambda x: -2 * x, start(60, seed), 4, "leftmost")
+        assert found.status == "converged"
+        np.testing.assert_allclose(found.values, -2.0, rtol=1e-14)
+
     def test_a_cut_basis_is_still_a_decomposition(self, rng):
         # rejects: a cut through a pair of conjugates; the row that leads out dropped
         A = tensor(rng.standard_normal((60, 60)))

@@ -55,6 +55,28 @@ def test_growing_modes_are_predicted_too():
     assert found.status in ("confirmed", "refuted")
 
 
+def test_what_a_moving_jacobian_does_is_not_laid_to_an_unknown_eigenvalue():
+    # rejects: "refuted" for a spectrum that is complete. x' = -x^3: J = -3 x^2; heun2's second stage sees another one.
+    game = gd.Game({"x": torch.full((1,), 1.0, dtype=DOUBLE)}, lambda x: {"x": (x**4).sum() / 4})
+    flow, state = gd.flows.gradient(game), game.state()
+    values = gd.spectrum.linearise(flow, state).eigenvalues
+    found = confirm(flow, "heun2", state, values)
+    assert found.status == "undecided"
+    assert found.speed == 1.0
+    assert "|v| = 1" in found.reason
+    assert confirm(flow, "euler", state, values).status == "confirmed"  # its one stage sees J
+
+
+def test_the_eigenvalue_that_was_not_known_is_named(affine):
+    flow, at, values = affine
+    found = confirm(flow, "rk4", at, Eigenvalues(values[:16], complete=False))
+    binding = gd.stability.stable_steps("rk4", values).binding
+    growth = gd.stability.amplification("rk4", found.h * np.array([found.eigenvalue, binding]))
+    assert np.abs(values - found.eigenvalue).min() < 1e-9 * abs(binding)
+    assert growth[0] >= growth[1] * (1 - 1e-9)
+    assert found.to_dict()["eigenvalue"] == [found.eigenvalue.real, found.eigenvalue.imag]
+
+
 def test_optimiser_state_is_part_of_the_step(affine):
     # heavy ball's tangent has twice the dimension; its radius is that of the companion matrix
     flow, at, values = affine

@@ -13,8 +13,8 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 import gamedyn as gd
 from gamedyn.core import traced
+from gamedyn.krylov.room import available
 from gamedyn.spectrum import GameJacobian
-from gamedyn.spectrum.memory import available
 
 DOUBLE = torch.float64
 STRATEGIES = ("kept", "forward", "compiled")
@@ -90,9 +90,10 @@ def test_the_users_modules_gradients_and_generators_are_left_alone(strategy, tra
 def test_products_stay_those_of_the_point_whatever_happens_later(strategy, tracing):
     """Rejects: an altered model, a stale or written batch, a buffer written under a kept graph, another mode."""
     game, batch = with_side_effects(dropout=False)
-    flow, y = gd.flows.gradient(game), game.state().y
-    D, u = game.players["D"], randn(len(y))
-    early, late = (GameJacobian(flow, y, batch, strategy=strategy) for _ in range(2))
+    flow, state = gd.flows.gradient(game), game.state()
+    y, D = state.y, game.players["D"]
+    u = randn(len(y))
+    early, late = (GameJacobian(flow, state, batch, strategy=strategy) for _ in range(2))
     first = (early @ u, early.T @ u, early.block("D", "G").to_dense(), early.value.clone())
 
     stream = gd.batches(randn(40, 2, seed=4), latent=3, batch_size=6)
@@ -119,8 +120,9 @@ def test_products_stay_those_of_the_point_whatever_happens_later(strategy, traci
 def test_a_point_written_later_with_batches():
     # rejects: products made anew at the caller's tensor
     game, batch = with_side_effects(dropout=False)
-    y = game.state().y
-    J = GameJacobian(gd.flows.gradient(game), y, batches=[batch, batch], strategy="forward")
+    state = game.state()
+    y = state.y
+    J = GameJacobian(gd.flows.gradient(game), state, batches=[batch, batch], strategy="forward")
     u = randn(len(y))
     before = J @ u
     y.add_(1)

@@ -107,7 +107,7 @@ def test_the_present_state_is_seen():
             seen.append(float(state.y))
             super().__call__(step, t, state, losses)
 
-    monitor = Both(flow, "euler")
+    monitor = Both(flow, "euler", every=1)
     gd.solve(flow, "euler", h=0.02, steps=8, on_step=monitor)
     assert [float(r.eigenvalues[0].real) for r in monitor.records] == pytest.approx([-3 * x**2 for x in seen])
     assert all(abs(a / b - 1) > 0.01 for a, b in itertools.pairwise(seen))
@@ -209,10 +209,46 @@ def test_rhythm_and_step_of_the_run():
 
 def test_a_state_that_is_not_finite_is_passed_over():
     flow = scalar_game()
-    monitor = SpectralMonitor(flow, "euler")
+    monitor = SpectralMonitor(flow, "euler", every=1)
     state = flow.initial_state()
     monitor(1, 0.1, state.with_y(state.y * float("nan")))
     assert not monitor.records
+
+
+@pytest.mark.parametrize("n", [2, 60])
+def test_products_that_are_not_finite_are_said_to_be(n):
+    # rejects: no eigenvalues taken for "nothing binds" (limits inf, and a controller that doubles h)
+    players = {"x": torch.ones(n, dtype=torch.float64)}
+    flow = gd.flows.gradient(gd.Game(players, lambda x, scale: {"x": (scale * x**2).sum() / 2}))
+    bad, good = torch.tensor(float("nan"), dtype=torch.float64), torch.tensor(2.0, dtype=torch.float64)
+    monitor = SpectralMonitor(flow, "euler", batch=bad)
+    record = monitor.measure(flow.initial_state(), 0.1)
+    assert record.status == "non_finite"
+    assert set(record.limits.values()) == {None}
+    assert set(record.ratios.values()) == {None}
+    with pytest.raises(gd.ArgumentError, match="no product was finite"):
+        monitor_path(monitor)
+    monitor.batch = good
+    assert monitor.measure(flow.initial_state(), 0.1).limits["leading"] == pytest.approx(1.0)
+    monitor.batch = bad
+    monitor.every = 1
+    control = SpectralController(monitor, first=0.2, h_min=0.1, h_max=1.0)
+    gd.solve(flow, "euler", h=control, steps=3, batch=good)
+    assert control.history == [(0, 0.2)]
+
+
+def test_a_run_in_single_precision_is_seen_in_double():
+    # rejects: buffers left in the run's precision
+    def gan(dtype):
+        norm = nn.BatchNorm1d(3, dtype=dtype)
+        return gd.games.gan(nn.Linear(2, 3, dtype=dtype), nn.Sequential(norm, nn.Linear(3, 1, dtype=dtype)))
+
+    batch = (torch.randn(8, 3), torch.randn(8, 2))
+    run = gd.solve(gd.flows.gradient(gan(torch.float32)), "euler", h=0.1, steps=2, batch=batch)
+    flow = gd.flows.gradient(gan(torch.float64))
+    J = gd.spectrum.GameJacobian(flow, run, batch)
+    assert {b.dtype for b in J.state.buffers if b.is_floating_point()} == {torch.float64}
+    assert float((J.state.y - run.state.y).abs().max()) == 0.0
 
 
 def test_bad_arguments_are_named():
@@ -236,16 +272,25 @@ def test_bad_arguments_are_named():
         SpectralController(SpectralMonitor(flow, "euler"), h_min=0.1, h_max=1.0, safety=1.5)
 
 
+def test_where_a_controller_goes():
+    # rejects: a controller that is asked and never shown the run, or shown it and never asked
+    flow = scalar_game()
+    control = SpectralController(SpectralMonitor(flow, "euler", every=1), h_min=0.1, h_max=1.0)
+    with pytest.raises(gd.ArgumentError, match="h=controller"):
+        gd.solve(flow, "euler", h=0.1, steps=1, on_step=control)
+    seen = []
+    gd.solve(flow, "euler", h=control, steps=3, on_step=lambda step, *_: seen.append(step))
+    assert (seen, len(control.monitor.records)) == ([1, 2, 3], 3)
+    with pytest.raises(gd.ArgumentError, match="on_step"):
+        gd.solve(flow, "euler", h=0.1, steps=1, on_step=[print])
+    with pytest.raises(gd.ArgumentError, match="must be equal"):
+        SpectralController(SpectralMonitor(flow, "ab2"), h_min=0.1, h_max=1.0)
+
+
 def controlled(flow, steps=12, method="euler", **options):
-    control = SpectralController(SpectralMonitor(flow, method), **options)
-    used = []
-
-    def h(step):
-        used.append(control(step))
-        return used[-1]
-
-    gd.solve(flow, method, h=h, steps=steps, on_step=control)
-    return control, used[1:]  # `solve` asks once before the first step
+    control = SpectralController(SpectralMonitor(flow, method, every=1), **options)
+    gd.solve(flow, method, h=control, steps=steps)
+    return control, [r.h for r in control.monitor.records]  # `every` is 1
 
 
 def test_the_controller_settles_at_its_share_of_the_limit():
@@ -253,7 +298,7 @@ def test_the_controller_settles_at_its_share_of_the_limit():
     control, used = controlled(scalar_game(), method="rk4", first=0.1, h_min=0.01, h_max=5.0, hysteresis=0.0)
     assert used[-1] == pytest.approx(0.8 * REAL_INTERVALS["rk4"] / 3, rel=1e-9)
     assert used[:4] == pytest.approx([0.1, 0.2, 0.4, 0.8 * REAL_INTERVALS["rk4"] / 3], rel=1e-9)
-    assert [r.h for r in control.monitor.records] == pytest.approx(used, rel=1e-12)
+    assert [h for _, h in control.history] == pytest.approx(used[:4], rel=1e-12)
 
 
 def test_the_controller_keeps_within_its_bounds():
