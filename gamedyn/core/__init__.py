@@ -3,6 +3,7 @@
 from gamedyn.core.averaged import AveragedProducts
 from gamedyn.core.batches import Batches, batches, moved, moved_to, stacked
 from gamedyn.core.field import Field, FlowLike, Members, Request, Velocity, Work
+from gamedyn.core.formed import FormedProducts
 from gamedyn.core.forward import ForwardProducts
 from gamedyn.core.game import SIGN_CONVENTION, Game
 from gamedyn.core.parallel import data_parallel
@@ -18,6 +19,7 @@ __all__ = [
     "CompiledProducts",
     "Field",
     "FlowLike",
+    "FormedProducts",
     "ForwardProducts",
     "Game",
     "Layout",

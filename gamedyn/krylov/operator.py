@@ -33,6 +33,7 @@ class LinearOperator:
         rmatvec: y -> A^T y, (m,) to (n,); None: the map has no transpose.
         dtype: of the vectors.
         device: of the vectors.
+        matrix: gives the matrix, (m, n), where there is a cheaper way to it than n products.
 
     Example:
         >>> A = torch.tensor([[0.0, 2.0], [-1.0, 0.0]])
@@ -49,10 +50,11 @@ class LinearOperator:
         *,
         dtype: torch.dtype,
         device: torch.device | str | None = None,
+        matrix: Callable[[], Tensor] | None = None,
     ) -> None:
         self.shape, self.dtype = shape, dtype
         self.device = torch.device("cpu" if device is None else device)
-        self._matvec, self._rmatvec = matvec, rmatvec
+        self._matvec, self._rmatvec, self._matrix = matvec, rmatvec, matrix
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.shape[0]} x {self.shape[1]}, {self.dtype}, {self.device})"
@@ -85,7 +87,8 @@ class LinearOperator:
     def T(self) -> LinearOperator:
         """The transpose."""
         m, n = self.shape
-        return LinearOperator((n, m), self.rmatvec, self.matvec, dtype=self.dtype, device=self.device)
+        matrix = None if self._matrix is None else lambda: self.to_dense().T
+        return LinearOperator((n, m), self.rmatvec, self.matvec, dtype=self.dtype, device=self.device, matrix=matrix)
 
     @property
     def symmetric(self) -> LinearOperator:
@@ -102,12 +105,14 @@ class LinearOperator:
         if not isinstance(other, LinearOperator) or other.shape != self.shape:
             got = other.shape if isinstance(other, LinearOperator) else type(other).__name__
             raise ArgumentError("operator", f"one of shape {self.shape}", got)
+        known = self._matrix is not None and other._matrix is not None
         return LinearOperator(
             self.shape,
             lambda x: self.matvec(x) + other.matvec(x),
             lambda y: self.rmatvec(y) + other.rmatvec(y),
             dtype=self.dtype,
             device=self.device,
+            matrix=(lambda: self.to_dense() + other.to_dense()) if known else None,
         )
 
     def __mul__(self, factor: float) -> LinearOperator:
@@ -118,6 +123,7 @@ class LinearOperator:
             lambda y: self.rmatvec(y) * factor,
             dtype=self.dtype,
             device=self.device,
+            matrix=None if self._matrix is None else lambda: self.to_dense() * factor,
         )
 
     __rmul__ = __mul__
@@ -175,7 +181,9 @@ class LinearOperator:
         return found
 
     def to_dense(self) -> Tensor:
-        """The matrix, (m, n): n products."""
+        """The matrix, (m, n): n products, unless there is a cheaper way."""
+        if self._matrix is not None:
+            return self._matrix()
         return self @ torch.eye(self.shape[1], dtype=self.dtype, device=self.device)
 
     def to_scipy(self) -> scipy.sparse.linalg.LinearOperator:

@@ -26,7 +26,7 @@ def available(device: torch.device) -> int:
 
 
 def check_room(rows: int, like: torch.Tensor, remedy: str) -> None:
-    """Refuse a basis of so many rows of the length of a vector where it does not fit.
+    """Refuse so many vectors of the length of one where they do not fit.
 
     Raises:
         ArgumentError: with what it would take, and what there is.
@@ -34,4 +34,4 @@ def check_room(rows: int, like: torch.Tensor, remedy: str) -> None:
     needed, free = rows * like.numel() * like.element_size(), available(like.device)
     if needed > free:
         got = f"{rows} vectors of {like.numel()} numbers, {needed / 1e9:.1f} GB; {free / 1e9:.1f} GB are free"
-        raise ArgumentError("basis", "a basis that fits into memory", got, remedy)
+        raise ArgumentError("vectors", "as many as fit into memory", got, remedy)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
+from torch.utils.data import RandomSampler
 
 from gamedyn._lib.checks import choice, positive, positive_int
 from gamedyn._lib.errors import ArgumentError, SolveError
@@ -17,6 +18,7 @@ from gamedyn.core import (
     Code,
     CompiledProducts,
     Field,
+    FormedProducts,
     ForwardProducts,
     Products,
     State,
@@ -25,7 +27,7 @@ from gamedyn.core import (
 from gamedyn.core.forward import asks_for_graph
 from gamedyn.core.frozen import RandomState
 from gamedyn.krylov import LinearOperator, gmres
-from gamedyn.krylov.room import available
+from gamedyn.krylov.room import available, check_room
 from gamedyn.spectrum.memory import FORWARD, FORWARD_DOUBLE, KEPT, evaluation_bytes
 from gamedyn.spectrum.point import point
 
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
 
 __all__ = ["STRATEGIES", "GameJacobian"]
 
-STRATEGIES = ("auto", "kept", "forward", "compiled")
+STRATEGIES = ("auto", "kept", "forward", "compiled", "formed")
 
 COMPILE_PAYS = 20_000
 """Products above which compiling pays for a small net: some 20 s, against half a product of a millisecond or two."""
@@ -46,10 +48,11 @@ COMPILE_PAYS = 20_000
 class GameJacobian(LinearOperator):
     """`J = dv/dy` of a flow at a point: `J @ u`, `J.T @ u`, without the matrix.
 
-    Three ways to a product, which agree to rounding: "kept", reverse over reverse on one kept graph (any loss that
+    Four ways to a product, which agree to rounding: "kept", reverse over reverse on one kept graph (any loss that
     can be differentiated twice, a user's gradient penalty included; 2 to 2.5 fields a product); "forward",
     forward over reverse, nothing kept (about 3 fields, the memory of one); "compiled", one traced function of (y, u,
-    batch) (0.8 fields on small nets, 0.5 in blocks; half a minute to compile, once for all points).
+    batch) (0.8 fields on small nets, 0.5 in blocks; half a minute to compile, once for all points); "formed", the
+    matrix itself, from n products with kept graphs: for small games that are asked much.
 
     The user's modules and generators are untouched: buffers are the state's, batch norm uses its batch, spectral
     norm's vectors and randomness inside the losses are held. Nothing that is done to state, batch or modules later
@@ -64,8 +67,8 @@ class GameJacobian(LinearOperator):
             batch in memory at a time unless all graphs fit ("kept").
         t: time.
         part: one part of the flow only: "game", or a penalty term by its name.
-        strategy: "auto", "kept", "forward" or "compiled". "auto" keeps graphs if they fit, and compiles nets without
-            convolutions where more than 20,000 products are to come.
+        strategy: "auto", "kept", "forward", "compiled" or "formed". "auto" keeps graphs if they fit, and compiles nets
+            without convolutions where more than 20,000 products are to come.
         memory: bytes that the graphs may take; None: half of what is free.
         products: how many are to come, for "auto".
 
@@ -109,7 +112,8 @@ class GameJacobian(LinearOperator):
         at = point(flow, state)  # copied, as the batch is: what is written later must not change J
         self.state = State(at.layout, at.y.clone(), tuple(b.clone() for b in at.buffers))
         self.flow, self.t, self.part = flow, t, part
-        super().__init__((at.layout.n,) * 2, self.jvp, self.vjp, dtype=self.state.y.dtype, device=self.state.y.device)
+        y = self.state.y
+        super().__init__((len(y), len(y)), self.jvp, self.vjp, dtype=y.dtype, device=y.device, matrix=self._formed)
         batch = tree_map(lambda x: x.clone() if isinstance(x, Tensor) else x, batch)
         self._given = {"batch": batch, "batches": batches, "memory": memory, "products": products}
         self._code = Code() if _code is None else _code
@@ -122,6 +126,9 @@ class GameJacobian(LinearOperator):
         self.work = self._field.work
         if not bool(self.value.isfinite().all()):
             raise ArgumentError("state", "a point where the field is finite", "nan or inf in v")
+
+    def __repr__(self) -> str:
+        return f"{super().__repr__()[:-1]}, {self.strategy})"
 
     def _prepare(self, source: Iterable[Any], strategy: str, memory: float | None, products: int) -> None:
         """Look at the first batch; choose; make the products."""
@@ -140,6 +147,9 @@ class GameJacobian(LinearOperator):
         else:
             self._refuse_nonlinear()
             self.products = AveragedProducts(self.flow, source, self._products, keep=self.strategy == "kept")
+        if self.strategy == "formed":
+            check_room(self.shape[0], self.state.y, "eigenpairs and products need no matrix")
+            self.products = FormedProducts(self.products, self.state.layout)
         self._evaluated = self.products.value, self.products.losses
 
     @contextlib.contextmanager
@@ -190,6 +200,7 @@ class GameJacobian(LinearOperator):
             lambda u: self._block(i, j, u, transposed=True),
             dtype=self.dtype,
             device=self.device,
+            matrix=(lambda: self.products.part(i, j).clone()) if self.strategy == "formed" else None,
         )
 
     def _block(self, i: int, j: int, u: Tensor, *, transposed: bool) -> Tensor:
@@ -238,7 +249,10 @@ class GameJacobian(LinearOperator):
                 found = gmres(lambda x: others(J.matvec(joined(None, x))), right, rtol=tol, restart=restart)
                 if not found.converged:
                     reason = f"{found.status}, residual {found.residual:.1e}"
-                    raise SolveError(f"the followers' block could not be solved with ({reason}): it may be singular")
+                    remedy = "away from an equilibrium it often is: see find_equilibrium; or raise restart or rtol"
+                    raise SolveError(
+                        f"the followers' block could not be solved with ({reason}): it may be singular; {remedy}"
+                    )
                 return image[own] - J.matvec(joined(None, found.x))[own]
 
             return of
@@ -257,8 +271,9 @@ class GameJacobian(LinearOperator):
             image: Tensor = self.products.vjp(u)
         return image
 
-    def to_dense(self) -> Tensor:
+    def _formed(self) -> Tensor:
         """The matrix, (n, n), by blocks of products."""
+        check_room(self.shape[0], self.state.y, "eigenpairs and products need no matrix")
         with self._as_made():
             matrix: Tensor = self.products.dense()
         return matrix
@@ -269,7 +284,7 @@ class GameJacobian(LinearOperator):
         arguments = (self._taken, self.t, self.state.y, moved_to(self.flow.game, batch), self._field, factors)
         if self.strategy == "compiled":
             return CompiledProducts(*arguments, self._code)
-        return (Products if self.strategy == "kept" else ForwardProducts)(*arguments)
+        return (ForwardProducts if self.strategy == "forward" else Products)(*arguments)
 
     def _chosen(self, strategy: str, batch: Any, count: int, memory: float | None, products: int) -> tuple[str, int]:
         """The strategy, and the bytes that its graphs take."""
@@ -278,13 +293,13 @@ class GameJacobian(LinearOperator):
         game = self.flow.game  # of several processes, all must choose alike: by the tightest memory, the largest shard
         budget = game.least(available(self.device) / 2 if memory is None else positive("memory", memory))
         saved = -game.least(-evaluation_bytes(self._field, self.state, batch))
-        kept = int(KEPT * saved * count)
+        kept = int(KEPT * saved * (1 if strategy == "formed" else count))
         forward = int((FORWARD_DOUBLE if asks_for_graph(self._taken) else FORWARD) * saved)
         if strategy == "auto":
             small = not any(isinstance(m, nn.modules.conv._ConvNd) for x in game.modules for m in x.modules())
             compiles = products > COMPILE_PAYS and small and game.traces and not self._field.draws_randomness
             strategy = "compiled" if compiles and forward <= budget else "kept" if kept <= budget else "forward"
-        needed = kept if strategy == "kept" else forward
+        needed = kept if strategy in ("kept", "formed") else forward
         if needed > budget:
             remedy = "a smaller batch, or batches=[...] of smaller ones" + (
                 ', or strategy="forward"' if forward <= budget else ""
@@ -310,6 +325,9 @@ def _source(batch: Any, batches: Iterable[Any] | None) -> Iterable[Any]:
         raise ArgumentError(
             "batches", "batches that can be gone through again and again", type(batches).__name__, remedy
         )
+    if isinstance(getattr(batches, "sampler", None), RandomSampler):
+        remedy = "DataLoader(..., shuffle=False)"
+        raise ArgumentError("batches", "a loader that gives the same batches each time", "one that shuffles", remedy)
     if not hasattr(batches, "__iter__"):
         raise ArgumentError("batches", "a list of batches, or a loader", type(batches).__name__)
     return batches

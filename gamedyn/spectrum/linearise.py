@@ -130,6 +130,7 @@ def linearise(
     t: float = 0.0,
     dense: bool | None = None,
     k: int = 8,
+    progress: bool = False,
 ) -> Linearisation:
     """The Jacobian at a point, its eigenvalues (all when small, else the outer ones) and their residuals.
 
@@ -140,6 +141,7 @@ def linearise(
         t: time.
         dense: whether to form the matrix; None: up to DENSE_UP_TO parameters.
         k: outer eigenvalues of each kind where it is not formed.
+        progress: whether to show progress bars while they are searched for.
 
     Raises:
         ArgumentError: for a state of another size, or losses that are not deterministic.
@@ -162,7 +164,7 @@ def linearise(
         values, residuals = _all_eigenvalues(matrix.double().cpu().numpy())
         spectrum = Eigenvalues(values, True, residuals)
         return Linearisation(at, products.value, spectrum, matrix, products, of_part)
-    return Linearisation(at, products.value, outer_eigenvalues(products, k), None, products, of_part)
+    return Linearisation(at, products.value, outer_eigenvalues(products, k, progress=progress), None, products, of_part)
 
 
 def _all_eigenvalues(J: NDArray[np.float64]) -> tuple[NDArray[np.complex128], NDArray[np.float64]]:

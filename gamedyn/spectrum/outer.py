@@ -29,7 +29,12 @@ KINDS = ("rightmost", "leftmost", "largest_modulus", "largest_imaginary")
 
 
 def outer_eigenvalues(
-    products: Products | GameJacobian, k: int = 8, *, tol: float = 1e-8, max_products: int | None = None
+    products: Products | GameJacobian,
+    k: int = 8,
+    *,
+    tol: float = 1e-8,
+    max_products: int | None = None,
+    progress: bool = False,
 ) -> Eigenvalues:
     """The k rightmost, leftmost, largest in modulus and in imaginary part, without repeats.
 
@@ -38,12 +43,13 @@ def outer_eigenvalues(
         k: how many of each kind.
         tol: residual, relative to |J|, asked of each.
         max_products: bound for each kind; None: 100 (k + 2).
+        progress: whether to show a progress bar for each kind.
 
     Returns:
         Eigenvalues with `complete=False` and true residuals; pairs that did not converge have large ones.
         All of a Jacobian of few parameters, with `complete=True`.
     """
-    pairs = outer_pairs(products, k, tol=tol, max_products=max_products)
+    pairs = outer_pairs(products, k, tol=tol, max_products=max_products, progress=progress)
     everything = next(iter(pairs.values()))
     if len(everything.values) == len(products.value):
         return Eigenvalues(everything.values, True, everything.residuals)
@@ -59,6 +65,7 @@ def outer_pairs(
     max_products: int | None = None,
     kinds: tuple[str, ...] = KINDS,
     before: Mapping[str, RitzPairs] | None = None,
+    progress: bool = False,
 ) -> dict[str, RitzPairs]:
     """Eigenpairs by kind; `before`, those of a Jacobian near this one, are where the search begins."""
     value, out = products.value, {}
@@ -79,6 +86,7 @@ def outer_pairs(
             tol=tol,
             basis=min(len(value), max(4 * k, 48)),  # the rightmost of a GAN crowd
             max_products=max_products,
+            progress=progress,
         )
         if size is not None:
             break  # all of them

@@ -77,7 +77,7 @@ def tracing(monkeypatch):
     return traces
 
 
-STRATEGIES = ("kept", "forward", "compiled")
+STRATEGIES = ("kept", "forward", "compiled", "formed")
 
 
 class TestBlocks:
@@ -236,8 +236,17 @@ class TestBatches:
         game = gd.Game(
             {"x": torch.ones(300, dtype=DOUBLE)}, lambda x, batch: {"x": (batch @ x).pow(4).mean() + x.square().sum()}
         )
+        data = data if blank else data[:, 100:]
         order = torch.Generator().manual_seed(1)
-        loader = DataLoader(data if blank else data[:, 100:], batch_size=5, shuffle=True, generator=order)
+
+        class Shuffled:
+            def __len__(self):
+                return 3
+
+            def __iter__(self):
+                return iter(torch.split(data[torch.randperm(12, generator=order)], 5))
+
+        loader = Shuffled()
         game = game if blank else gd.Game({"x": torch.ones(200, dtype=DOUBLE)}, game.losses)
         J = GameJacobian(gd.flows.gradient(game), game.state(), batches=loader, strategy="forward")
         with pytest.raises(gd.ArgumentError, match="not shuffled"):
@@ -245,6 +254,8 @@ class TestBatches:
         kept = GameJacobian(gd.flows.gradient(game), game.state(), batches=loader, strategy="kept")
         u = torch.ones(J.shape[0], dtype=DOUBLE)
         assert torch.equal(kept @ u, kept @ u)  # looks at the loader once
+        with pytest.raises(gd.ArgumentError, match="shuffle=False"):
+            GameJacobian(gd.flows.gradient(game), game.state(), batches=DataLoader(data, batch_size=5, shuffle=True))
 
     def test_what_cannot_be_gone_through_again(self):
         flow = gd.flows.gradient(regression())

@@ -17,7 +17,7 @@ from gamedyn.krylov.room import available
 from gamedyn.spectrum import GameJacobian
 
 DOUBLE = torch.float64
-STRATEGIES = ("kept", "forward", "compiled")
+STRATEGIES = ("kept", "forward", "compiled", "formed")
 
 
 def randn(*shape, seed=0):

@@ -81,11 +81,13 @@ class Orbit:
     Attributes:
         form: whether derivatives are formed as matrices.
         rtol: of the steps.
+        budget: evaluations and products after which it breaks off.
     """
 
     def __init__(
-        self, flow: Flow, state: State, batch: Any, method: str | Method, rtol: float, dense_up_to: int
+        self, flow: Flow, state: State, batch: Any, method: str | Method, rtol: float, dense_up_to: int, budget: float
     ) -> None:
+        self.budget = budget
         self.flow, self.method, self.rtol = flow, method, rtol
         self.form = state.layout.n <= dense_up_to
         self.field = held(flow, state, batch)
@@ -95,6 +97,10 @@ class Orbit:
             raise ArgumentError("flow", "an autonomous flow", "one whose field changes with time", remedy)
         self._atol = rtol * max(float(state.y.square().mean().sqrt()), 1e-3)
         AdaptiveStepper(stepper(method), self._control)  # refuses methods without an embedded one
+
+    def _spend(self) -> None:
+        if self.field.work.evaluations + self.field.work.products > self.budget:
+            raise Failure("budget")
 
     @property
     def _control(self) -> StepControl:
@@ -117,12 +123,13 @@ class Orbit:
         """Accepted steps until the span is over; some end at the given times, ascending, the last of them the span.
 
         Raises:
-            Failure: if a step is not finite, or none is small enough.
+            Failure: if a step is not finite, none is small enough, or the budget is spent.
         """
         adaptive = AdaptiveStepper(stepper(self.method), self._control)
         memory, t = adaptive.init(self.field, 0.0, y, None), 0.0
         for stop in stops if len(stops) else (span,):
             while t < stop:
+                self._spend()
                 new, after, info = adaptive.step(self.field, 0.0, y, stop - t, memory)
                 if info.status != "ok":
                     raise Failure(info.status)
@@ -158,6 +165,7 @@ class Orbit:
         both = torch.cat([y[None], directions])
         memory = inner.init(rows, 0.0, both, steps[0])  # type: ignore[arg-type]
         for h in steps:
+            self._spend()
             both, memory, info = inner.step(rows, 0.0, both, h, memory)  # type: ignore[arg-type]
             if info.status != "ok":
                 raise Failure(info.status)

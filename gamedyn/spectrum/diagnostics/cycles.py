@@ -52,7 +52,7 @@ class LimitCycle:
 
     Attributes:
         status: "cycle"; "point", it comes to rest; "diverged"; "no_return", the horizon ended without an orbit
-            that closes; "failed", the integration broke off.
+            that closes; "budget", the evaluations ran out; "failed", the integration broke off.
         kind: of a cycle: "stable", "unstable", "neutral" (a multiplier on the unit circle, as far as can be computed,
             and none outside: orbits beside it close too, or leave slower than any exponential), or "undecided", the
             multipliers are not accurate enough. None without a cycle.
@@ -119,6 +119,7 @@ def find_limit_cycle(
     dense_up_to: int = 100,
     k: int = 4,
     samples: int = 64,
+    max_evaluations: int = 200_000,
     progress: bool = False,
 ) -> LimitCycle:
     """Follow the flow until it returns; refine the periodic orbit and find its Floquet multipliers.
@@ -142,6 +143,8 @@ def find_limit_cycle(
         dense_up_to: dimension up to which M is formed; above, GMRES and Arnoldi use products with it.
         k: multipliers where it is not formed.
         samples: points of the orbit, at least 2.
+        max_evaluations: bound on evaluations of the field and products with its Jacobian, until an orbit has closed;
+            its multipliers cost a few periods more.
         progress: whether to show a progress bar.
 
     Raises:
@@ -163,16 +166,18 @@ def find_limit_cycle(
     horizon, near = positive("horizon", horizon), positive("near", near)
     for name, value, least in (("dense_up_to", dense_up_to, 1), ("k", k, 1), ("samples", samples, 2)):
         positive_int(name, value, least=least)
+    budget = positive_int("max_evaluations", max_evaluations)
     at = point(flow, state)
     eps = float(torch.finfo(at.y.dtype).eps)
     rtol, tol = max(positive("rtol", rtol), 100 * eps), max(positive("tol", tol), 1000 * eps)
-    orbit = Orbit(flow, at, batch, method, rtol, dense_up_to)
+    orbit = Orbit(flow, at, batch, method, rtol, dense_up_to, budget)
     search = _Search(orbit, horizon, near, tol)
     with tqdm(total=horizon, disable=None if progress else True, unit="t") as bar:
         status, reason, closed = search.run(at.y, bar)
     returns, work = tuple(search.distances), orbit.work
     if closed is None:
         return LimitCycle(status, None, at.with_y(search.y), returns=returns, evaluations=work(), reason=reason)
+    orbit.budget = math.inf
     values, bars, trivial, error = _multipliers(orbit, closed, k)
     kind = _kind(values, bars)
     times = np.linspace(0.0, closed.period, samples)
@@ -192,7 +197,7 @@ class _Search:
         self.places = [horizon / 2**i for i in (1, 2, 3, 4, 5)]  # the next one last
         self.distances: list[float] = []
         self.tried = math.inf
-        self.refused = ""
+        self.refused, self.reached = "", 0.0
         self.y: Tensor
 
     def run(self, y: Tensor, bar: Any) -> tuple[str, str, _Closed | None]:
@@ -209,6 +214,7 @@ class _Search:
             for step in orbit.steps(y, self.horizon):
                 self.y = step.new
                 bar.update(step.h)
+                self.reached = step.t + step.h
                 speed = float(step.first.norm())
                 fastest = max(fastest, speed)
                 if speed <= AT_REST * fastest:
@@ -223,6 +229,8 @@ class _Search:
                         self.places.pop()
                     self.sections.append(Section(step.new, orbit.v(step.new)))
         except Failure as failure:
+            if failure.status == "budget":
+                return "budget", f"max_evaluations = {orbit.budget} were spent; {self._why()}", None
             grown = float((self.y - start).norm()) > 1e3 * (1 + float(start.norm()))
             blown = failure.status == "non_finite" or grown
             return "diverged" if blown else "failed", f"the integration ended: {failure.status}", None
@@ -230,8 +238,8 @@ class _Search:
 
     def _why(self) -> str:
         if not self.distances:
-            return f"no crossing of a section within t = {self.horizon:g} came near an earlier one: raise horizon"
-        last = f"after t = {self.horizon:g} the closest return was {min(self.distances):.2g} of the orbit's size"
+            return f"no crossing of a section within t = {self.reached:g} came near an earlier one: raise horizon"
+        last = f"after t = {self.reached:g} the closest return was {min(self.distances):.2g} of the orbit's size"
         return f"{last}; {self.refused or 'shooting starts below near'}"
 
     def _crossed(self, step: Any) -> _Closed | None:
@@ -269,7 +277,9 @@ class _Search:
                 y, period = y + shift, period + late
                 if not float((y - guess).norm()) <= size / 2 or not 0.5 * first <= period <= 1.5 * first:
                     break
-        except Failure:
+        except Failure as failure:
+            if failure.status == "budget":
+                raise
             self.refused = "shooting left the region where the flow can be integrated"
             return None
         self.refused = "shooting led away from it, as to a point or an orbit that it only spirals to"

@@ -44,9 +44,9 @@ class PathAngle:
         distance: |d|.
     """
 
-    alpha: NDArray[np.float64]
-    cosine: NDArray[np.float64]
-    norm: NDArray[np.float64]
+    alpha: NDArray[np.float64] = field(repr=False)
+    cosine: NDArray[np.float64] = field(repr=False)
+    norm: NDArray[np.float64] = field(repr=False)
     by_player: dict[str, NDArray[np.float64]] = field(repr=False)
     distance: float
 
@@ -203,6 +203,7 @@ def rotation_index(
     probes: int = 16,
     k: int = 8,
     seed: int = 0,
+    progress: bool = False,
 ) -> RotationIndex:
     """How much of the field's linearisation turns: of J as a whole, along the field, and mode by mode.
 
@@ -219,6 +220,7 @@ def rotation_index(
         probes: random vectors (two products each) where it is not formed, at least 2.
         k: outer eigenvalues of each kind where it is not formed.
         seed: of the random vectors.
+        progress: whether to show progress bars.
 
     Raises:
         ArgumentError: for a state of another size, or losses that are not deterministic.
@@ -235,7 +237,7 @@ def rotation_index(
         (0.75, 0.948683)
     """
     positive_int("probes", probes, least=2)
-    lin = linearise(flow, state, batch, t=t, dense=dense, k=k)
+    lin = linearise(flow, state, batch, t=t, dense=dense, k=k, progress=progress)
     if lin.matrix is not None:
         J = lin.matrix.double()
         sizes = float(((J + J.T) / 2).norm()), float(((J - J.T) / 2).norm())

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
+from tqdm.auto import tqdm
 
 from gamedyn._lib.checks import positive, positive_int
 from gamedyn.flows import GradientFlow, gradient
@@ -141,6 +142,7 @@ def verdict(
     tol: float = 1e-6,
     basis: int = 80,
     risk: float = 1e-9,
+    progress: bool = False,
     **options: Any,
 ) -> Verdict:
     """Whether a point is stable for its flow, a Nash equilibrium, a Stackelberg equilibrium: independent questions.
@@ -160,6 +162,7 @@ def verdict(
         tol: of their residuals, relative to |J|.
         basis: Lanczos steps for the bounds of symmetric parts and Hessians; as many vectors are held.
         risk: probability with which such a bound may be wrong.
+        progress: whether to show which question is being worked on.
         **options: of GameJacobian: strategy, memory.
 
     Raises:
@@ -180,9 +183,14 @@ def verdict(
     limit = positive("stationary", (1e-3 if single else 1e-7) if stationary is None else stationary)
     formed = n <= DENSE_UP_TO if dense is None else bool(dense)
     positive_int("k", k)
-    J = GameJacobian(flow, at, batch, batches=batches, **options)
+    if formed:
+        options = {"strategy": "formed", **options}
     settings: dict[str, Any] = {"dense": formed, "basis": basis, "risk": positive("risk", risk)}
+    asked = 2 + (len(flow.game.players) if batches is None else 0)
+    bar = tqdm(total=asked, desc="stability", unit="question", disable=None if progress else True)
+    J = GameJacobian(flow, at, batch, batches=batches, **options)
     found = flow_stability(J, k=k, tol=positive("tol", tol), **settings)
+    _next(bar, "nash")
     reach = float(abs(found.eigenvalues.values).max(initial=0.0)) + max(map(abs, found.numerical_abscissa))
     sizes: dict[str, Any] = {**settings, "scale": reach}
     plain = isinstance(flow, GradientFlow) and not flow.terms and set(flow.rates.values()) == {1.0}
@@ -193,8 +201,11 @@ def verdict(
         penalised = own_extents(J, flow.rates, **sizes)
     norm = float(J.value.norm())
     leaders = {}
-    if batches is None:
-        leaders = {p: stackelberg(game, p, own, batch, stationary=limit, **sizes) for p in flow.game.players}
+    for p in flow.game.players if batches is None else ():
+        _next(bar, f"{p} leads")
+        leaders[p] = stackelberg(game, p, own, batch, stationary=limit, **sizes)
+    _next(bar, "done")
+    bar.close()
     held = norm <= limit
 
     def told(answer: Answer) -> Answer:
@@ -215,6 +226,11 @@ def verdict(
         formed=formed,
         products=J.work.products + (0 if game is J else game.work.products),
     )
+
+
+def _next(bar: Any, question: str) -> None:
+    bar.update()
+    bar.set_description(question)
 
 
 def _not_stationary(answer: Answer, norm: float) -> Answer:
