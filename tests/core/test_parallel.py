@@ -136,6 +136,30 @@ def operator(flow, batch, strategy):
     return torch.cat([J @ u, J.T @ u, J.block("D", "G") @ u[flow.game.layout.slices[0]]])
 
 
+def judged(flow, batch):
+    """Bounds of a verdict's answers, Stackelberg's second derivatives among them; a limit confirmed; a monitor's."""
+    state = flow.game.state()
+    found = gd.spectrum.verdict(flow, state, batch)
+    bounds = [x for a in found.answers().values() for pair in a.bounds.values() for x in pair]
+    values = gd.spectrum.linearise(flow, state, batch).eigenvalues
+    tried = gd.spectrum.confirm(flow, "rk4", state, values, batch)
+    seen = gd.spectrum.SpectralMonitor(flow, "rk4", batch=batch).measure(state, 0.1)
+    return torch.tensor([*bounds, tried.radius, tried.predicted, *seen.ratios.values()], dtype=DOUBLE)
+
+
+def convex():
+    """Two players of three numbers, each in a bowl of its own: all of a verdict's questions are gone into."""
+
+    def losses(x, y, batch):
+        real, z = batch
+        turn = ((real @ x[:2]) * (z @ y[:2])).mean()
+        own = {"x": (real @ x[:2] + x[2]).square().mean(), "y": 2 * (z @ y[:2] + y[2]).square().mean()}
+        return {"x": own["x"] + turn + 0.1 * (real @ x[:2]).pow(3).mean(), "y": own["y"] - turn}
+
+    zero = torch.zeros(3, dtype=DOUBLE)
+    return gd.Game({"x": zero, "y": zero.clone()}, losses)
+
+
 def optimizer_steps(players, batch, made=None):
     """The parameters after two steps of the optimiser's face, whose game is made by `made`."""
     real, z = batch
@@ -190,6 +214,8 @@ def users(rank):
         "optimizer": optimizer_steps(gan().players, part, lambda game: data_parallel(game, weight=weight)),
         "implicit": solved(games["r1"], part, "implicit_midpoint").state.y,
         "adaptive": adaptive(games["gradient"], part),
+        "judged": judged(games["r1"], part),
+        "judged, convex": judged(gd.flows.gradient(data_parallel(convex(), weight=weight)), part),
     }
 
 
@@ -336,6 +362,7 @@ def main(rank, folder):
     seen = {f.__name__: f(rank) for f in (equalities, users, mutants, failures, norms)}
     torch.save(seen, Path(folder) / f"{rank}.pt")
     torch.save(departed(rank), Path(folder) / "departed.pt")  # rank 1 does not come here
+    os._exit(0)  # gloo's own threads, their peer gone, may abort an interpreter that ends in the usual way
 
 
 # --- the tests -----------------------------------------------------------------------------------------------------
@@ -430,6 +457,14 @@ class TestUsers:
         for what, value in (("implicit", newton), ("adaptive", adaptive(gradient(gan()), data()))):
             assert all(gap(seen["users"][what], value) < 1e-9 for seen in both)
             assert torch.equal(*[seen["users"][what] for seen in both])
+
+    def test_verdict_confirmation_and_monitor(self, both):
+        # rejects: the shard's second derivatives in the leader's Hessian, a start or a stop that differs by rank
+        for what, flow in (("judged", FLOWS["r1"](gan())), ("judged, convex", gd.flows.gradient(convex()))):
+            found = judged(flow, data())
+            assert len(found) >= 12
+            for seen in both:
+                torch.testing.assert_close(seen["users"][what], found, rtol=1e-7, atol=1e-9, equal_nan=True)
 
 
 class TestMutants:

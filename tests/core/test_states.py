@@ -39,8 +39,10 @@ def test_a_run_stands_for_its_state():
     game.write(run)
     assert torch.equal(game.state().y, run.state.y)
     assert gd.spectrum.linearise(flow, run, batch).norm > 0
-    again = gd.solve(flow, "euler", h=0.1, steps=1, batch=batch, y0=run.state.y)
+    again = gd.solve(flow, "euler", h=0.1, steps=1, batch=batch, y0=run)
     assert again.step == 1
+    with pytest.raises(gd.ArgumentError, match="belong to the point"):  # statistics of another point would go with it
+        gd.solve(flow, "euler", h=0.1, steps=1, batch=batch, y0=run.state.y)
 
 
 def test_states_of_other_games_of_the_same_size_are_refused():

@@ -188,9 +188,10 @@ def test_a_users_penalty_through_a_norm(norm, rng):
 
     flow = gd.flows.gradient(gd.Game({"G": linear(3, 2), "D": D}, losses))
     batch = tuple(torch.as_tensor(rng.standard_normal((16, n))) for n in (2, 3))
-    y, field = flow.initial_state().y, flow.field(batch)
+    state, field = flow.initial_state(), flow.field(batch)
+    y = state.y
     steps = 1e-5 * torch.eye(len(y), dtype=torch.float64)
     columns = [(field.peek(0.0, y + e) - field.peek(0.0, y - e)) / 2e-5 for e in steps]
     expected = torch.stack(columns, 1)
-    for made in (gd.spectrum.dense(flow, y, batch), field.linearise(0.0, y).dense()):
+    for made in (gd.spectrum.dense(flow, state, batch), field.linearise(0.0, y).dense()):
         assert float((made - expected).abs().max()) < 1e-6 * float(expected.abs().max())
