@@ -1,9 +1,10 @@
 """What the spectrum of a large game costs: `python -m analysis.benchmarks.spectrum_cost`.
 
 Three tables. Eigenvalues of two GANs on real digits, in float64, to true residuals of 1e-6 |J|: Krylov-Schur beside
-SciPy's ARPACK on the same operator, from the same start, with bases of the same size; ARPACK at the loosest tolerance
-whose true residuals are small enough. Overhead is CPU time outside the products, by product. Products: each strategy
-over a bare field evaluation. Memory: the peak of each strategy in a process of its own, against the bound it states.
+SciPy's ARPACK on the same operator, from the same starts, with bases of the same size; ARPACK at the loosest tolerance
+whose true residuals are small enough. Products are means over the starts; overhead is CPU time outside the products,
+by product. Products: each strategy over a bare field evaluation. Memory: the peak of each strategy in a process of its
+own, against the bound it states.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import argparse
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,9 +46,10 @@ def main(arguments: list[str] | None = None) -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--widths", type=int, nargs="+", default=[128, 512])
+    parser.add_argument("--widths", type=int, nargs="+", default=[120, 502])
     parser.add_argument("--bases", type=int, nargs="+", default=[20, 40])
     parser.add_argument("--steps", type=int, default=300, help="of training before the spectrum is taken")
+    parser.add_argument("--starts", type=int, default=3, help="random vectors that every search is begun from")
     parser.add_argument("--only", choices=["eigenvalues", "products", "memory"])
     parser.add_argument("--peak", nargs=2, help=argparse.SUPPRESS)
     chosen = parser.parse_args(arguments)
@@ -83,7 +85,7 @@ class Search:
     """One way of finding eigenvalues, measured."""
 
     values: np.ndarray
-    products: int
+    products: float
     overhead: float
     residual: float
     note: str = ""
@@ -116,35 +118,51 @@ def eigenvalue_table(chosen: Any) -> None:
             J = gd.spectrum.GameJacobian(flow, state, batch)
             for kind in ("largest_modulus", "rightmost"):
                 for basis in chosen.bases:
-                    row(J, kind, basis, "trained" if steps else "start", symmetric=False)
+                    row(J, kind, basis, "trained" if steps else "start", chosen.starts, symmetric=False)
             for player in ("G", "D"):
-                row(J.block(player, player).symmetric, "largest_modulus", 20, f"block {player}", symmetric=True)
+                row(
+                    J.block(player, player).symmetric,
+                    "largest_modulus",
+                    20,
+                    f"block {player}",
+                    chosen.starts,
+                    symmetric=True,
+                )
 
 
-def row(operator: Any, kind: str, basis: int, point: str, *, symmetric: bool) -> None:
-    """One comparison, the two interleaved twice; the smaller overheads count."""
-    mine = ours(operator, kind, basis, symmetric)
-    for tol in TOLERANCES:
-        theirs = arpack(operator, kind, basis, tol, symmetric)
-        if theirs.residual <= RESIDUAL:
-            break
-    mine.overhead = min(mine.overhead, ours(operator, kind, basis, symmetric).overhead)
-    theirs.overhead = min(theirs.overhead, arpack(operator, kind, basis, tol, symmetric).overhead)
+def row(operator: Any, kind: str, basis: int, point: str, starts: int, *, symmetric: bool) -> None:
+    """One comparison, the two interleaved; mean products, the smallest overheads."""
+    pairs = []
+    for seed in range(1, starts + 1):
+        own = ours(operator, kind, basis, seed, symmetric)
+        for tol in TOLERANCES:
+            other = arpack(operator, kind, basis, tol, seed, symmetric)
+            if other.residual <= RESIDUAL:
+                break
+        pairs.append((own, other))
+    mine, theirs = (
+        replace(
+            max(found, key=lambda s: s.residual),
+            products=float(np.mean([s.products for s in found])),
+            overhead=min(s.overhead for s in found),
+        )
+        for found in zip(*pairs, strict=True)
+    )
     left = f"{operator.shape[0]:>10} {point:>8} {'symmetric ' * symmetric + kind:>25} {basis:>5}"
-    told = f"{mine.products:>8} {1e3 * mine.overhead:>7.2f} | {theirs.products:>8} {1e3 * theirs.overhead:>7.2f}"
+    told = f"{mine.products:>8.1f} {1e3 * mine.overhead:>7.2f} | {theirs.products:>8.1f} {1e3 * theirs.overhead:>7.2f}"
     if symmetric:
         theirs.note += eigenthings(operator)
     print(f"{left} | {told} | {mine.overhead / theirs.overhead:5.2f}  {mine.note} / {theirs.note}", flush=True)
 
 
-def start_of(operator: Any) -> Tensor:
+def start_of(operator: Any, seed: int) -> Tensor:
     """The same random vector for both."""
-    return torch.randn(operator.shape[0], dtype=operator.dtype, generator=torch.Generator().manual_seed(1))
+    return torch.randn(operator.shape[0], dtype=operator.dtype, generator=torch.Generator().manual_seed(seed))
 
 
-def ours(operator: Any, kind: str, basis: int, symmetric: bool) -> Search:
+def ours(operator: Any, kind: str, basis: int, seed: int, symmetric: bool) -> Search:
     """Krylov-Schur; products of the residuals are not counted, nor are ARPACK's."""
-    counted, begin = Counted(operator), start_of(operator)
+    counted, begin = Counted(operator), start_of(operator, seed)
     solve = symmetric_eigenpairs if symmetric else eigenpairs
     began = time.process_time()
     found = solve(counted, begin, K, kind, tol=RESIDUAL, basis=basis, max_products=BUDGET)
@@ -153,11 +171,12 @@ def ours(operator: Any, kind: str, basis: int, symmetric: bool) -> Search:
     return Search(found.values, found.products, spent / counted.count, worst, f"{found.status}, {worst:.0e}")
 
 
-def arpack(operator: Any, kind: str, basis: int, tol: float, symmetric: bool) -> Search:
+def arpack(operator: Any, kind: str, basis: int, tol: float, seed: int, symmetric: bool) -> Search:
     """SciPy's, and the true residuals of what it returns."""
     counted = Counted(operator)
     wrapped = LinearOperator(operator.shape, counted, counted, dtype=operator.dtype).to_scipy()
-    options = {"k": K, "ncv": basis, "tol": tol, "v0": start_of(operator).numpy(), "maxiter": BUDGET // (basis - K)}
+    first = start_of(operator, seed).numpy()
+    options = {"k": K, "ncv": basis, "tol": tol, "v0": first, "maxiter": BUDGET // (basis - K)}
     began = time.process_time()
     try:
         values, vectors = (eigsh if symmetric else eigs)(wrapped, which=ARPACK_NAMES[kind], **options)
@@ -169,7 +188,7 @@ def arpack(operator: Any, kind: str, basis: int, tol: float, symmetric: bool) ->
         return Search(np.array([]), products, spent / products, np.inf, note)
     residuals = [residual(operator, v, x) for v, x in zip(values, vectors.T, strict=True)]
     size = float(np.abs(values).max())
-    norm = max(size, float(gd.krylov.ritz_range(operator.matvec, start_of(operator), 4).norm))
+    norm = max(size, float(gd.krylov.ritz_range(operator.matvec, start_of(operator, 1), 4).norm))
     worst = max(residuals) / norm if len(values) >= K else np.inf
     return Search(values, products, spent / products, worst, f"{note} at {tol:.0e}, {worst:.0e}")
 
@@ -275,7 +294,7 @@ def timed(calls: dict[str, tuple[Any, int]], rounds: int) -> dict[str, float]:
 def memory_table() -> None:
     """The peak of each strategy against its bound."""
     print("\npeak memory, in MB: of graphs and two products, against the bound that is stated")
-    for width in ("128", "512"):
+    for width in ("120", "502"):
         for strategy in ("kept", "forward"):
             command = [sys.executable, "-m", "analysis.benchmarks.spectrum_cost", "--peak", width, strategy]
             subprocess.run(command, check=True)
