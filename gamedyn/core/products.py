@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from gamedyn._lib.errors import ArgumentError
-from gamedyn.core.composed import composed_norms
+from gamedyn.core.composed import composed_group_norms, composed_norms
 from gamedyn.core.field import Request
 
 if TYPE_CHECKING:
@@ -210,8 +210,7 @@ def _operations(results: Sequence[Tensor]) -> Iterator[str]:
 
 def written_out(flow: FlowLike) -> contextlib.AbstractContextManager[None]:
     """Normalisation from elementary operations, where PyTorch's own has wrong or no derivatives of the order needed."""
-    grouped = any(isinstance(m, torch.nn.GroupNorm) for module in flow.game.modules for m in module.modules())
-    return composed_norms(flow.game.modules) if flow.double_backward or grouped else contextlib.nullcontext()
+    return composed_norms(flow.game.modules) if flow.double_backward else composed_group_norms()
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@ from one graph: `J^T w` is a vector-Jacobian product, and `J u` its derivative i
 
 from __future__ import annotations
 
+import contextlib
 import math
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Any
@@ -62,7 +63,7 @@ class AdjustedFlow(FlowOfFlow):
         """
         t, clock = self._clock(t)
         asked = request._replace(players=None, factors=None, create_graph=True)
-        with composed_norms(self._third()):
+        with self._third():
             inner = self.inner.velocity(t, leaves, buffers, batch, asked)
         if not any(x.requires_grad for x in inner.leaves):
             got = "one without a graph: it is constant, or detach(), no_grad or NumPy has cut it"
@@ -81,9 +82,9 @@ class AdjustedFlow(FlowOfFlow):
         """The time for the inner flow; as a tensor to differentiate in, where that is needed."""
         return t, None
 
-    def _third(self) -> list[Any]:
-        """Modules whose norms must be written out: third derivatives are taken, and nobody outside has done it."""
-        return [m for m in self.game.modules if "forward" not in vars(m)] if self.inner.double_backward else []
+    def _third(self) -> contextlib.AbstractContextManager[None]:
+        """Norms written out where third derivatives are taken."""
+        return composed_norms(self.game.modules) if self.inner.double_backward else contextlib.nullcontext()
 
     @abstractmethod
     def _correction(
