@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import scipy.sparse.linalg
@@ -9,7 +11,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gamedyn._lib.errors import ArgumentError
+import gamedyn as gd
+from gamedyn._lib.errors import ArgumentError, UnknownNameError
 from gamedyn.krylov import LinearOperator
 
 DOUBLE = torch.float64
@@ -134,3 +137,89 @@ def test_operands_and_transposes_that_are_not_there():
         one_way.T @ torch.ones(3, dtype=DOUBLE)
     torch.testing.assert_close(one_way.to_dense(), torch.eye(3, dtype=DOUBLE))
     assert repr(one_way) == "LinearOperator(3 x 3, torch.float64, cpu)"
+
+
+class TestEigenpairs:
+    """The operator's own face of the searches; the searches themselves are tested in test_schur."""
+
+    A = matrix(30, 30, 0) / 30**0.5 - 2 * torch.diag(torch.linspace(0, 5, 30, dtype=DOUBLE))
+
+    def test_of_every_kind(self):
+        exact = torch.linalg.eigvals(self.A).numpy()
+        own = torch.linalg.eigvalsh((self.A + self.A.T) / 2).numpy()
+        right = operator(self.A).eigenpairs(2, tol=1e-10)
+        assert right.values[0].real == pytest.approx(exact.real.max(), abs=1e-8)
+        near = operator(self.A).eigenpairs(1, "nearest", shift=-4.0, tol=1e-10)
+        assert abs(near.values[0] - exact[np.abs(exact + 4.0).argmin()]) < 1e-7
+        least = operator(self.A).symmetric.eigenpairs(2, "leftmost", symmetric=True, tol=1e-10)
+        np.testing.assert_allclose(np.sort(least.values.real), own[:2], atol=1e-8)
+
+    def test_what_they_return_goes_where_eigenvalues_go(self):
+        # rejects: a part of the spectrum taken for all of it
+        part = operator(self.A).eigenpairs(4, "leftmost")
+        whole = operator(self.A).eigenpairs(30)
+        assert not part.complete
+        assert whole.complete
+        steps = [gd.stability.stable_steps("rk4", found) for found in (part, whole)]
+        assert [s.complete for s in steps] == [False, True]
+        told = part.to_dict()
+        assert json.loads(json.dumps(told)) == told
+        assert len(told["eigenvalues"]) == len(part) == len(np.asarray(part))
+
+    @pytest.mark.parametrize(
+        ("options", "error", "match"),
+        [
+            ({"maxiter": 3}, UnknownNameError, "option of eigenpairs"),
+            ({"which": "nearest"}, ArgumentError, "shift"),
+            ({"shift": 1.0}, ArgumentError, "shift"),
+            ({"resume": 3}, ArgumentError, "RitzPairs of this operator"),
+            ({"symmetric": True, "inner_rtol": 0.1}, UnknownNameError, "symmetric_eigenpairs"),
+        ],
+    )
+    def test_refusals(self, options, error, match):
+        with pytest.raises(error, match=match):
+            operator(self.A).eigenpairs(2, **options)
+
+    def test_pairs_of_another_operator_or_of_none(self):
+        with pytest.raises(ArgumentError, match="a square one"):
+            operator(matrix(2, 3, 0)).eigenpairs(1)
+        small = operator(torch.eye(3, dtype=DOUBLE)).eigenpairs(1)
+        with pytest.raises(ArgumentError, match="of dimension 30"):
+            operator(self.A).eigenpairs(2, resume=small)
+
+    def test_a_basis_that_does_not_fit(self):
+        # rejects: an allocation that fails, or takes the machine with it
+        huge = LinearOperator((10**7, 10**7), lambda x: x, dtype=DOUBLE)
+        with pytest.raises(ArgumentError, match=r"GB are free"):
+            huge.eigenpairs(50_000)
+
+    def test_in_single_precision(self):
+        # rejects: inner solves asked for more than the type has ("stagnated")
+        A = self.A.float()
+        found = LinearOperator((30, 30), A.mv, A.T.mv, dtype=A.dtype).eigenpairs(2, "nearest", shift=-4.0)
+        assert found.status == "converged"
+        assert (found.residuals < 1e-4 * found.norm).all()
+
+    def test_a_map_that_is_not_the_same_each_time(self):
+        # rejects: "converged" where the true residuals are large
+        calls = [0]
+
+        def drifting(x):
+            calls[0] += 1
+            return self.A @ x + (5.0 * x if calls[0] > 30 else 0.0)
+
+        found = LinearOperator((30, 30), drifting, dtype=DOUBLE).eigenpairs(30)
+        assert found.status == "inexact"
+        assert not found.converged.all()
+
+
+def test_matrices_that_are_known_are_not_multiplied_for():
+    # rejects: products, and the transpose, a part or a multiple of something else
+    A, B = matrix(4, 4, 0), matrix(4, 4, 1)
+
+    def refuse(x):
+        raise AssertionError
+
+    a, b = (LinearOperator((4, 4), refuse, refuse, dtype=DOUBLE, matrix=m.clone) for m in (A, B))
+    sum_ = A + 2 * B.T
+    torch.testing.assert_close(((a + b.T * 2.0).symmetric - b.skew).to_dense(), (sum_ + sum_.T) / 2 - (B - B.T) / 2)

@@ -170,6 +170,14 @@ class TestNoCycle:
         assert 1e-4 < min(found.returns) < 0.05
         assert "shooting led away" in found.reason
 
+    def test_a_budget_is_kept(self):
+        # rejects: a search that goes on for as long as the horizon lasts
+        flow = gd.flows.gradient(gd.games.rotation(4))
+        found = find_limit_cycle(flow, at(1.0, 0.5, -0.3, 0.7), horizon=1e4, max_evaluations=500)
+        assert found.status == "budget"
+        assert 500 < found.evaluations < 600
+        assert found.reason.startswith("max_evaluations = 500 were spent")
+
     def test_a_decay_slower_than_exponential(self):
         # rejects: linearised theory (the NS Dirac-GAN's eigenvalues are +- i/2: a centre)
         found = find_limit_cycle(gd.flows.gradient(gd.games.dirac_gan("nonsaturating")), at(1.0, 0.5), horizon=40.0)
