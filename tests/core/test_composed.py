@@ -67,7 +67,9 @@ class Function(nn.Module):
         return functional.instance_norm(wide.sin(), **affine).square().sum(-1)
 
 
-@pytest.mark.parametrize("term", [None, gd.losses.squared_gradient(0.5), gd.losses.r1(0.5)], ids=str)
+@pytest.mark.parametrize(
+    "term", [None, gd.losses.squared_gradient(0.5), gd.losses.r1(0.5)], ids=["plain", "squared_gradient", "r1"]
+)
 @pytest.mark.parametrize("name", ["layer", "group", "batch", "instance"])
 def test_norms_called_as_functions(name, term):
     """Against central differences.
