@@ -93,12 +93,23 @@ class LinearOperator:
     @property
     def symmetric(self) -> LinearOperator:
         """`(A + A^T) / 2`."""
-        return (self + self.T) * 0.5
+        return self._half(1.0)
 
     @property
     def skew(self) -> LinearOperator:
         """`(A - A^T) / 2`."""
-        return (self + self.T * -1.0) * 0.5
+        return self._half(-1.0)
+
+    def _half(self, sign: float) -> LinearOperator:
+        """`(A + sign A^T) / 2`: of a matrix that is formed, formed once."""
+
+        def matrix() -> Tensor:
+            A = self.to_dense()
+            return (A + sign * A.T) / 2
+
+        half = (self + self.T * sign) * 0.5
+        half._matrix = None if self._matrix is None else matrix
+        return half
 
     def __add__(self, other: LinearOperator) -> LinearOperator:
         """The sum of two maps of one shape."""

@@ -82,8 +82,7 @@ def eigenpairs(
         (array([-1., -2.]), 'converged')
     """
     search = _Search(matvec, start, k, which, tol, basis, max_products, symmetric=False)
-    with tqdm(total=search.budget, desc=which, unit="product", disable=None if progress else True) as search.bar:
-        return search.run(resume, multiple=multiple, on_restart=on_restart)
+    return search.run(resume, multiple=multiple, on_restart=on_restart, progress=progress)
 
 
 def symmetric_eigenpairs(
@@ -120,8 +119,7 @@ def symmetric_eigenpairs(
     if which == "largest_imaginary":
         raise ArgumentError("which", "a kind that real eigenvalues have", which, "largest_modulus, rightmost, leftmost")
     search = _Search(matvec, start, k, which, tol, basis, max_products, symmetric=True)
-    with tqdm(total=search.budget, desc=which, unit="product", disable=None if progress else True) as search.bar:
-        return search.run(resume, multiple=multiple, on_restart=on_restart)
+    return search.run(resume, multiple=multiple, on_restart=on_restart, progress=progress)
 
 
 class _Search:
@@ -153,9 +151,14 @@ class _Search:
         check_room(self.size + 1, start, "ask for fewer eigenvalues, or for a smaller basis, which takes more products")
         self.budget = 100 * (k + 2) if max_products is None else positive_int("max_products", max_products)
         self.matvec, self.start, self.restarts = matvec, start.detach(), 0
-        self.bar: Any = None
 
-    def run(
+    def run(self, resume: RitzPairs | None, *, progress: bool, **how: Any) -> RitzPairs:
+        """The search, with its bar."""
+        off = None if progress else True
+        with tqdm(total=self.budget, desc=self.which, unit="product", disable=off) as self._bar:
+            return self._run(resume, **how)
+
+    def _run(
         self, resume: RitzPairs | None, *, multiple: bool, on_restart: Callable[[int, int], object] | None
     ) -> RitzPairs:
         """Grow and restart until the wanted have converged; then, if asked, look for copies beside them."""
@@ -195,7 +198,7 @@ class _Search:
                 return "budget"
             if not at.expand():
                 return "non_finite"
-            self.bar.update()
+            self._bar.update()
             look = (at.size - begun) % CHECK_EVERY == 0 and locked + target < at.size < at.limit
             if look and self._form(at, locked, target)[1].all():
                 break

@@ -11,8 +11,8 @@ import torch
 from gamedyn import stability
 from gamedyn._lib.checks import positive
 from gamedyn._lib.errors import ArgumentError
+from gamedyn.core import Products
 from gamedyn.methods import get
-from gamedyn.spectrum.linearise import products_at
 from gamedyn.spectrum.point import point
 from gamedyn.spectrum.tangent import StepTangent
 from gamedyn.stability import Eigenvalues, needs_blocks
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from gamedyn.core import Products, State
+    from gamedyn.core import State
     from gamedyn.flows import Flow
     from gamedyn.integrators import Run
     from gamedyn.methods import Method
@@ -133,12 +133,11 @@ def confirm(
     rounding = max(1e-11, 100 * torch.finfo(flow.game.dtype).eps)
     excess = positive("tol", tol) * (predicted - 1) + rounding  # growth near 1 is small where rotation binds
     found, residuals, vectors = tangent.multiplier_pairs(1, excess / 10, max_products, progress=progress)
-    products = products_at(flow, point(flow, state), batch, tangent.t)
-    speed, radius, value = float(products.value.norm()), float("nan"), complex("nan")
-    if len(found):
-        radius, value = float(np.abs(found[0])), _eigenvalue(products, vectors[0])
-    if np.min(np.abs(np.concatenate([values, values.conj()]) - value)) <= EIGENVECTOR * abs(value):  # known already
-        value = complex("nan")
+    radius, value = (float(np.abs(found[0])) if len(found) else float("nan")), complex("nan")
+    with torch.no_grad():
+        speed = float(tangent.field(tangent.t, point(flow, state).y).norm())
+    if radius > predicted + excess:
+        value = _unknown(tangent, point(flow, state), vectors[0], values)
     status, reason = _judged(radius, predicted, excess, value, speed)
     return Confirmation(
         status=status,
@@ -151,7 +150,7 @@ def confirm(
         residual=float(residuals[0]) if len(found) else float("nan"),
         eigenvalue=value,
         speed=speed,
-        products=tangent.field.work.products + products.work.products,
+        products=tangent.field.work.products,
     )
 
 
@@ -171,17 +170,20 @@ def _judged(radius: float, predicted: float, excess: float, value: complex, spee
     return "undecided", f"{which}: |v| = {speed:.3g}, and away from stationary points the step sees J change"
 
 
-def _eigenvalue(products: Products, vector: NDArray[np.complex128]) -> complex:
-    """The eigenvalue of J of which the state's part of a mode is an eigenvector, or nan."""
-    x = vector[: products.n]
+def _unknown(tangent: StepTangent, at: State, vector: NDArray[np.complex128], known: NDArray[np.complex128]) -> complex:
+    """The eigenvalue of J, none of the known, that the state's part of a mode is an eigenvector of; or nan."""
+    x, nothing = vector[: at.layout.n], complex("nan")
     length = np.linalg.norm(x)
     if length <= 1e-6 * np.linalg.norm(vector):
-        return complex("nan")
-    like, x = products.value, x / length
+        return nothing
+    field, x = tangent.field, x / length
+    taken = field.examined(tangent.t, at.y, field.batch)
+    products = Products(taken, tangent.t, at.y, field.batch, field)
     real, imaginary = (
-        products.jvp(torch.as_tensor(part.copy(), dtype=like.dtype, device=like.device)).double().cpu().numpy()
-        for part in (x.real, x.imag)
+        products.jvp(torch.as_tensor(part.copy()).to(at.y)).double().cpu().numpy() for part in (x.real, x.imag)
     )
     image = real + 1j * imaginary
     value = complex(np.vdot(x, image))
-    return value if np.linalg.norm(image - value * x) <= EIGENVECTOR * abs(value) else complex("nan")
+    near = EIGENVECTOR * abs(value)
+    new = min(np.abs(known - value).min(), np.abs(known.conj() - value).min()) > near
+    return value if new and np.linalg.norm(image - value * x) <= near else nothing

@@ -98,7 +98,7 @@ class Orbit:
         self._atol = rtol * max(float(state.y.square().mean().sqrt()), 1e-3)
         AdaptiveStepper(stepper(method), self._control)  # refuses methods without an embedded one
 
-    def _spend(self) -> None:
+    def _check_budget(self) -> None:
         if self.field.work.evaluations + self.field.work.products > self.budget:
             raise Failure("budget")
 
@@ -129,7 +129,7 @@ class Orbit:
         memory, t = adaptive.init(self.field, 0.0, y, None), 0.0
         for stop in stops if len(stops) else (span,):
             while t < stop:
-                self._spend()
+                self._check_budget()
                 new, after, info = adaptive.step(self.field, 0.0, y, stop - t, memory)
                 if info.status != "ok":
                     raise Failure(info.status)
@@ -165,7 +165,7 @@ class Orbit:
         both = torch.cat([y[None], directions])
         memory = inner.init(rows, 0.0, both, steps[0])  # type: ignore[arg-type]
         for h in steps:
-            self._spend()
+            self._check_budget()
             both, memory, info = inner.step(rows, 0.0, both, h, memory)  # type: ignore[arg-type]
             if info.status != "ok":
                 raise Failure(info.status)

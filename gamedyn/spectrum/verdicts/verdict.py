@@ -206,25 +206,37 @@ def verdict(
         leaders[p] = stackelberg(game, p, own, batch, stationary=limit, **sizes)
     _next(bar, "done")
     bar.close()
-    held = norm <= limit
+    products = J.work.products + (0 if game is J else game.work.products)
+    facts: dict[str, Any] = {"n": n, "formed": formed, "products": products, "norm": norm, "stationary": norm <= limit}
+    return _told(found, own, penalised, leaders, degenerate=tuple(_degenerate(J, found, own)), **facts)
+
+
+def _told(
+    found: FlowStability,
+    own: Mapping[str, Extent],
+    penalised: Mapping[str, Extent] | None,
+    leaders: Mapping[str, Answer],
+    *,
+    norm: float,
+    stationary: bool,
+    **facts: Any,
+) -> Verdict:
+    """The answers, as far as they hold at a point that may not be stationary."""
 
     def told(answer: Answer) -> Answer:
-        return answer if held else _not_stationary(answer, norm)
+        return answer if stationary else _not_stationary(answer, norm)
 
     return Verdict(
         stability=told(found.answer),
         nash=told(nash(own)),
         nash_penalised=None if penalised is None else told(nash(penalised)),
         stackelberg={p: told(a) for p, a in leaders.items()},
-        stationary=held,
+        stationary=stationary,
         norm=norm,
         flow=found,
         own=own,
         own_penalised=penalised,
-        degenerate=tuple(_degenerate(J, found, own)),
-        n=n,
-        formed=formed,
-        products=J.work.products + (0 if game is J else game.work.products),
+        **facts,
     )
 
 
