@@ -13,18 +13,18 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves, tree_map
 
 from gamedyn._lib.errors import ArgumentError, SolveError
-from gamedyn.core import Field, Game
-from gamedyn.core.frozen import RandomState, SideEffects
+from gamedyn.core import Game
+from gamedyn.core.ambient import sheltered
+from gamedyn.core.game import variables
+from gamedyn.core.randomness import RandomState
 from gamedyn.flows import GradientFlow
 from gamedyn.integrators import stepper
 from gamedyn.integrators._types import label
 from gamedyn.integrators.maps import GraftedStepper
 from gamedyn.integrators.torch_optim import TorchOptimStepper
-from gamedyn.losses import LossTerm
+from gamedyn.jacobian import HeldField
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from gamedyn.losses import Term
     from gamedyn.methods import Method
 
@@ -91,11 +91,9 @@ class GameOptimizer(torch.optim.Optimizer):
         groups = [{"params": own, "name": n, "lr": r} for own, n, r in zip(mine, game.players, rates, strict=True)]
         super().__init__(groups, {})
         self._flow = _rated(game, rates, terms)
-        self._field = Field(self._flow)  # no buffers of its own: those of the modules advance
+        self._field = HeldField(self._flow, game.state().buffers)
         self._own: list[Tensor] = [q for own in mine for q in own]
-        self._modules = game.modules
         self._tensors = [(i, p) for i, p in enumerate(game.players.values()) if isinstance(p, Tensor)]
-        self._where = _places(self._modules, self._own)
         self._modes: list[bool] = []
         self._closure: Closure | None = None
         self._autocast: torch.dtype | None = None
@@ -132,8 +130,7 @@ class GameOptimizer(torch.optim.Optimizer):
         inside = torch.is_autocast_enabled(kind)
         self._closure, self._autocast = closure, torch.get_autocast_dtype(kind) if inside else None
         try:
-            # the closure alone is autocast: sums of stages need the parameters' own precision
-            with torch.no_grad(), torch.autocast(kind, enabled=False) if inside else contextlib.nullcontext():
+            with torch.no_grad(), sheltered():  # the closure alone is autocast: sums of stages need their own precision
                 return self._advanced()
         finally:
             self._closure = None
@@ -195,26 +192,28 @@ class GameOptimizer(torch.optim.Optimizer):
         point: Any = field.point
         torch._foreach_copy_(field.leaves, self._own)  # views of the point
         y = point if self._integrator.in_place else point.clone()
-        before = self._buffers() if field.effects or not self._tried else []
+        buffers = [b for _, _, b in self._game.binding.own_buffers()]
+        field.buffers = tuple([b.detach().clone() for b in buffers])
         try:
             if not self._tried:
                 self._try(y)
-                _put(before)
             h = self._take_rates()
             memory = self._first_memory(y, h) if self._memory is None else self._memory
             self._memory = None  # a memory is used once: whatever fails now, the method starts anew
             field.begin_step(None)
-            y, memory, info = self._integrator.step(field, float(self.steps), y, h, memory)
+            with field.session():
+                y, memory, info = self._integrator.step(field, float(self.steps), y, h, memory)
             self._refuse_backward()
             self._refuse_failure(y, info.status)
         except BaseException as error:
-            _put(before)
             if isinstance(error, Exception):
                 self._refuse_backward(error)
             raise
         if y is not point:
             point.copy_(y)
         torch._foreach_copy_(self._own, field.leaves)
+        for own, value in zip(buffers, field.buffers, strict=True):
+            own.copy_(value)
         self._memory, self._given = memory, None
         self.steps += 1
         return dict(zip(field.names, field.losses, strict=True))
@@ -248,31 +247,28 @@ class GameOptimizer(torch.optim.Optimizer):
     def _try(self, y: Tensor) -> None:
         """Evaluate three times before the first step: what the closure returns, and whether it is a function."""
         field, random = self._field, RandomState(self._game.device)
-        with torch.enable_grad(), field.held(field.leaves), self._game.bound(field.leaves) as players:
-            values = self._losses(*players)
-            self._refuse_backward()
-            for name, at in zip(field.names, field.layout.leaf_slices, strict=True):
-                self._depends(name, values[name], field.leaves[at])
         try:
-            field.probe(y, None)
+            with field.session(), torch.enable_grad():
+                self._game.binding.put(field.leaves, field.scratch())
+                values = self._losses(*self._game.called_with(field.leaves))
+                self._refuse_backward()
+                for name, at in zip(field.names, field.layout.leaf_slices, strict=True):
+                    self._depends(name, values[name], field.leaves[at])
+            random.restore()
+            field.open(y, None, float(self.steps))
         except ArgumentError as error:
-            if error.argument != "losses":
+            if error.argument != "losses" or not error.got.startswith("two evaluations"):
                 raise
-            remedy = "draw the batch before the closure; noise too, unless it comes from torch's default generator"
+            remedy = "draw the batch before the closure; noise too, unless it comes from a default generator"
             raise ArgumentError("closure", "the same losses for the same parameters", error.got, remedy) from error
-        except (TypeError, AttributeError, LookupError) as error:
-            inside = [n for n, term in self._flow.terms.items() if isinstance(term, LossTerm)]
-            if not inside:
-                raise
-            remedy = "terms get no batch here; let them close over it: r1(weight, real=lambda batch: x)"
-            raise ArgumentError("terms", f"terms without a batch in {inside}", str(error), remedy) from error
-        random.restore()
-        field.draws_randomness = True  # a later closure may draw where this one does not: always replay
+        finally:
+            random.restore()
+        field.randomness = tuple(random.kinds)  # a later closure may draw where this one does not: always replay
         self._tried = True
 
     def _depends(self, name: str, loss: Tensor, leaves: Sequence[Tensor]) -> None:
         given = {id(p) for p in self._own}
-        if any(id(v) in given for v in _variables(loss)):
+        if any(id(v) in given for v in variables(loss)):
             got = "one of parameters that were taken out of a player before"
             remedy = "inside the closure the modules hold other tensors: ask them there, for p in G.parameters()"
             raise ArgumentError("closure", f"a loss of {name!r} of the modules themselves", got, remedy)
@@ -311,15 +307,9 @@ class GameOptimizer(torch.optim.Optimizer):
         random.restore()
         return memory if self._given is None else _copied(self._given)
 
-    def _buffers(self) -> list[tuple[Tensor, Tensor]]:
-        """The modules' buffers, each with a copy."""
-        return [(b, b.clone()) for m in self._modules for b in m._buffers.values() if b is not None]
-
     def _follow_modes(self) -> None:
         """Notice `train()` and `eval()` between steps."""
-        modes = [m.training for m in self._modules]
-        if modes != self._modes:
-            self._modes, self._field.effects = modes, SideEffects(self._modules)
+        self._field.follow_modes()
 
     def _refuse_scaler(self) -> None:
         left = [self.__dict__.pop(name, None) for name in ("grad_scale", "found_inf")]
@@ -328,18 +318,12 @@ class GameOptimizer(torch.optim.Optimizer):
             raise ArgumentError("scaler", "no loss scaling: optimizer.step(closure)", "a torch.amp.GradScaler", remedy)
 
     def _refuse_changed_players(self) -> None:
-        point: Any = self._field.point
-        remedy = "make a new optimiser, and load this one's state_dict"
-        if any(held.get(key) is not own for held, key, own in self._where):
-            got = "other Parameter objects in their place (load_state_dict(..., assign=True)?)"
-            raise ArgumentError("players", "the parameters that the optimiser was made with", got, remedy)
+        point, remedy = self._field.point, "make a new optimiser, and load this one's state_dict"
         own = self._own[0]
         if own.device != point.device or own.dtype != point.dtype:
             got = f"{own.dtype} on {own.device}"
             raise ArgumentError("players", f"parameters in {point.dtype} on {point.device}, as before", got, remedy)
-        if not all(own.requires_grad for _, _, own in self._where):
-            remedy = "a player with lr = 0 is held still; to freeze parts of one, make a new optimiser"
-            raise ArgumentError("players", "parameters that require grad, as before", "some that do not", remedy)
+        self._game.refuse_changes(quick=True)
 
     def _refuse_backward(self, cause: BaseException | None = None) -> None:
         leaves = self._field.leaves
@@ -415,29 +399,6 @@ def _rate(argument: str, value: Any) -> float:
         if math.isfinite(rate := float(value)) and rate >= 0:
             return rate
     raise ArgumentError(argument, "a finite number of at least 0", value)
-
-
-def _places(modules: Sequence[nn.Module], own: Sequence[Tensor]) -> list[tuple[dict[str, Any], str, Tensor]]:
-    """Where modules hold the parameters that are stepped."""
-    known = {id(p) for p in own}
-    return [(m._parameters, key, p) for m in modules for key, p in m._parameters.items() if id(p) in known]  # type: ignore[misc]
-
-
-def _put(values: Sequence[tuple[Tensor, Tensor]]) -> None:
-    for tensor, value in values:
-        tensor.copy_(value)
-
-
-def _variables(loss: Tensor) -> Iterator[Tensor]:
-    """The leaves of a loss's graph."""
-    seen: set[Any] = {None}
-    todo: list[Any] = [loss.grad_fn]
-    while todo:
-        if (node := todo.pop()) not in seen:
-            seen.add(node)
-            todo += [before for before, _ in node.next_functions]
-            if hasattr(node, "variable"):
-                yield node.variable
 
 
 def _copied(memory: Any, device: torch.device | None = None) -> Any:

@@ -27,7 +27,7 @@ from tqdm.auto import tqdm
 import gamedyn as gd
 from analysis.benchmarks.step_cost import Setting
 from analysis.digits import digits
-from gamedyn.core import Field
+from gamedyn.jacobian import HeldField as Field
 from gamedyn.krylov import LinearOperator, eigenpairs, symmetric_eigenpairs
 
 if TYPE_CHECKING:
@@ -308,7 +308,7 @@ def memory_table() -> None:
 def peak(width: str, strategy: str) -> int:
     """In a process of its own: the most that is resident beyond what there was before (Linux)."""
     torch.set_num_threads(1)
-    products_at(gan(8, 0), strategy)  # what is loaded and allocated once, by the first use
+    gan(8, 0).at(strategy).jacobian()  # what is loaded and allocated once, by the first use
     flow, state, batch = gan(int(width), 0)
     Field(flow, state.buffers).probe(state.y, batch)
     status, reset = Path("/proc/self/status"), Path("/proc/self/clear_refs")

@@ -14,7 +14,7 @@ import gamedyn as gd
 from analysis.digits import digits, frechet_distance
 from analysis.solver_limits.training import LATENT, flow_of, samples
 from analysis.study import Result
-from gamedyn.core import Field
+from gamedyn.jacobian import HeldField as Field
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -17,8 +17,7 @@ from torch import nn
 import gamedyn as gd
 from analysis.digits import digits
 from analysis.study import Result
-from gamedyn.core import Field
-from gamedyn.spectrum.linearise import products_at
+from gamedyn.jacobian import HeldField as Field
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -130,7 +129,7 @@ def weights(p: Problem, rounds: int) -> dict[str, float]:
     """CPU seconds of a field evaluation, a product with J and the graph that products share: medians, side by side."""
     field, y = p.field(), torch.as_tensor(p.y0)
     state = p.flow.game.state_of(dict(zip(field.names, field.layout.parts(y).values(), strict=True)))
-    products = products_at(p.flow, state, p.batch)
+    products = p.flow.at(state, p.batch).jacobian()
     u = torch.ones_like(y)
 
     def evaluate() -> Any:

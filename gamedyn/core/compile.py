@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.fx.experimental.proxy_tensor import make_fx
 
+from gamedyn.core.checkpointing import evaluating
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -23,6 +25,7 @@ def compiled(function: Callable[..., Any], examples: Sequence[Tensor]) -> Callab
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the compiler's remarks on itself
+        evaluating(plain=True)
         with torch.enable_grad():
             graph = make_fx(function)(*examples)
         with torch.no_grad():

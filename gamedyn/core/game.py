@@ -14,18 +14,20 @@ import torch
 from torch import Tensor, nn
 
 from gamedyn._lib.errors import ArgumentError
-from gamedyn.core.state import Layout, Leaf, State
+from gamedyn.core.ambient import sheltered
+from gamedyn.core.binding import Binding, in_modes
+from gamedyn.core.players import Structure, collected, refuse_hooks
+from gamedyn.core.state import Layout, State
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from gamedyn.core.critical import CriticalPoint
+    from gamedyn.core.evaluation import Point
 
-__all__ = ["SIGN_CONVENTION", "Game"]
+__all__ = ["SIGN_CONVENTION", "Game", "describe"]
 
 SIGN_CONVENTION = "v_i = -rate_i * grad_i loss_i; J = dv/dy; stable: every eigenvalue of J has negative real part"
-
-Slot = tuple[dict[str, Any], str, int]
 
 
 class Game:
@@ -78,11 +80,16 @@ class Game:
         self.players, self.losses, self.name = dict(players), losses, name
         self.equilibrium, self.jacobian, self.invariant, self.zero_sum = equilibrium, jacobian, invariant, zero_sum
         self.critical_points = tuple(critical_points)
-        leaves, self._own, self._slots, self._buffer_slots = _collect(self.players)
-        self.layout = Layout(tuple(self.players), leaves)
-        self._tensor_players = tuple(not isinstance(p, nn.Module) for p in self.players.values())
-        self._modules_in_order: list[Any] = list(self.players.values())
-        _same_kind(self.layout, self._own)
+        found = collected(self.players)
+        self._own, self.modules, self._structure = found.own, found.modules, Structure(self.players)
+        self.layout = Layout(tuple(self.players), found.leaves)
+        self.binding = Binding(found.slots, found.buffers, found.frozen, found.modules)
+        self._arguments: list[Any] = list(self.players.values())
+        self._tensors = [
+            (i, self.layout.leaf_slices[i].start) for i, p in enumerate(self._arguments) if isinstance(p, Tensor)
+        ]
+        self._standing: Sequence[Tensor] | None = None
+        """Leaves that `at` has put in the players' place, for the players that are tensors."""
 
     def __repr__(self) -> str:
         label = self.name or "Game"
@@ -99,16 +106,15 @@ class Game:
         """Their floating-point type."""
         return self._own[0].dtype
 
-    @property
-    def modules(self) -> tuple[nn.Module, ...]:
-        """Every submodule of every player, once."""
-        found = {id(m): m for p in self.players.values() if isinstance(p, nn.Module) for m in p.modules()}
-        return tuple(found.values())
-
     def state(self) -> State:
-        """The players' present parameters and buffers, copied."""
-        y = self.layout.flat([p.detach() for p in self._own])
-        return State(self.layout, y, tuple(d[k].detach().clone() for d, k, _ in self._first_buffer_slots()))
+        """The players' present parameters and buffers, copied; inside `at`, those of its state."""
+        leaves = list(self._own)
+        for place, held in self.binding.leaves().items():
+            leaves[place] = held
+        for _, first in self._tensors if self._standing is not None else ():
+            leaves[first] = self._standing[first]  # type: ignore[index]
+        y = self.layout.flat([p.detach() for p in leaves])
+        return State(self.layout, y, tuple(b.detach().clone() for b in self.binding.buffers()))
 
     def state_of(self, parts: Mapping[str, Tensor]) -> State:
         """The state with the given tensor per player.
@@ -127,33 +133,6 @@ class Game:
         if self.equilibrium is None:
             raise ArgumentError("game", "a game that declares an equilibrium", self)
         return self.state_of(self.equilibrium)
-
-    def _first_buffer_slots(self) -> list[Slot]:
-        seen: dict[int, Slot] = {}
-        for slot in self._buffer_slots:
-            seen.setdefault(slot[2], slot)
-        return list(seen.values())
-
-    @contextlib.contextmanager
-    def bound(self, leaves: Sequence[Tensor], buffers: Sequence[Tensor] = ()) -> Iterator[list[Any]]:
-        """The players holding `leaves` (and `buffers`), as arguments for the losses; restored on exit."""
-        slots = [*self._slots, *self._buffer_slots] if buffers else self._slots
-        tensors = [*leaves, *buffers] if buffers else leaves
-        shift = len(leaves)
-        old = [d[k] for d, k, _ in slots]
-        try:
-            for d, k, i in self._slots:
-                d[k] = leaves[i]
-            if buffers:
-                for d, k, i in self._buffer_slots:
-                    d[k] = tensors[shift + i]
-            yield [
-                leaves[self.layout.leaf_slices[i].start] if is_tensor else player
-                for i, (player, is_tensor) in enumerate(zip(self.players.values(), self._tensor_players, strict=True))
-            ]
-        finally:
-            for (d, k, _), tensor in zip(slots, old, strict=True):
-                d[k] = tensor
 
     def own(self, state: Any) -> State:
         """A state of this game, from a state, a run (its state), or a flat vector (n,) where no module has buffers.
@@ -178,7 +157,7 @@ class Game:
 
     def _no_buffers(self) -> tuple[Tensor, ...]:
         """The buffers of a flat vector, which has none: those of the modules would be of another point."""
-        if self._buffer_slots:
+        if self.binding.buffers():
             expected = "a State: modules of this game have buffers (batch or spectral norm), which belong to the point"
             remedy = "run.state; with the modules' present buffers: game.state().with_y(y)"
             raise ArgumentError("state", expected, "a flat vector", remedy)
@@ -195,17 +174,21 @@ class Game:
             ArgumentError: if the state belongs to another game, or holds an ensemble.
         """
         state = self.own(state)
-        modes = [(m, m.training) for m in self.modules]
         leaves = [v.clone() for v in self.layout.views(state.y.detach())]
-        try:
-            with self.bound(leaves, [b.clone() for b in state.buffers]) as players, torch.no_grad():
-                yield dict(zip(self.players, players, strict=True))
-        finally:
-            for module, mode in modes:
-                module.training = mode
+        modes = [m.training for m in self.modules]
+        before = self._standing
+        with self.binding.borrowed(), torch.no_grad(), in_modes(self.modules, modes):
+            self.binding.put(leaves, [b.clone() for b in state.buffers])
+            try:
+                self._standing = leaves
+                yield dict(zip(self.players, self.called_with(leaves), strict=True))
+            finally:
+                self._standing = before
 
     def write(self, state: State) -> None:
         """Copy a state (or a run's) into the user's own parameters and buffers, for good.
+
+        Inside `at` too it is these that are written, and not what the modules hold for the time being.
 
         Raises:
             ArgumentError: if the state belongs to another game, or holds an ensemble.
@@ -214,55 +197,74 @@ class Game:
         with torch.no_grad():
             for own, value in zip(self._own, self.layout.views(state.y), strict=True):
                 own.copy_(value)
-            for (d, k, _), value in zip(self._first_buffer_slots(), state.buffers, strict=False):
-                d[k].copy_(value)
+            for (_, _, own), value in zip(self.binding.own_buffers(), state.buffers, strict=bool(state.buffers)):
+                own.copy_(value)
 
-    def evaluate(self, leaves: Sequence[Tensor], buffers: Sequence[Tensor], batch: Any) -> tuple[Tensor, ...]:
-        """The losses in the players' order, unchecked: the hot path (`bound`, without its generator)."""
-        slots = self._slots
-        if buffers or any(self._tensor_players):
-            with self.bound(leaves, buffers) as players:
-                values = self.losses(*players) if batch is None else self.losses(*players, batch)
-            return tuple([values[p] for p in self.layout.players])
-        old = [d[k] for d, k, _ in slots]
-        try:
-            for d, k, i in slots:
-                d[k] = leaves[i]
-            players = self._modules_in_order
-            values = self.losses(*players) if batch is None else self.losses(*players, batch)
-        finally:
-            for (d, k, _), tensor in zip(slots, old, strict=True):
-                d[k] = tensor
-        return tuple([values[p] for p in self.layout.players])
-
-    def evaluate_with(
-        self, leaves: Sequence[Tensor], buffers: Sequence[Tensor], batch: Any, terms: Sequence[Callable[..., Tensor]]
+    def evaluate(
+        self, point: Point, terms: Sequence[Callable[..., Tensor]] = ()
     ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-        """The losses, and `value(players, parameters, batch)` of each term at the same parameters; unchecked."""
+        """The losses in the players' order, and `value(players, parameters, batch)` of each term, unchecked.
+
+        The hot path. The modules go on holding the point: `binding.borrowed` is the caller's.
+        """
+        leaves, batch, binding = point.leaves, point.batch, self.binding
+        if binding.current is not leaves or point.buffers:
+            binding.put(leaves, point.buffers)
+        players = self.called_with(leaves)
+        values = self.losses(*players) if batch is None else self.losses(*players, batch)
+        inside: tuple[Tensor, ...] = ()
         names = self.layout.players
-        parameters = {n: leaves[at] for n, at in zip(names, self.layout.leaf_slices, strict=True)}
-        with self.bound(leaves, buffers) as players:
-            values = self.losses(*players) if batch is None else self.losses(*players, batch)
+        if terms:
+            parameters = {n: leaves[at] for n, at in zip(names, self.layout.leaf_slices, strict=True)}
             by_name = dict(zip(names, players, strict=True))
             inside = tuple([value(by_name, parameters, batch) for value in terms])
+        if point.ended is not None:
+            point.ended(binding.buffers())
         return tuple([values[n] for n in names]), inside
+
+    def called_with(self, leaves: Sequence[Tensor]) -> list[Any]:
+        """What the losses are called with: modules, which hold the leaves, and leaves of tensor players."""
+        if not self._tensors:
+            return self._arguments
+        out = list(self._arguments)
+        for i, first in self._tensors:
+            out[i] = leaves[first]
+        return out
+
+    def refuse_changes(self, *, quick: bool = False) -> None:
+        """Refuse players that are no longer what the game was made of, or that have hooks.
+
+        Args:
+            quick: whether a look at the parameters will do, where nothing else has happened.
+
+        Raises:
+            ArgumentError: with what has changed, and the hook's place.
+        """
+        if quick and self._structure.same_parameters():
+            return
+        self._structure.refuse_changed(bound=self.binding.depth > 0)
+        refuse_hooks(self.players)
 
     def least(self, number: float) -> float:
         """The least of a number over all processes that share the game: of one process, the number."""
         return number
 
-    def check(self, batch: Any = None) -> None:
-        """Evaluate the losses once, at the present parameters, and check everything they must be.
+    def check(self, batch: Any = None, terms: Sequence[Any] = ()) -> None:
+        """Evaluate the losses (and penalty terms) once, at the present parameters, and check what they must be.
 
         Raises:
             ArgumentError: if the losses cannot take the batch, miss a player, name a stranger, are not
-                scalar, or do not depend on their player.
+                scalar, do not depend on their player, leave parameters without requires_grad, use parameters that
+                are captured from outside, or have sparse gradients; if a term cannot be evaluated or is not scalar.
         """
         leaves = [v.clone().requires_grad_() for v in self.layout.views(self.state().y)]
-        buffers = self.state().buffers
-        with torch.enable_grad(), self.bound(leaves, buffers) as players:
+        with torch.enable_grad(), sheltered(), self.binding.borrowed():
+            self.binding.put(leaves, self.state().buffers)
+            players = self.called_with(leaves)
             try:
                 values = self.losses(*players) if batch is None else self.losses(*players, batch)
+            except ArgumentError:
+                raise
             except Exception as error:
                 got = f"{type(error).__name__}: {error}; the batch is {describe(batch)}"
                 remedy = (
@@ -270,26 +272,73 @@ class Game:
                     "without; losses are called as losses(*players, batch), or losses(*players) when there is no batch"
                 )
                 raise ArgumentError("losses", "a function that takes the players and the batch", got, remedy) from error
+            self._refuse_values(values, leaves)
+            for term in terms:
+                self._refuse_term(term, dict(zip(self.players, players, strict=True)), leaves, batch)
+
+    def _refuse_term(self, term: Any, players: dict[str, Any], leaves: Sequence[Tensor], batch: Any) -> None:
+        own = {n: leaves[at] for n, at in zip(self.layout.players, self.layout.leaf_slices, strict=True)}
+        argument = f"term {term.name!r}"
+        try:
+            value = term.value(players, own, batch)
+        except (ArgumentError, RuntimeError):  # the latter: no second derivative, which is told where it is asked for
+            raise
+        except Exception as error:
+            got = f"{type(error).__name__}: {error}; the batch is {describe(batch)}"
+            raise ArgumentError(argument, "a penalty that can be evaluated on this batch", got) from error
+        if not isinstance(value, Tensor) or value.dim() != 0:
+            got = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+            raise ArgumentError(argument, "a scalar tensor", got, "take a mean or a sum")
+
+    def _refuse_values(self, values: Any, leaves: Sequence[Tensor]) -> None:
         names = list(self.layout.players)
         if not hasattr(values, "keys") or set(values) != set(names):
             got = str(sorted(values)) if hasattr(values, "keys") else type(values).__name__
             raise ArgumentError("losses", f"a dict with one loss for each of {names}", got)
-        for i, name in enumerate(names):
-            value = values[name]
-            if not isinstance(value, Tensor) or value.numel() != 1 or value.dim() != 0:
-                got = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
-                raise ArgumentError(f"losses[{name!r}]", "a scalar tensor", got, "take a mean or a sum")
-            mine = leaves[self.layout.leaf_slices[i]]
-            grads = (
-                torch.autograd.grad(value, mine, retain_graph=True, allow_unused=True)
-                if value.requires_grad
-                else [None]
-            )
-            if all(g is None for g in grads):
-                remedy = "detach() or no_grad in the loss?"
-                raise ArgumentError(
-                    f"losses[{name!r}]", f"a loss that depends on player {name!r}", "one that does not", remedy
-                )
+        for name, own in zip(names, self.layout.leaf_slices, strict=True):
+            self._refuse_value(name, values[name], leaves, own)
+
+    def _refuse_value(self, name: str, value: Any, leaves: Sequence[Tensor], own: slice) -> None:
+        argument = f"losses[{name!r}]"
+        if not isinstance(value, Tensor) or value.dim() != 0:
+            got = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+            raise ArgumentError(argument, "a scalar tensor", got, "take a mean or a sum")
+        if not all(x.requires_grad for x in leaves):
+            remedy = "turn requires_grad on again before the losses return, or let a loss detach what it must not see"
+            raise ArgumentError("losses", "functions that leave requires_grad as it is", "parameters left off", remedy)
+        self._refuse_captured(value, leaves)
+        grads: Sequence[Tensor | None] = [None]
+        if value.requires_grad:
+            grads = torch.autograd.grad(value, leaves[own], retain_graph=True, allow_unused=True)
+        if all(g is None for g in grads):
+            remedy = "detach() or no_grad in the loss?"
+            raise ArgumentError(argument, f"a loss that depends on player {name!r}", "one that does not", remedy)
+        if any(g is not None and g.is_sparse for g in grads):
+            raise ArgumentError(argument, "dense gradients", "sparse ones", "sparse=False: a field is a dense vector")
+
+    def _refuse_captured(self, value: Tensor, leaves: Sequence[Tensor]) -> None:
+        """Refuse parameters in a loss's graph that are not those that the players hold for the time being."""
+        own, bound = {id(p) for p in self._own}, {id(x) for x in leaves}
+        for x in variables(value):
+            if id(x) not in bound and (id(x) in own or isinstance(x, nn.Parameter)):
+                whose = "a player's own tensor" if id(x) in own else "a parameter of no player"
+                got = f"{whose}, of shape {tuple(x.shape)}, captured from outside"
+                remedy = "take it from the players that the losses are called with (list(D.parameters()) there; no "
+                remedy += "list kept beforehand); what is a constant is frozen: requires_grad_(False)"
+                raise ArgumentError("losses", "functions of the players they are called with", got, remedy)
+
+
+def variables(value: Tensor) -> Iterator[Tensor]:
+    """The leaves of a tensor's graph."""
+    seen: set[Any] = {None}
+    waiting: list[Any] = [value.grad_fn]
+    while waiting:
+        node = waiting.pop()
+        if node not in seen:
+            seen.add(node)
+            waiting += [before for before, _ in node.next_functions]
+            if hasattr(node, "variable"):
+                yield node.variable
 
 
 def describe(batch: Any) -> str:
@@ -301,65 +350,3 @@ def describe(batch: Any) -> str:
     if isinstance(batch, dict):
         return "{" + ", ".join(f"{k}: {describe(v)}" for k, v in batch.items()) + "}"
     return type(batch).__name__
-
-
-def _collect(
-    players: Mapping[str, nn.Module | Tensor],
-) -> tuple[list[Leaf], list[Tensor], list[Slot], list[Slot]]:
-    """Trainable tensors, and the dictionary entries that hold them (tied parameters hold one leaf twice)."""
-    leaves: list[Leaf] = []
-    own: list[Tensor] = []
-    slots: list[Slot] = []
-    buffer_slots: list[Slot] = []
-    owner: dict[int, tuple[int, int]] = {}  # id of a parameter -> (player, leaf)
-    buffers: dict[int, int] = {}
-    for i, (name, player) in enumerate(players.items()):
-        if isinstance(player, Tensor):
-            _floating(name, player)
-        found = {"": player} if isinstance(player, Tensor) else _trainable(name, player)
-        for key, tensor in found.items():
-            if id(tensor) in owner:
-                other = list(players)[owner[id(tensor)][0]]
-                got = f"{key or name!r} in both {other!r} and {name!r}"
-                raise ArgumentError("players", "parameters owned by one player each", got, "freeze or copy it in one")
-            owner[id(tensor)] = (i, len(leaves))
-            leaves.append(Leaf(i, key, tensor.shape))
-            own.append(tensor)
-        if isinstance(player, nn.Module):
-            for module in player.modules():
-                for key, p in module._parameters.items():
-                    if p is not None and id(p) in owner:
-                        slots.append((module._parameters, key, owner[id(p)][1]))
-                for key, b in module._buffers.items():
-                    if b is not None:
-                        buffer_slots.append((module._buffers, key, buffers.setdefault(id(b), len(buffers))))
-    return leaves, own, slots, buffer_slots
-
-
-def _trainable(name: str, player: object) -> dict[str, Tensor]:
-    if not isinstance(player, nn.Module):
-        raise ArgumentError(f"players[{name!r}]", "a module or a floating-point tensor", type(player).__name__)
-    found: dict[str, Tensor] = {k: p for k, p in player.named_parameters() if p.requires_grad}
-    if not found:
-        raise ArgumentError(f"players[{name!r}]", "a module with a parameter that requires grad", "none")
-    for module in player.modules():
-        for hook in module._forward_pre_hooks.values():
-            if type(hook).__name__ in ("SpectralNorm", "WeightNorm"):
-                remedy = "use torch.nn.utils.parametrizations, which does not rewrite the module's attributes"
-                raise ArgumentError(f"players[{name!r}]", "no old-style weight hooks", type(hook).__name__, remedy)
-    return found
-
-
-def _floating(name: str, tensor: Tensor) -> None:
-    if not tensor.is_floating_point():
-        raise ArgumentError(f"players[{name!r}]", "a floating-point tensor", f"dtype {tensor.dtype}", "call .float()")
-    if tensor.numel() == 0:
-        raise ArgumentError(f"players[{name!r}]", "a tensor with entries", "an empty one")
-
-
-def _same_kind(layout: Layout, own: Sequence[Tensor]) -> None:
-    for what in ("device", "dtype"):
-        kinds = {str(getattr(t, what)): layout.players[leaf.player] for t, leaf in zip(own, layout.leaves, strict=True)}
-        if len(kinds) > 1:
-            got = ", ".join(f"{player}: {kind}" for kind, player in kinds.items())
-            raise ArgumentError("players", f"one {what} for all parameters", got, f"move them with .to({what}=...)")

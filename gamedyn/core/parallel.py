@@ -27,6 +27,8 @@ from gamedyn.core.game import Game
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from gamedyn.core.evaluation import Point
+
 __all__ = ["Copied", "DataParallelGame", "Ranks", "Reduced", "data_parallel"]
 
 Losses = tuple[tuple[Tensor, ...], tuple[Tensor, ...]]
@@ -183,38 +185,27 @@ class DataParallelGame(Game):
         self._well = torch.zeros(ranks.count, dtype=self.dtype, device=self.device)
         self._agree(_refused(ranks.sum_, self._well))
 
-    def evaluate(self, leaves: Sequence[Tensor], buffers: Sequence[Tensor], batch: Any) -> tuple[Tensor, ...]:
-        """The losses of all ranks' batches together; see `Game.evaluate`.
+    def evaluate(self, point: Point, terms: Sequence[Callable[..., Tensor]] = ()) -> Losses:
+        """The losses and terms of all ranks' batches together; see `Game.evaluate`.
 
         Raises:
             ArgumentError: if another rank failed to evaluate its own.
         """
         plain = super().evaluate
-        return self._joined(leaves, 0, lambda copies: (plain(copies, buffers, batch), ()))[0]
-
-    def evaluate_with(
-        self, leaves: Sequence[Tensor], buffers: Sequence[Tensor], batch: Any, terms: Sequence[Callable[..., Tensor]]
-    ) -> Losses:
-        """The losses and terms of all ranks' batches together; see `Game.evaluate_with`.
-
-        Raises:
-            ArgumentError: if another rank failed to evaluate its own.
-        """
-        plain = super().evaluate_with
-        return self._joined(leaves, len(terms), lambda copies: plain(copies, buffers, batch, terms))
+        return self._joined(point.leaves, len(terms), lambda copies: plain(point._replace(leaves=copies), terms))
 
     def least(self, number: float) -> float:
         """The least over ranks, for choices that must be one on all of them."""
         return float(min(self.ranks.told(number)))
 
-    def check(self, batch: Any = None) -> None:
+    def check(self, batch: Any = None, terms: Sequence[Any] = ()) -> None:
         """As `Game.check` on this rank's batch, in agreement: if one rank refuses, all do.
 
         Raises:
             ArgumentError: as `Game.check`; or if another rank refused.
         """
         self._verified = False
-        self._agree(_refused(super().check, batch))
+        self._agree(_refused(super().check, batch, terms))
 
     def _joined(self, leaves: Sequence[Tensor], terms: int, evaluate: Callable[[list[Tensor]], Losses]) -> Losses:
         if get_proxy_mode() is not None:
@@ -228,13 +219,13 @@ class DataParallelGame(Game):
             copies += _copied(ranks, *leaves[at])
         try:
             losses, inside = evaluate(copies)
-            shares = [x.to(self.dtype) * ranks.weight for x in (*losses, *inside)]
+            shares = [x.to(leaves[0].dtype) * ranks.weight for x in (*losses, *inside)]
         except Exception:
             nothing = torch.zeros_like(leaves[0].detach().reshape(-1)[0])
-            ill = torch.nn.functional.one_hot(torch.tensor(ranks.rank), ranks.count).to(self._well)
+            ill = torch.nn.functional.one_hot(torch.tensor(ranks.rank), ranks.count).to(nothing)
             _reduced(ranks, *[nothing] * (len(names) + terms), ill)  # the others are waiting for this one
             raise
-        *totals, ill = _reduced(ranks, *[x.detach() for x in shares], self._well)
+        *totals, ill = _reduced(ranks, *[x.detach() for x in shares], self._well.to(leaves[0].dtype))
         failed = [r for r, x in enumerate(ill.tolist()) if x]
         if failed:
             raise ArgumentError("losses", "losses that every rank can evaluate", f"an error on {_ranks(failed)}", SEE)

@@ -1,165 +1,81 @@
-"""Products with the game's Jacobian as compiled code: for small nets, and for many points."""
+"""A field as a pure function, made to be traced by the compiler."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_flatten, tree_unflatten
 
-from gamedyn._lib.errors import ArgumentError
-from gamedyn.core.compile import compiled
-from gamedyn.core.field import Request
-from gamedyn.core.forward import embedded_block
-from gamedyn.core.products import twice_differentiable, written_out
+from gamedyn.core.evaluation import Point, Request, Work
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
-    from gamedyn.core.field import Field, FlowLike
+    from gamedyn.core.field import Field
+    from gamedyn.core.protocols import Linearised
 
-__all__ = ["Code", "CompiledProducts"]
-
-BLOCK = 8
-"""Rows that one compiled call multiplies: blocks cost half as much a product."""
+__all__ = ["TracedField"]
 
 
-class Code:
-    """Compiled products of one flow, at any point: by kind of product and kind of batch."""
+class TracedField:
+    """A field without memory: leaves are made inside, nothing is written in place; made to be traced.
 
-    def __init__(self) -> None:
-        self._known: dict[Any, Callable[..., Any]] = {}
-
-    def get(self, key: Any, make: Callable[[], Callable[..., Any]]) -> Callable[..., Any]:
-        """The code of a key, compiled at its first use."""
-        if key not in self._known:
-            self._known[key] = make()
-        return self._known[key]
-
-
-class CompiledProducts:
-    """`J u` and `J^T u` as functions of (y, u, batch), compiled once: another point compiles nothing.
-
-    As `Products` otherwise.
-    Arguments as for `Products`, and `code`, shared by the objects of one flow.
-
-    Raises:
-        ArgumentError: where the flow cannot be traced or compiled, or draws random numbers.
+    Args:
+        parent: the field, in a session.
+        batch: traced.
+        buffers: traced.
     """
 
-    def __init__(
-        self,
-        flow: FlowLike,
-        t: float | Tensor,
-        y: Tensor,
-        batch: Any,
-        field: Field,
-        factors: Mapping[str, float] | None = None,
-        code: Code | None = None,
-    ) -> None:
-        self.flow, self.layout, self.work, self.n = flow, flow.game.layout, field.work, flow.game.layout.n
-        self._t, self._y, self._field, self._factors = float(t), y.detach().clone(), field, factors
-        self._code = Code() if code is None else code
-        if field.draws_randomness:
-            remedy = 'pass the noise in the batch, or take strategy="kept"'
-            raise ArgumentError(
-                "losses", "functions that draw no random numbers, to be compiled", "some that do", remedy
-            )
-        self._items, self._spec = tree_flatten((batch, tuple(b.clone() for b in field.buffers)))
-        self._moving = [i for i, x in enumerate(self._items) if isinstance(x, Tensor)]
-        self._modes = tuple([m.training for m in flow.game.modules])
-        self.value, *losses = self._run("value", None)
-        self.losses = tuple(losses)
+    point, persistent, batch_id, keeps_batch = None, False, 0, False
+
+    def __init__(self, parent: Field, batch: Any, buffers: Sequence[Tensor]) -> None:
+        self.layout, self.shape = parent.layout, parent.shape
+        self.players, self.names, self.rates = parent.players, parent.names, parent.rates
+        self.parts, self.whole_parts, self.autonomous = parent.parts, parent.whole_parts, parent.autonomous
+        self._batch, self._buffers, self._parent = batch, buffers, parent
+        self.work = Work(parent.work.players)
+        self.losses: tuple[Tensor, ...] = ()
+
+    def __call__(self, t: float | Tensor, y: Tensor, out: Tensor | None = None) -> Tensor:
+        """v(t, y)."""
         self.work.player_gradients += self.work.players
+        return self._evaluate(t, y, self._parent._whole, out)
 
-    def jvp(self, u: Tensor) -> Tensor:
-        """`J u`, shape (n,) or, for rows of vectors, (k, n)."""
-        return self._rows("jvp", u)
+    def player(self, i: int, t: float | Tensor, y: Tensor, out: Tensor | None = None) -> Tensor:
+        """v_i(t, y)."""
+        self.work.player_gradients += self._parent._share
+        return self._evaluate(t, y, self._parent._whole._replace(players=(i,)), out)
 
-    def vjp(self, u: Tensor) -> Tensor:
-        """`J^T u`, shape (n,) or, for rows of vectors, (k, n)."""
-        return self._rows("vjp", u)
+    def weighted(self, factors: Mapping[str, float], t: float | Tensor, y: Tensor, out: Tensor | None = None) -> Tensor:
+        """`sum_parts factor v_part(t, y)`."""
+        self.work.player_gradients += self.work.players
+        return self._evaluate(t, y, self._parent._whole._replace(factors=factors), out)
 
-    def block(self, i: int, j: int, u: Tensor, *, transposed: bool = False) -> Tensor:
-        """`J_ij u`, players i and j by their places, (n_j,) to (n_i,); or `J_ij^T u`. Costs a whole product."""
-        return embedded_block(self, i, j, u, transposed=transposed)
+    def linearise(self, t: float | Tensor, y: Tensor) -> Linearised:
+        """Not traced: how many products a solve takes is decided by their values."""
+        raise NotImplementedError
 
-    def dense(self) -> Tensor:
-        """J, (n, n), by compiled blocks."""
-        return self.vjp(torch.eye(self.n, dtype=self.value.dtype, device=self.value.device))
+    def stages(self, count: int, player: int | None = None) -> Tensor:
+        """Fresh room for field values."""
+        return self._parent.room(count, player)
 
-    def _rows(self, kind: str, u: Tensor) -> Tensor:
-        self.work.products += 1 if u.dim() == 1 else len(u)
-        if u.dim() == 1:
-            return self._run(kind, u)[0]
-        whole = len(u) - len(u) % BLOCK
-        blocks = [self._run(kind, part)[0] for part in torch.split(u[:whole], BLOCK)] if whole else []
-        rest = [self._run(kind, row)[0][None] for row in u[whole:]]
-        return torch.cat([*blocks, *rest])
+    def room(self, count: int, player: int | None = None) -> Tensor:
+        """The same."""
+        return self._parent.room(count, player)
 
-    def _run(self, kind: str, u: Tensor | None) -> Sequence[Tensor]:
-        arguments = [self._y, *([] if u is None else [u.detach().contiguous()])]
-        arguments += [self._items[i] for i in self._moving]
-        constants = tuple(_constant(x) for x in self._items if not isinstance(x, Tensor))
-        shapes = tuple((x.shape, x.stride(), x.dtype, x.device) for x in arguments)
-        factors = None if self._factors is None else tuple(self._factors.items())
-        code = self._code.get(
-            (kind, self._t, factors, self._spec, constants, shapes, self._modes), lambda: self._compile(kind, arguments)
-        )
-        out = code(*arguments)
-        return [out] if isinstance(out, Tensor) else list(out)
+    def release(self, rows: Sequence[Tensor]) -> None:
+        """Nothing is kept."""
 
-    def _compile(self, kind: str, examples: list[Tensor]) -> Callable[..., Any]:
-        def function(y: Tensor, *rest: Tensor) -> list[Tensor]:
-            u, moving = (None, rest) if kind == "value" else (rest[0], rest[1:])
-            items = list(self._items)
-            for i, x in zip(self._moving, moving, strict=True):
-                items[i] = x
-            batch, buffers = tree_unflatten(items, self._spec)
-            leaves = [v.detach().clone().requires_grad_() for v in self.layout.views(y)]
-            request = Request(factors=self._factors, create_graph=u is not None)
-            velocity = self.flow.velocity(self._t, leaves, buffers, batch, request)
-            if u is None:
-                return [self.layout.flat([x.detach() for x in velocity.leaves]), *[x.detach() for x in velocity.losses]]
-            return [_product(self.layout, velocity.leaves, leaves, u, transposed=kind == "vjp")]
-
-        try:
-            with self._field.effects.held(), written_out(self.flow), twice_differentiable():
-                return compiled(function, examples)
-        except ArgumentError:
-            raise
-        except Exception as error:  # whatever the compiler says has one answer
-            text = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
-            raise ArgumentError(
-                "strategy", "one that this flow can be taken by", text, 'take "kept" or "forward"'
-            ) from error
-
-
-def _constant(x: Any) -> Any:
-    """What tells a batch's constant, which is burnt in, from others (an array's repr leaves entries out)."""
-    if isinstance(x, np.ndarray):
-        return x.shape, x.dtype, x.tobytes()
-    return type(x), repr(x)
-
-
-def _product(layout: Any, v: Sequence[Tensor], leaves: Sequence[Tensor], u: Tensor, *, transposed: bool) -> Tensor:
-    """`J^T u`, or `J u` as the derivative of `J^T w` in w; u of shape (n,) or (k, n)."""
-    rows = u.dim() == 2
-    options: dict[str, Any] = {"allow_unused": True, "materialize_grads": True}
-    inputs, outputs = leaves, [x for x in v if x.requires_grad]
-    live = [i for i, x in enumerate(v) if x.requires_grad]
-    if not live:
-        return torch.zeros_like(u)
-    cotangents = [layout.views(u)[i] for i in live]
-    if not transposed:
-        w = [torch.zeros_like(x, requires_grad=True) for x in v]
-        graph = torch.autograd.grad(outputs, leaves, [w[i] for i in live], create_graph=True, **options)
-        at = [i for i, x in enumerate(graph) if x.requires_grad]
-        inputs, outputs, cotangents = w, [graph[i] for i in at], [layout.views(u)[i] for i in at]
-    pulled = torch.autograd.grad(outputs, inputs, cotangents, is_grads_batched=rows, allow_unused=True)
-    shape = u.shape[:-1]
-    filled = [u.new_zeros(*shape, *x.shape) if g is None else g for g, x in zip(pulled, inputs, strict=True)]
-    image: Tensor = layout.flat(filled, len(shape)).detach()
-    return image
+    def _evaluate(self, t: float | Tensor, y: Tensor, request: Request, out: Tensor | None) -> Tensor:
+        flow, lead = self._parent.flow, len(self.shape) - 1
+        leaves = [v.clone().requires_grad_() for v in self.layout.views(y.detach())]
+        buffers = [b.expand(*self.shape[:-1], *b.shape) for b in self._buffers]
+        if self._parent.effects.buffers:
+            buffers = [b.clone() for b in buffers]
+        with torch.enable_grad():
+            value = flow.velocity(Point(t, leaves, buffers, self._batch), request)
+        self.work.double_backward += flow.double_backward
+        self.losses = self.losses or value.losses
+        row = self.layout.flat([x.detach() for x in value.leaves], lead)
+        return row if out is None else out.copy_(row)

@@ -5,15 +5,18 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
-from gamedyn._lib.errors import ArgumentError
-from gamedyn.core import Field, moved_to
+from torch import Tensor
+from torch.utils._pytree import tree_map
+
+from gamedyn._lib.checks import finite
+from gamedyn.core import State, moved_to, of_flow, point
+from gamedyn.core.ambient import shielded
+from gamedyn.jacobian import HeldField
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
-    from torch import Tensor
-
-    from gamedyn.core import Game, Request, State, Velocity
+    from gamedyn.core import Game, Point, Request, Velocity
 
 __all__ = ["Flow", "FlowOfFlow", "of_flow"]
 
@@ -66,22 +69,58 @@ class Flow(ABC):
         return dict.fromkeys(self.game.players, 1.0)
 
     @abstractmethod
-    def velocity(
-        self,
-        t: float | Tensor,
-        leaves: Sequence[Tensor],
-        buffers: Sequence[Tensor],
-        batch: Any,
-        request: Request,
-    ) -> Velocity:
-        """The field at `leaves`, for the players and parts asked for."""
+    def velocity(self, point: Point, request: Request) -> Velocity:
+        """The field at a point, for the players and parts asked for."""
+
+    @property
+    def whole_parts(self) -> tuple[str, ...]:
+        """The parts that it is made of, whether or not they can be told apart."""
+        return self.parts
+
+    @property
+    def penalised(self) -> tuple[tuple[str, int], ...]:
+        """Name of every penalty on a gradient, and the place of the player that sees it."""
+        return ()
+
+    def penalties(self, point: Point) -> list[Tensor]:
+        """The values of the penalties on gradients, with their graphs."""
+        return []
 
     def initial_state(self) -> State:
         """The players' present parameters and buffers, copied."""
         return self.game.state()
 
-    def field(self, batch: Any = None) -> Field:
-        """The field on one batch: `field(t, y)`, shape (n,).
+    @shielded
+    def at(self, state: Any, batch: Any = None, t: float = 0.0, *, check: bool = True) -> HeldField:
+        """The field, frozen at a point: the one opening, which all analyses and solves begin with.
+
+        The players are looked at (hooks, parts that have changed), the losses checked, what evaluating draws and writes
+        is seen, and held from then on: the field is one function of (t, y) on this batch, the state's buffers and the
+        random numbers of the moment. State and batch are copied.
+
+        Args:
+            state: a State, a Run (its state), or a flat vector (n,).
+            batch: what the losses take, or None.
+            t: time.
+            check: whether, when first differentiated, it is held against differences of the field.
+
+        Raises:
+            ArgumentError: for a state of another game or not finite; players or losses that cannot be honoured.
+
+        Example:
+            >>> from gamedyn import flows, games
+            >>> held = flows.gradient(games.bilinear()).at(games.bilinear().state())
+            >>> held(0.0, held.at.y).tolist(), (held.jacobian() @ held.at.y).tolist()
+            ([-1.0, 1.0], [-1.0, 1.0])
+        """
+        found = point(self, state)
+        kept = State(found.layout, found.y.detach().clone(), tuple(b.clone() for b in found.buffers))
+        own = tree_map(lambda x: x.clone() if isinstance(x, Tensor) else x, moved_to(self.game, batch))
+        field = HeldField(self, kept.buffers, one_batch=True, check=check)
+        return field.held_at(kept, own, finite("t", t))
+
+    def field(self, batch: Any = None) -> HeldField:
+        """The field on one batch, at the players' present buffers: `field(t, y)`, shape (n,).
 
         Example:
             >>> import torch
@@ -90,9 +129,7 @@ class Flow(ABC):
             >>> flow.field()(0.0, torch.tensor([1.0, 2.0], dtype=torch.float64))
             tensor([-2.,  1.], dtype=torch.float64)
         """
-        field = Field(self, self.game.state().buffers)
-        field.batch = moved_to(self.game, batch)
-        return field
+        return self.at(self.initial_state(), batch)
 
 
 class FlowOfFlow(Flow):
@@ -123,17 +160,20 @@ class FlowOfFlow(Flow):
         """Those of the inner flow."""
         return self.inner.rates
 
+    @property
+    def whole_parts(self) -> tuple[str, ...]:
+        """Those of the inner flow."""
+        return self.inner.whole_parts
+
+    @property
+    def penalised(self) -> tuple[tuple[str, int], ...]:
+        """Those of the inner flow."""
+        return self.inner.penalised
+
+    def penalties(self, point: Point) -> list[Tensor]:
+        """Those of the inner flow, at its own players."""
+        return self.inner.penalties(point._replace(leaves=point.leaves[: len(self.inner.game.layout.leaves)]))
+
     def check(self, batch: Any = None) -> None:
         """As the inner flow does."""
         self.inner.check(batch)
-
-
-def of_flow(flow: object) -> Flow:
-    """The flow itself, if it is one.
-
-    Raises:
-        ArgumentError: otherwise.
-    """
-    if not isinstance(flow, Flow):
-        raise ArgumentError("flow", "a flow", type(flow).__name__, "make one of a game: gamedyn.flows.gradient(game)")
-    return flow

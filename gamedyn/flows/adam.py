@@ -15,9 +15,9 @@ from gamedyn.flows._types import Flow, FlowOfFlow, of_flow
 from gamedyn.flows.adjusted import answered
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
-    from gamedyn.core import Request, Velocity
+    from gamedyn.core import Point, Request, Velocity
 
 __all__ = ["AdamFlow", "adam"]
 
@@ -58,14 +58,7 @@ class AdamFlow(FlowOfFlow):
         mine = {p: self.rate * r for p, r in self.inner.rates.items()}
         return {p: mine.get(p, 1.0) for p in self.game.players}
 
-    def velocity(
-        self,
-        t: float | Tensor,
-        leaves: Sequence[Tensor],
-        buffers: Sequence[Tensor],
-        batch: Any,
-        request: Request,
-    ) -> Velocity:
+    def velocity(self, point: Point, request: Request) -> Velocity:
         """Parameters along the first moment, moments towards the gradient and its square; then the players asked for.
 
         Raises:
@@ -73,7 +66,8 @@ class AdamFlow(FlowOfFlow):
         """
         at, lead = self.inner.game.layout.leaf_slices, 0 if request.members is None else 1
         count, first = len(at), at[-1].stop
-        inner = self.inner.velocity(t, leaves[:first], buffers, batch, request._replace(players=None, factors=None))
+        t, leaves = point.t, point.leaves
+        inner = self.inner.velocity(point._replace(leaves=leaves[:first]), request._replace(players=None, factors=None))
         moved: list[Tensor] = []
         means: list[Tensor] = []
         squares: list[Tensor] = []

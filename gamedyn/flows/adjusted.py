@@ -6,10 +6,9 @@ from one graph: `J^T w` is a vector-Jacobian product, and `J u` its derivative i
 
 from __future__ import annotations
 
-import contextlib
 import math
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -17,13 +16,13 @@ from torch import Tensor
 from gamedyn._lib.checks import choice, positive
 from gamedyn._lib.errors import ArgumentError
 from gamedyn.core import Velocity
-from gamedyn.core.composed import composed_norms
 from gamedyn.flows._types import Flow, FlowOfFlow
+from gamedyn.jacobian.composed import composed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gamedyn.core import Game, Request
+    from gamedyn.core import Game, Point, Request
 
 __all__ = [
     "AdjustedFlow",
@@ -48,23 +47,16 @@ class AdjustedFlow(FlowOfFlow):
         """Always: the correction differentiates the inner velocity."""
         return True
 
-    def velocity(
-        self,
-        t: float | Tensor,
-        leaves: Sequence[Tensor],
-        buffers: Sequence[Tensor],
-        batch: Any,
-        request: Request,
-    ) -> Velocity:
+    def velocity(self, point: Point, request: Request) -> Velocity:
         """The inner velocity and the correction, for all players; then those asked for.
 
         Raises:
             ArgumentError: if the inner velocity cannot be differentiated.
         """
-        t, clock = self._clock(t)
-        asked = request._replace(players=None, factors=None, create_graph=True)
-        with self._third():
-            inner = self.inner.velocity(t, leaves, buffers, batch, asked)
+        t, clock = self._clock(point.t)
+        asked, leaves = request._replace(players=None, factors=None, create_graph=True), point.leaves
+        with composed(third=self.inner.double_backward):
+            inner = self.inner.velocity(point._replace(t=t), asked)
         if not any(x.requires_grad for x in inner.leaves):
             got = "one without a graph: it is constant, or detach(), no_grad or NumPy has cut it"
             raise ArgumentError("flow", "a velocity that can be differentiated in the players", got)
@@ -81,10 +73,6 @@ class AdjustedFlow(FlowOfFlow):
     def _clock(self, t: float | Tensor) -> tuple[float | Tensor, Tensor | None]:
         """The time for the inner flow; as a tensor to differentiate in, where that is needed."""
         return t, None
-
-    def _third(self) -> contextlib.AbstractContextManager[None]:
-        """Norms written out where third derivatives are taken."""
-        return composed_norms(self.game.modules) if self.inner.double_backward else contextlib.nullcontext()
 
     @abstractmethod
     def _correction(

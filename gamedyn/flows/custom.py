@@ -14,7 +14,7 @@ from gamedyn.flows._types import Flow, FlowOfFlow, of_flow
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from gamedyn.core import Request
+    from gamedyn.core import Point, Request
 
 __all__ = ["CustomFlow", "MappedFlow", "custom", "mapped"]
 
@@ -26,18 +26,11 @@ class MappedFlow(FlowOfFlow):
         super().__init__(flow)
         self.fn = fn
 
-    def velocity(
-        self,
-        t: float | Tensor,
-        leaves: Sequence[Tensor],
-        buffers: Sequence[Tensor],
-        batch: Any,
-        request: Request,
-    ) -> Velocity:
+    def velocity(self, point: Point, request: Request) -> Velocity:
         """The function of the inner velocity, for all players; then those asked for."""
         layout, members = self.game.layout, request.members
         lead = 0 if members is None else 1
-        inner = self.inner.velocity(t, leaves, buffers, batch, request._replace(players=None, factors=None))
+        inner = self.inner.velocity(point, request._replace(players=None, factors=None))
         flat = layout.flat(inner.leaves, lead)
 
         def mapped_flat(y: Tensor) -> Tensor:
@@ -62,26 +55,19 @@ class CustomFlow(Flow):
     def check(self, batch: Any = None) -> None:
         """Nothing: the game's losses are not used."""
 
-    def velocity(
-        self,
-        t: float | Tensor,
-        leaves: Sequence[Tensor],
-        buffers: Sequence[Tensor],
-        batch: Any,
-        request: Request,
-    ) -> Velocity:
+    def velocity(self, point: Point, request: Request) -> Velocity:
         """The function's value, for all players; then those asked for."""
         layout, members = self.game.layout, request.members
 
-        def once(y: Tensor, inner: Any, when: float | Tensor = t) -> Tensor:
+        def once(y: Tensor, inner: Any, when: float | Tensor = point.t) -> Tensor:
             return layout.joined(self.fn(when, layout.parts(y), inner))
 
-        flat = layout.flat(leaves, 0 if members is None else 1)
+        flat = layout.flat(point.leaves, 0 if members is None else 1)
         if members is None:
-            v = once(flat, batch)
+            v = once(flat, point.batch)
         else:  # members with steps of their own have times of their own, (M, 1)
-            times = torch.as_tensor(t, dtype=flat.dtype, device=flat.device).expand(members.count, 1)[:, 0]
-            v = torch.func.vmap(once, in_dims=(0, members.batch_dim, 0))(flat, batch, times)
+            times = torch.as_tensor(point.t, dtype=flat.dtype, device=flat.device).expand(members.count, 1)[:, 0]
+            v = torch.func.vmap(once, in_dims=(0, members.batch_dim, 0))(flat, point.batch, times)
         v = v if request.create_graph else v.detach()
         return Velocity(_selected(layout.views(_scaled(v, request)), self.game, request.players), ())
 

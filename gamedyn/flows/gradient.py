@@ -9,14 +9,14 @@ from torch import Tensor
 
 from gamedyn._lib.checks import positive
 from gamedyn._lib.errors import ArgumentError, UnknownNameError
-from gamedyn.core import Game, Velocity
+from gamedyn.core import Game, Point, Velocity
 from gamedyn.flows._types import Flow
 from gamedyn.losses import GradientTerm, LossTerm
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from gamedyn.core import Members, Request
+    from gamedyn.core import Request
     from gamedyn.losses import Term
 
 __all__ = ["GradientFlow", "gradient"]
@@ -93,101 +93,99 @@ class GradientFlow(Flow):
         """The game itself, and every term by its name."""
         return ("game", *self.terms)
 
-    def velocity(
-        self,
-        t: float | Tensor,
-        leaves: Sequence[Tensor],
-        buffers: Sequence[Tensor],
-        batch: Any,
-        request: Request,
-    ) -> Velocity:
+    def velocity(self, point: Point, request: Request) -> Velocity:
         """One shared forward, one pruned backward per player; a gradient that a term has made is used again."""
-        if request.members is None and not self.terms and request.factors is None:
-            return self._plain(leaves, buffers, batch, request.players, request.create_graph)
-        layout, names = self.game.layout, self.game.layout.players
-        create_graph, members = request.create_graph, request.members
-        wanted = range(len(names)) if request.players is None else request.players
-        losses, inside = self._values(leaves, buffers, batch, members)
+        if not self.terms and request.members is None and request.factors is None:
+            return self._answered(point, request, self.game.evaluate(point)[0])
+        layout, leaves = self.game.layout, point.leaves
+        losses, inside = self._values(point, request)
         share = 1.0 if request.factors is None else request.factors.get("game", 0.0)
         totals = list(losses) if share == 1 else [x * share for x in losses]
         for (term, into), value in zip(self._inside, inside, strict=True):
             totals[into] = totals[into] + self._weight(term, request) * value
         made: dict[int, Sequence[Tensor]] = {}
         for rule, of, into in self._outside:
-            if into not in wanted or (request.factors is not None and not request.factors.get(rule.name)):
+            unwanted = request.players is not None and into not in request.players
+            if unwanted or (request.factors is not None and not request.factors.get(rule.name)):
                 continue
             if of not in made:
-                mine = leaves[layout.leaf_slices[of]]
-                made[of] = torch.autograd.grad(losses[of].sum(), mine, create_graph=True, materialize_grads=True)
-            penalty = rule.value(made[of], 0 if members is None else 1)
+                made[of] = _slope(losses[of], leaves[layout.leaf_slices[of]])
+            penalty = rule.value(made[of], 0 if request.members is None else 1)
             totals[into] = totals[into] + self._weight(rule, request) * penalty
+        made = {i: g for i, g in made.items() if totals[i] is losses[i]}
+        return self._answered(point, request, tuple(totals), losses, made)
+
+    def _answered(
+        self,
+        point: Point,
+        request: Request,
+        totals: tuple[Tensor, ...],
+        losses: tuple[Tensor, ...] | None = None,
+        made: Mapping[int, Sequence[Tensor]] | None = None,
+    ) -> Velocity:
+        """The velocities of the players asked for: one backward each, where their gradient has not been made."""
+        at, create_graph = self.game.layout.leaf_slices, request.create_graph
+        wanted = self._everyone if request.players is None else request.players
         out: list[Tensor] = []
         for i in wanted:
-            mine, factor = leaves[layout.leaf_slices[i]], self._factor(i, members)
-            if i in made and totals[i] is losses[i]:
-                gradients = made[i] if create_graph else [g.detach() for g in made[i]]
-                out += [g * factor.reshape(-1, *[1] * (g.dim() - 1)) if factor.dim() else g * factor for g in gradients]
+            factor = self._factor(i, request, totals[i])
+            if made and i in made:
+                own = made[i] if create_graph else [g.detach() for g in made[i]]
+                out += [g * factor.reshape(-1, *[1] * (g.dim() - 1)) if factor.dim() else g * factor for g in own]
                 continue
             keep = create_graph or i != wanted[-1]
             out += torch.autograd.grad(
-                totals[i], mine, factor, retain_graph=keep, create_graph=create_graph, materialize_grads=True
-            )
-        return Velocity(out, losses)
-
-    def _factor(self, i: int, members: Members | None) -> Tensor:
-        """The cotangent of player i's loss: -rate, so that its gradient comes out as its velocity."""
-        if members is None:
-            return self._factors[i]
-        rate = members.rates.get(self.game.layout.players[i])
-        return (self._factors[i] if rate is None else -rate).expand(members.count)
-
-    def _plain(
-        self,
-        leaves: Sequence[Tensor],
-        buffers: Sequence[Tensor],
-        batch: Any,
-        players: Sequence[int] | None,
-        create_graph: bool,
-    ) -> Velocity:
-        """Without terms or members: the hot path, nothing but the losses and one backward per player."""
-        losses, at = self.game.evaluate(leaves, buffers, batch), self.game.layout.leaf_slices
-        wanted = self._everyone if players is None else players
-        out: list[Tensor] = []
-        for i in wanted:
-            keep = create_graph or i != wanted[-1]
-            out += torch.autograd.grad(
-                losses[i],
-                leaves[at[i]],
-                self._factors[i],
-                retain_graph=keep,
-                create_graph=create_graph,
+                totals[i], point.leaves[at[i]], factor, retain_graph=keep, create_graph=create_graph,
                 materialize_grads=True,
-            )
-        return Velocity(out, losses)
+            )  # fmt: skip
+        return Velocity(out, totals if losses is None else losses)
+
+    def _factor(self, i: int, request: Request, like: Tensor) -> Tensor:
+        """The cotangent of player i's loss: -rate, so that its gradient comes out as its velocity."""
+        rate = request.rates.get(self.game.layout.players[i]) if request.rates else None
+        factor = self._factors[i] if rate is None else -rate
+        factor = factor if factor.dtype == like.dtype else factor.to(like.dtype)
+        return factor if request.members is None else factor.expand(request.members.count)
 
     def _weight(self, term: Term, request: Request) -> float | Tensor:
-        members, factors = request.members, request.factors
-        weight = term.weight if members is None else members.weights.get(term.name, term.weight)
-        return weight if factors is None else weight * factors.get(term.name, 0.0)
+        weight = request.weights.get(term.name, term.weight)
+        return weight if request.factors is None else weight * request.factors.get(term.name, 0.0)
 
-    def _values(
-        self, leaves: Sequence[Tensor], buffers: Sequence[Tensor], batch: Any, members: Members | None
-    ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+    def _values(self, point: Point, request: Request) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
         """Losses and the terms evaluated with them; of shape (M,) each for an ensemble."""
+        terms, members = [term.value for term, _ in self._inside], request.members
         if members is None:
-            return self._once(leaves, buffers, batch)
+            return self.game.evaluate(point, terms)
 
-        def once(x: tuple[Tensor, ...], inner: Any) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-            return self._once(x, buffers, inner)
+        def once(leaves: list[Tensor], buffers: tuple[Tensor, ...], batch: Any) -> Any:
+            return self.game.evaluate(Point(point.t, leaves, buffers, batch), terms)
 
-        return torch.func.vmap(once, in_dims=(0, members.batch_dim), randomness="different")(tuple(leaves), batch)
+        over = torch.func.vmap(once, in_dims=(0, 0, members.batch_dim), randomness="different")
+        return over(list(point.leaves), tuple(point.buffers), point.batch)
 
-    def _once(
-        self, leaves: Sequence[Tensor], buffers: Sequence[Tensor], batch: Any
-    ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-        if not self._inside:
-            return self.game.evaluate(leaves, buffers, batch), ()
-        return self.game.evaluate_with(leaves, buffers, batch, [term.value for term, _ in self._inside])
+    @property
+    def penalised(self) -> tuple[tuple[str, int], ...]:
+        """Name of every penalty on a gradient, and the place of the player that sees it."""
+        return tuple((rule.name, into) for rule, _, into in self._outside)
+
+    def penalties(self, point: Point) -> list[Tensor]:
+        """The values of the penalties on gradients, without weights, with their graphs."""
+        losses, at = self.game.evaluate(point)[0], self.game.layout.leaf_slices
+        return [rule.value(_slope(losses[of], point.leaves[at[of]]), 0) for rule, of, _ in self._outside]
+
+    def check(self, batch: Any = None) -> None:
+        """As `Flow.check`; the terms' values too.
+
+        Raises:
+            ArgumentError: as there, or for a term that cannot be evaluated or is not scalar.
+        """
+        self.game.check(batch, [term for term, _ in self._inside])
+
+
+def _slope(loss: Tensor, leaves: Sequence[Tensor]) -> Sequence[Tensor]:
+    """The gradient of a loss, to be differentiated again."""
+    slope: Sequence[Tensor] = torch.autograd.grad(loss.sum(), leaves, create_graph=True, materialize_grads=True)
+    return slope
 
 
 def gradient(game: Game, rates: Mapping[str, float] | None = None) -> GradientFlow:

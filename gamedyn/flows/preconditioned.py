@@ -13,9 +13,7 @@ from gamedyn.core import Velocity
 from gamedyn.flows._types import Flow, FlowOfFlow
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from gamedyn.core import Game, Request
+    from gamedyn.core import Game, Point, Request
 
 __all__ = ["PreconditionedFlow", "preconditioned"]
 
@@ -51,16 +49,9 @@ class PreconditionedFlow(FlowOfFlow):
         """Those of the inner flow, each behind P."""
         return self.inner.parts
 
-    def velocity(
-        self,
-        t: float | Tensor,
-        leaves: Sequence[Tensor],
-        buffers: Sequence[Tensor],
-        batch: Any,
-        request: Request,
-    ) -> Velocity:
+    def velocity(self, point: Point, request: Request) -> Velocity:
         """The inner velocity of the players and parts asked for, divided by P."""
-        inner, at = self.inner.velocity(t, leaves, buffers, batch, request), self.game.layout.leaf_slices
+        inner, at = self.inner.velocity(point, request), self.game.layout.leaf_slices
         wanted = range(len(at)) if request.players is None else request.players
         shares = [x for i in wanted for x in self._inverse[at[i]]]
         return Velocity([x * s for x, s in zip(inner.leaves, shares, strict=True)], inner.losses)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from fractions import Fraction
 
-    from gamedyn.core import Field
+    from gamedyn.core import VectorField
 
 __all__ = ["OK", "Combination", "Integrator", "StepInfo", "Stepper", "label"]
 
@@ -68,11 +68,11 @@ class Integrator(Protocol):
     changes_h: bool
     method: Any
 
-    def init(self, field: Field, t: float, y: Tensor, h: float | Tensor) -> Any:
+    def init(self, field: VectorField, t: float, y: Tensor, h: float | Tensor) -> Any:
         """The memory before the first step: a dict of tensors, lists of tensors and ints."""
 
     def step(
-        self, field: Field, t: float | Tensor, y: Tensor, h: float | Tensor, memory: Any
+        self, field: VectorField, t: float | Tensor, y: Tensor, h: float | Tensor, memory: Any
     ) -> tuple[Tensor, Any, StepInfo]:
         """One step."""
 
@@ -97,7 +97,7 @@ class Stepper:
         """Whether a method of the type it takes is one that it steps."""
         return True
 
-    def init(self, field: Field, t: float, y: Tensor, h: float | Tensor) -> Any:
+    def init(self, field: VectorField, t: float, y: Tensor, h: float | Tensor) -> Any:
         """No memory."""
         return {}
 

@@ -40,7 +40,8 @@ class AdaptiveLoop(Loop):
         while t < end:
             field.begin_step(batch)
             self.pending = [batch]
-            new, after, info = stepper.step(field, t, y, end - t, memory)
+            with field.session():
+                new, after, info = stepper.step(field, t, y, end - t, memory)
             self._record(step, t)
             self._count(info)
             if info.status != "ok":

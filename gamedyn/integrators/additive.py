@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from gamedyn.core import Field
+    from gamedyn.core import VectorField
 
 __all__ = ["AdditiveStepper"]
 
@@ -34,27 +34,26 @@ class AdditiveStepper(Stepper):
         self._final = Combination([method.weights(e, None) for e in method.plan])
         self._nodes = [float(method.c[e.stage]) for e in method.plan]
         self._made: tuple[Any, list[Any]] | None = None
-        self._owner: Field | None = None
+        self._owner: VectorField | None = None
 
-    def init(self, field: Field, t: float, y: Tensor, h: float | Tensor) -> dict[str, Any]:
+    def init(self, field: VectorField, t: float, y: Tensor, h: float | Tensor) -> dict[str, Any]:
         """No memory; checks that the flow has the parts that the method tells apart.
 
         Raises:
             UnknownNameError: if it lacks one that is named.
             ArgumentError: if its penalties are hidden in a flow made of another one.
         """
-        parts = field.flow.parts
+        parts = field.parts
         for part in self.method.parts:
             if part not in (REST, *parts):
                 raise UnknownNameError("part of the flow", part, parts)
-        inner = getattr(field.flow, "inner", field.flow)
-        if len(parts) < len(inner.parts):
-            got = f"{type(field.flow).__name__}, one part made of {', '.join(inner.parts)}"
+        if len(parts) < len(field.whole_parts):
+            got = f"one part made of {', '.join(field.whole_parts)}"
             raise ArgumentError("flow", f"a flow that tells its parts apart, for {self.method}", got)
         return {}
 
     def step(
-        self, field: Field, t: float | Tensor, y: Tensor, h: float | Tensor, memory: Any
+        self, field: VectorField, t: float | Tensor, y: Tensor, h: float | Tensor, memory: Any
     ) -> tuple[Tensor, dict[str, Any], StepInfo]:
         """One step."""
         K, factors = self._bound(field)
@@ -67,14 +66,14 @@ class AdditiveStepper(Stepper):
                 field.weighted(factor, when, point, row)
         return self._final(y, K, h), {}, OK
 
-    def _bound(self, field: Field) -> tuple[Any, list[Any]]:
+    def _bound(self, field: VectorField) -> tuple[Any, list[Any]]:
         """Room for the evaluations and their factors, None for the whole field: made once per field."""
         if self._owner is not field or self._made is None:
-            parts = field.flow.parts
+            parts = field.parts
             factors = [self._factors(e.factors, parts) for e in self.method.plan]
             whole = [None if all(f == 1 for f in named.values()) else named for named in factors]
             made = field.stages(len(factors)), whole
-            if field.point is None:
+            if not field.persistent:
                 return made
             self._made, self._owner = made, field
         return self._made

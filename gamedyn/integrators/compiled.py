@@ -55,7 +55,7 @@ class CompiledStep:
         now = t if isinstance(t, Tensor) else torch.tensor(float(t), dtype=torch.float64)
         span = h if isinstance(h, Tensor) else torch.tensor(h, dtype=y.dtype, device=y.device)
         field.advance(y)
-        tensors, spec = tree_flatten(({"t": now, "y": y, "h": span, "memory": memory}, field.batch, field.buffers))
+        tensors, spec = tree_flatten(({"t": now, "y": y, "h": span, "memory": memory}, field.batch, field.standing))
         key = (spec, *(_kind(x) for x in tensors))
         if key not in self._cache:
             try:
@@ -82,15 +82,14 @@ class CompiledStep:
             inputs, batch, buffers = tree_unflatten(full, spec)
             pure = field.functional(batch, buffers)
             with torch.no_grad():
-                stepper: Any = self.stepper  # takes a TracedField as it takes a Field
-                y, memory, _ = stepper.step(pure, inputs["t"], inputs["y"], inputs["h"], inputs["memory"])
+                y, memory, _ = self.stepper.step(pure, inputs["t"], inputs["y"], inputs["h"], inputs["memory"])
             out, traced["spec"] = tree_flatten((y, memory, [x.detach() for x in pure.losses]))
             traced["constants"] = [None if isinstance(x, Tensor) else x for x in out]
             traced["work"] = pure.work
             return [x for x in out if isinstance(x, Tensor)]
 
         examples = [tensors[i].detach() for i in moving]
-        with field.effects.held():
+        with field.session():
             code = compiled(whole, examples)
         return Compiled(code, traced["spec"], traced["constants"], traced["work"])
 

@@ -22,21 +22,30 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable
 
-    from gamedyn.core import Field
     from gamedyn.integrators._types import Integrator
+    from gamedyn.jacobian import HeldField
 
 __all__ = ["Loop", "Plan"]
 
 CHECKPOINT_SECONDS = 60.0
 
 FAILURES = {
-    "non_finite": "the state stopped being finite",
-    "not_converged": "a stage did not converge",
-    "krylov_breakdown": "a linear system was singular",
-    "step_too_small": "the step fell below h_min",
-    "too_many_steps": "max_steps was reached",
+    "non_finite": (
+        "the state stopped being finite",
+        "h = {h} may be beyond the method's stability limit: see gamedyn.spectrum.stable_steps",
+    ),
+    "not_converged": (
+        "a stage did not converge",
+        "h = {h}: allow the solver more iterations or a looser rtol (solver=), or take shorter steps",
+    ),
+    "krylov_breakdown": ("a linear system was singular", "h = {h} meets an eigenvalue of J: take another step"),
+    "step_too_small": (
+        "the step fell below h_min",
+        "the tolerances ask for shorter ones: a fast field (give a smaller h_min), one that is not smooth, or noise",
+    ),
+    "too_many_steps": ("max_steps was reached", "raise StepControl's max_steps, or loosen its tolerances"),
 }
-"""Statuses that end a run before its end, in words."""
+"""Statuses that end a run before its end, in words, and what may be done."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +79,7 @@ class Loop:
 
     def __init__(
         self,
-        field: Field,
+        field: HeldField,
         integrator: Integrator,
         plan: Plan,
         draw: Callable[[], Any] | None,
@@ -106,8 +115,7 @@ class Loop:
         self._bring_buffers(state)
         streams = self._standing()
         first = self._next_batch()
-        self.field.flow.check(self._one(first))
-        self.field.probe(y, first)
+        self.field.open(y, first, self._time(step) if past is None else past.t)
         self.field.draw = self._fresh_batch if self.field.sampling == "fresh" and self.draw is not None else None
         t = self._time(step) if past is None else past.t
         self._from = t
@@ -118,7 +126,8 @@ class Loop:
             self.alive &= torch.tensor([s != "non_finite" for s in past.status], device=y.device)
         with self._bar(step, t, progress) as bar:
             try:
-                y, memory, step, t = self._steps(y, memory, step, t, first, bar)
+                with self.field.session() if self._alone() else contextlib.nullcontext():
+                    y, memory, step, t = self._steps(y, memory, step, t, first, bar)
             except BaseException:  # Ctrl-C, or whatever the losses or on_step raise
                 self.status = "interrupted"
                 with contextlib.suppress(ArgumentError):  # a file that cannot be written must not hide the cause
@@ -133,12 +142,11 @@ class Loop:
         return tqdm(total=self.plan.steps, initial=step, disable=None if progress else True, unit="step")
 
     def _failure(self, step: int, kept: int) -> str:
-        what = FAILURES[self.status]
+        what, remedy = FAILURES[self.status]
         where = f"{what} after step {step} (last checked finite state: step {kept}, error.run.state); "
         if not self.field.finite_at_start:
             return where + "the field was not finite at the start: look for nan or inf in parameters, batch and losses"
-        limit = "may be beyond the method's stability limit: see gamedyn.spectrum.stable_steps"
-        return where + f"h = {self._shown_h()} {limit}"
+        return where + remedy.format(h=self._shown_h())
 
     def _steps(
         self, y: Tensor, memory: Any, step: int, t: float, batch: Any, bar: Any
@@ -154,7 +162,8 @@ class Loop:
             if plan.last is not None and step == plan.steps - 1:
                 h = plan.last
             when = step * h if isinstance(h, Tensor) else t  # members with steps of their own have their own times
-            new, after, info = self.stepping.step(field, when, y, h, memory)
+            with field.session():
+                new, after, info = self.stepping.step(field, when, y, h, memory)
             self._record(step, t)
             self._count(info)
             if info.status != "ok":  # the step is rejected
@@ -193,7 +202,12 @@ class Loop:
             return False
         losses = dict(zip(self.field.names, self.field.losses, strict=False))
         with torch.enable_grad():
-            return self.on_step(step, t, self.field.state(y.clone()), losses) is True
+            answer = self.on_step(step, t, self.field.state(y.clone()), losses)
+        try:
+            return bool(answer)
+        except (RuntimeError, ValueError, TypeError):
+            remedy = "one truth value: any() or all() of them"
+            raise ArgumentError("on_step", "a function that returns what is true or not", answer, remedy) from None
 
     def _checked(self, y: Tensor, memory: Any, step: int, t: float) -> bool:
         """Keep the state if it is finite; of an ensemble, the members that still are."""
@@ -243,7 +257,7 @@ class Loop:
             "batches": self.drawn,
             "seconds": time.perf_counter() - self._began,
         }
-        fresh = self.field.sampling == "fresh"
+        fresh, members = self.field.sampling == "fresh", self.field.members
         report: dict[str, Any] = getattr(self.integrator, "report", dict)()
         return {
             **{k: v for k, v in before.items() if isinstance(v, float) and k not in sums},
@@ -256,6 +270,9 @@ class Loop:
             "sampling": "fresh (voids the order of the method)" if fresh else "frozen",
             "history": "none" if self.integrator.changes_h else getattr(self.integrator, "history", "stale"),
             "compiled": compiled,
+            "check": "yes" if self.field.check else "skipped",
+            **({"members": f"one by one: {members.looped}"} if members is not None and members.looped else {}),
+            **({"outside": outside} if (outside := self.field.effects.outside) else {}),
         }
 
     def _method(self) -> str:
@@ -332,12 +349,10 @@ class Loop:
         self.drawn += 1
         return self.draw()
 
-    def _one(self, batch: Any) -> Any:
-        """One member's batch."""
-        members = self.field.members
-        if members is None or members.batch_dim is None or batch is None:
-            return batch
-        return torch.utils._pytree.tree_map(lambda x: x[0] if isinstance(x, Tensor) else x, batch)
+    def _alone(self) -> bool:
+        """Whether nobody else's code runs between the steps: the modules may then be the field's for the whole run."""
+        ours = bool(self.streams) and all(isinstance(s.source, Tensor) for s in self.streams or ())
+        return self.on_step is None and (self.draw is None or self.field.one_batch or ours)
 
     def _buffers(self) -> tuple[Tensor, ...]:
         return tuple(b.clone() for b in self.field.buffers)

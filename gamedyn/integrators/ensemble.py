@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -10,11 +9,13 @@ from torch import Tensor
 
 from gamedyn._lib.checks import positive_int
 from gamedyn._lib.errors import ArgumentError
-from gamedyn.core import Field, Members, State, stacked
+from gamedyn.core import Members, State, stacked
+from gamedyn.core.ambient import shielded
 from gamedyn.flows import Flow, GradientFlow, of_flow
 from gamedyn.integrators.dispatch import stepper
 from gamedyn.integrators.drive import Loop, Plan
 from gamedyn.integrators.solve import batch_source, on_device, past_run
+from gamedyn.jacobian import HeldField
 
 if TYPE_CHECKING:
     import os
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["solve_ensemble"]
 
 
+@shielded
 def solve_ensemble(
     flow: Flow,
     method: str | Method,
@@ -49,7 +51,8 @@ def solve_ensemble(
     """Solve many copies of one flow at once, differing in first state, step, rates, weights or batches.
 
     The losses are mapped over the members by `torch.func.vmap`; everything else is one operation on an
-    (M, n) state. Buffers are shared and do not advance. A member that stops being finite keeps its last
+    (M, n) state. Losses that cannot be mapped (recurrent networks, `.item()`) are evaluated member by member, which
+    `run.stats["members"]` says. Buffers are shared and do not advance. A member that stops being finite keeps its last
     checked state and does not disturb the others.
 
     Args:
@@ -95,23 +98,22 @@ def solve_ensemble(
     past = past_run(flow, resume)
     points = past.state.y if past is not None else _points(flow, y0)
     streams = list(batches) if isinstance(batches, (list, tuple)) else None
-    members, span = _members(flow, h, rates, weights, {"y0": len(points), "batches": len(streams or [0])})
+    count, span, differing = _members(flow, h, rates, weights, {"y0": len(points), "batches": len(streams or [0])})
     if streams is None:
         draw, source = batch_source(flow, batches, batch, past)
     else:
         draw, batch_dim, source = _streams(flow, streams, past)
-    members = replace(members, batch_dim=batch_dim)
     plan = Plan(span, positive_int("steps", steps), 0.0, None, {}, every, check_every)
-    state = State(flow.game.layout, points.expand(members.count, -1).clone(), flow.game.state().buffers)
-    field = Field(flow, state.buffers, members=members)
+    state = State(flow.game.layout, points.expand(count, -1).clone(), flow.game.state().buffers)
+    field = HeldField(flow, state.buffers, members=Members(count, batch_dim), **differing)
     loop = Loop(field, integrator, plan, draw, source, compile=compile, checkpoint=checkpoint, on_step=on_step)
     return loop.run(state, past, throw=False, progress=progress)
 
 
 def _members(
     flow: Flow, h: Any, rates: Mapping[str, Any] | None, weights: Mapping[str, Any] | None, others: dict[str, int]
-) -> tuple[Members, Tensor]:
-    """How many members, and what differs between them; their steps, (M, 1)."""
+) -> tuple[int, Tensor, dict[str, dict[str, Tensor]]]:
+    """How many members; their steps, (M, 1); rates and weights where they differ."""
     like = flow.game.state().y
     rate = {p: _column(f"rates[{p!r}]", v, like) for p, v in (rates or {}).items()}
     weight = {w: _column(f"weights[{w!r}]", v, like) for w, v in (weights or {}).items()}
@@ -131,7 +133,8 @@ def _members(
     if len(set(several.values())) > 1:
         raise ArgumentError("members", "one number of members", ", ".join(f"{k}: {n}" for k, n in several.items()))
     count = next(iter(several.values()), 1)
-    return Members(count, None, rate, weight), steps.expand(count).reshape(count, 1).clone()
+    differing = {"rates": rate, "weights": weight}
+    return count, steps.expand(count).reshape(count, 1).clone(), differing
 
 
 def _streams(flow: Flow, streams: list[Any], past: Run | None) -> tuple[Callable[[], Any], int | None, list[Any]]:

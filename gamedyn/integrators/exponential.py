@@ -8,14 +8,14 @@ import torch
 
 from gamedyn.integrators._types import StepInfo, Stepper
 from gamedyn.integrators.linearly_implicit import time_derivative
-from gamedyn.integrators.newton import Krylov, default_rtol, linearised
+from gamedyn.integrators.newton import Krylov, default_rtol
 from gamedyn.krylov import phi_combination
 from gamedyn.methods import ExponentialRosenbrock
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from gamedyn.core import Field
+    from gamedyn.core import VectorField
 
 __all__ = ["ExponentialStepper"]
 
@@ -41,12 +41,12 @@ class ExponentialStepper(Stepper):
         self._highest = max([2, *(k for w in self._weights for k in w)])
 
     def step(
-        self, field: Field, t: float | Tensor, y: Tensor, h: float | Tensor, memory: Any
+        self, field: VectorField, t: float | Tensor, y: Tensor, h: float | Tensor, memory: Any
     ) -> tuple[Tensor, Any, StepInfo]:
         """One step: one linearisation, an evaluation for every inner stage."""
         span, start = float(h), float(t)
-        at = linearised(field, start, y)
-        drift = None if field.flow.autonomous else time_derivative(field, start, y, at.value, span)
+        at = field.linearise(start, y)
+        drift = None if field.autonomous else time_derivative(field, start, y, at.value, span)
         counts, status = {"krylov_products": 0.0}, "ok"
         terms: list[Tensor | None] = [None, span * at.value, None if drift is None else span**2 * drift]
         terms += [None] * (self._highest - 2)

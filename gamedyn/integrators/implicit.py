@@ -14,7 +14,7 @@ from gamedyn.methods import RungeKutta
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from gamedyn.core import Field
+    from gamedyn.core import VectorField
     from gamedyn.integrators.newton import Solver
 
 __all__ = ["ImplicitRungeKuttaStepper"]
@@ -53,14 +53,14 @@ class ImplicitRungeKuttaStepper(Stepper):
         """Nothing is kept between steps."""
 
     def step(
-        self, field: Field, t: float | Tensor, y: Tensor, h: float | Tensor, memory: Any
+        self, field: VectorField, t: float | Tensor, y: Tensor, h: float | Tensor, memory: Any
     ) -> tuple[Tensor, Any, StepInfo]:
         """One step; the solver decides how many evaluations and products."""
         new, _, info = self.step_and_slope(field, t, y, h)
         return new, memory, info
 
     def step_and_slope(
-        self, field: Field, t: float | Tensor, y: Tensor, h: float | Tensor, clock: float | Tensor | None = None
+        self, field: VectorField, t: float | Tensor, y: Tensor, h: float | Tensor, clock: float | Tensor | None = None
     ) -> tuple[Tensor, Tensor | None, StepInfo]:
         """The step; v(t, y) where it is the first stage. Time advances by `clock` where that differs from h."""
         span, start = float(h), float(t)
@@ -76,7 +76,7 @@ class ImplicitRungeKuttaStepper(Stepper):
         return self._final(y, K, span), first, StepInfo(status, counts, error=error)
 
     def _one_by_one(
-        self, field: Field, times: list[float], y: Tensor, h: float
+        self, field: VectorField, times: list[float], y: Tensor, h: float
     ) -> tuple[Tensor, str, dict[str, float]]:
         K, counts, guess = y.new_empty(len(times), *y.shape), dict[str, float](), y.new_zeros(y.numel())
         for i, t in enumerate(times):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 
 from gamedyn.integrators._types import Combination, StepInfo, Stepper
-from gamedyn.integrators.newton import Krylov, default_rtol, linearised
+from gamedyn.integrators.newton import Krylov, default_rtol
 from gamedyn.krylov import gmres
 from gamedyn.methods import LinearlyImplicit
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from gamedyn.core import Field
+    from gamedyn.core import VectorField
 
 __all__ = ["LinearlyImplicitStepper", "time_derivative"]
 
@@ -48,13 +48,13 @@ class LinearlyImplicitStepper(Stepper):
         self._slopes = [float(c) for c in method.time_slopes]
 
     def step(
-        self, field: Field, t: float | Tensor, y: Tensor, h: float | Tensor, memory: Any
+        self, field: VectorField, t: float | Tensor, y: Tensor, h: float | Tensor, memory: Any
     ) -> tuple[Tensor, Any, StepInfo]:
         """One step: one linearisation, an evaluation and a linear system for every stage."""
         span, start = float(h), float(t)
-        at = linearised(field, start, y)
+        at = field.linearise(start, y)
         W = applied(at, self.method.part)
-        moving = self.method.part == "full" and not field.flow.autonomous
+        moving = self.method.part == "full" and not field.autonomous
         drift = time_derivative(field, start, y, at.value, span) if moving else None
         K, counts, status = y.new_empty(self.method.stages, *y.shape), {"krylov_products": 0.0}, "ok"
         for i in range(self.method.stages):
@@ -100,7 +100,7 @@ def applied(at: Any, part: str) -> Callable[[Tensor], Tensor]:
     return parts[part]
 
 
-def time_derivative(field: Field, t: float, y: Tensor, value: Tensor, h: float) -> Tensor:
+def time_derivative(field: VectorField, t: float, y: Tensor, value: Tensor, h: float) -> Tensor:
     """dv/dt at (t, y), from v there and two evaluations within the step: a forward difference of order 2."""
     step = 10 * torch.finfo(y.dtype).eps ** (1 / 3) * h
     near, far = t + step, t + 2 * step

@@ -15,9 +15,11 @@ from gamedyn.integrators.predictor_corrector import PredictorCorrectorStepper
 from gamedyn.methods import Lookahead
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from torch import Tensor
 
-    from gamedyn.core import Field
+    from gamedyn.core import Linearised, VectorField
 
 __all__ = ["LookaheadStepper"]
 
@@ -43,10 +45,10 @@ class LookaheadStepper(Stepper):
         self._alpha, self._clock = float(method.alpha), float(method.alpha * method.k)
 
     def step(
-        self, field: Field, t: float | Tensor, y: Tensor, h: float | Tensor, memory: Any
+        self, field: VectorField, t: float | Tensor, y: Tensor, h: float | Tensor, memory: Any
     ) -> tuple[Tensor, Any, StepInfo]:
         """One step of k inner ones."""
-        slow: Any = _Slowed(field, t, self._clock)
+        slow: VectorField = _Slowed(field, t, self._clock)
         counts: dict[str, float] = {}
         inner, z = self.inner.init(slow, t, y, h), y
         for j in range(self.method.k):
@@ -61,25 +63,39 @@ class LookaheadStepper(Stepper):
 class _Slowed:
     """The field with time running slower from t on: the clock of Lookahead covers alpha k inner steps in one."""
 
-    def __init__(self, field: Field, start: float | Tensor, clock: float) -> None:
+    def __init__(self, field: VectorField, start: float | Tensor, clock: float) -> None:
         self._field, self._start, self._clock = field, start, clock
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._field, name)
+        self.layout, self.names, self.players, self.shape = field.layout, field.names, field.players, field.shape
+        self.parts, self.whole_parts, self.rates = field.parts, field.whole_parts, field.rates
+        self.point, self.persistent, self.autonomous = field.point, field.persistent, field.autonomous
+        self.work, self.batch_id, self.keeps_batch = field.work, field.batch_id, field.keeps_batch
 
     def _time(self, t: Any) -> Any:
         return self._start + (t - self._start) / self._clock
 
     def __call__(self, t: Any, y: Tensor, out: Tensor | None = None) -> Tensor:
+        """V at the slower time."""
         return self._field(self._time(t), y, out)
+
+    def player(self, i: int, t: Any, y: Tensor, out: Tensor | None = None) -> Tensor:
+        """One player's part."""
+        return self._field.player(i, self._time(t), y, out)
+
+    def weighted(self, factors: Mapping[str, float], t: Any, y: Tensor, out: Tensor | None = None) -> Tensor:
+        """A weighted sum of parts."""
+        return self._field.weighted(factors, self._time(t), y, out)
+
+    def linearise(self, t: Any, y: Tensor) -> Linearised:
+        """The field with its derivative."""
+        return self._field.linearise(self._time(t), y)
 
     def stages(self, count: int, player: int | None = None) -> Tensor:
         """Room that the field does not keep: it is new in every step."""
-        room = getattr(self._field, "room", self._field.stages)
-        return room(count, player)
+        return self._field.room(count, player)
 
-    def player(self, i: int, t: Any, y: Tensor, out: Tensor | None = None) -> Tensor:
-        return self._field.player(i, self._time(t), y, out)
+    def room(self, count: int, player: int | None = None) -> Tensor:
+        """The same."""
+        return self._field.room(count, player)
 
-    def linearise(self, t: Any, y: Tensor) -> Any:
-        return self._field.linearise(self._time(t), y)
+    def release(self, rows: Sequence[Tensor]) -> None:
+        """Nothing is kept."""

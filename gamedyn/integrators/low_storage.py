@@ -14,7 +14,7 @@ from gamedyn.methods._low_storage import Evaluate
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from gamedyn.core import Field
+    from gamedyn.core import VectorField
 
 __all__ = ["LowStorageStepper"]
 
@@ -34,7 +34,7 @@ class LowStorageStepper(Stepper):
         self.method = method
         self._registers: list[Tensor] = []
         self._slope: Tensor | None = None
-        self._owner: Field | None = None
+        self._owner: VectorField | None = None
         nodes = iter(method.c)
         self._program = [
             (float(next(nodes)), None, ()) if isinstance(x, Evaluate) else (float(x.slope), x.target, _floats(x))
@@ -42,19 +42,19 @@ class LowStorageStepper(Stepper):
         ]
 
     def step(
-        self, field: Field, t: float | Tensor, y: Tensor, h: float | Tensor, memory: Any
+        self, field: VectorField, t: float | Tensor, y: Tensor, h: float | Tensor, memory: Any
     ) -> tuple[Tensor, dict[str, Any], StepInfo]:
         """One step."""
         return self._stepped(field, t, y, h)[0], {}, OK
 
     def step_with_error(
-        self, field: Field, t: float, y: Tensor, h: float, first: Tensor | None = None
+        self, field: VectorField, t: float, y: Tensor, h: float, first: Tensor | None = None
     ) -> tuple[Tensor, Tensor, None, None]:
         """A copy of the step's result, and its error estimate; no slopes are kept."""
         R = self._stepped(field, t, y, h)
         return R[0].clone(), R[0] - R[self.method.error_register], None, None  # type: ignore[index]
 
-    def _stepped(self, field: Field, t: float | Tensor, y: Tensor, h: float | Tensor) -> list[Tensor]:
+    def _stepped(self, field: VectorField, t: float | Tensor, y: Tensor, h: float | Tensor) -> list[Tensor]:
         """The registers after a step."""
         R, slope = self._room(field, y)
         for number, target, sources in self._program:
@@ -64,9 +64,9 @@ class LowStorageStepper(Stepper):
                 _combine(R, target, sources, number, value, h)
         return R
 
-    def _room(self, field: Field, y: Tensor) -> tuple[list[Tensor], Tensor | None]:
+    def _room(self, field: VectorField, y: Tensor) -> tuple[list[Tensor], Tensor | None]:
         """The registers, filled; made once per field (traced, and on rows: each time)."""
-        if field.point is None:
+        if not field.persistent:
             return [y.clone() if copied else torch.zeros_like(y) for copied in self.method.initial], None
         if self._owner is not field:
             others = self.method.registers_used - 1

@@ -14,7 +14,7 @@ from gamedyn.methods import Delegated, RungeKutta, get
 from gamedyn.methods._maps import Grafted, NormalisedDescent
 
 if TYPE_CHECKING:
-    from gamedyn.core import Field
+    from gamedyn.core import VectorField
 
 __all__ = ["GraftedStepper", "NormalisedStepper"]
 
@@ -32,18 +32,18 @@ class NormalisedStepper(Stepper):
         self.method = method
 
     def step(
-        self, field: Field, t: float | Tensor, y: Tensor, h: float | Tensor, memory: Any
+        self, field: VectorField, t: float | Tensor, y: Tensor, h: float | Tensor, memory: Any
     ) -> tuple[Tensor, dict[str, Any], StepInfo]:
         """One step: one evaluation."""
         return _moved(y, self._direction(field, field(t, y)), h), {}, OK
 
     def displacement(
-        self, field: Field, y: Tensor, v: Tensor, h: float | Tensor, memory: Any
+        self, field: VectorField, y: Tensor, v: Tensor, h: float | Tensor, memory: Any
     ) -> tuple[Tensor, dict[str, Any]]:
         """The step's vector `y+ - y` for a velocity that is already known, and the memory."""
         return self._direction(field, v.clone()).mul_(h), {}
 
-    def _direction(self, field: Field, v: Tensor) -> Tensor:
+    def _direction(self, field: VectorField, v: Tensor) -> Tensor:
         """`rate_i v_i / |v_i|`, piece by piece, in the place of v."""
         rates = _rates(field)
         if self.method.layerwise:
@@ -75,19 +75,19 @@ class GraftedStepper(Stepper):
         self._magnitude = _side("magnitude", method.magnitude)
         self._direction = _side("direction", method.direction)
 
-    def init(self, field: Field, t: float, y: Tensor, h: float | Tensor) -> dict[str, Any]:
+    def init(self, field: VectorField, t: float, y: Tensor, h: float | Tensor) -> dict[str, Any]:
         """The memories of the two."""
         return {"magnitude": self._magnitude.init(field, t, y, h), "direction": self._direction.init(field, t, y, h)}
 
     def step(
-        self, field: Field, t: float | Tensor, y: Tensor, h: float | Tensor, memory: Any
+        self, field: VectorField, t: float | Tensor, y: Tensor, h: float | Tensor, memory: Any
     ) -> tuple[Tensor, dict[str, Any], StepInfo]:
         """One step: one evaluation, which both use."""
         d, memory = self.displacement(field, y, field(t, y), h, memory)
         return y + d, memory, OK
 
     def displacement(
-        self, field: Field, y: Tensor, v: Tensor, h: float | Tensor, memory: Any
+        self, field: VectorField, y: Tensor, v: Tensor, h: float | Tensor, memory: Any
     ) -> tuple[Tensor, dict[str, Any]]:
         """The step's vector `y+ - y` for a velocity that is already known, and the memory."""
         lengths, first = self._magnitude.displacement(field, y, v, h, memory["magnitude"])
@@ -102,7 +102,7 @@ class _Euler(Stepper):
     """`h v`, the step of Euler's method, of which gradient descent is one."""
 
     def displacement(
-        self, field: Field, y: Tensor, v: Tensor, h: float | Tensor, memory: Any
+        self, field: VectorField, y: Tensor, v: Tensor, h: float | Tensor, memory: Any
     ) -> tuple[Tensor, dict[str, Any]]:
         return v * h, {}
 
@@ -121,18 +121,12 @@ def _side(argument: str, side: Any) -> Any:
     raise ArgumentError(argument, "a map whose step follows from the velocity at y alone", f"{chosen!r}", remedy)
 
 
-def _rates(field: Field) -> list[Any]:
+def _rates(field: VectorField) -> list[Any]:
     """By player: its rate, a number, or (members, 1)."""
-    own = field.flow.rates  # type: ignore[attr-defined]
-    rates: list[Any] = [own[name] for name in field.names]
-    if field.members is not None:
-        for i, name in enumerate(field.names):
-            given = field.members.rates.get(name)
-            rates[i] = rates[i] if given is None else given.reshape(-1, 1)
-    return rates
+    return [field.rates[name] for name in field.names]
 
 
-def _sizes(field: Field, layerwise: bool) -> list[int]:
+def _sizes(field: VectorField, layerwise: bool) -> list[int]:
     return list(field.layout.sizes) if layerwise else [at.stop - at.start for at in field.players]
 
 

@@ -11,7 +11,7 @@ from gamedyn._lib.checks import choice
 from gamedyn._lib.errors import ArgumentError
 from gamedyn.integrators._types import OK, Combination, StepInfo, Stepper
 from gamedyn.integrators.implicit import ImplicitRungeKuttaStepper
-from gamedyn.integrators.newton import Anderson, NewtonKrylov, StageEquation, linearised
+from gamedyn.integrators.newton import Anderson, NewtonKrylov, StageEquation
 from gamedyn.integrators.runge_kutta import RungeKuttaStepper
 from gamedyn.methods import LinearMultistep
 from gamedyn.stability.zero_stability import zero_stable
@@ -19,7 +19,7 @@ from gamedyn.stability.zero_stability import zero_stable
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from gamedyn.core import Field
+    from gamedyn.core import VectorField
     from gamedyn.integrators.newton import Solver
     from gamedyn.methods import RungeKutta
 
@@ -72,7 +72,7 @@ class MultistepStepper(Stepper):
             raise ArgumentError("history", f'"stale" for {method!r}', history, remedy)
         self._start = start_stepper(method.start, solver) if k > 1 else None
         self._spare: Tensor | None = None
-        self._owner: Field | None = None
+        self._owner: VectorField | None = None
 
     @property
     def _kept_fields(self) -> int:
@@ -81,7 +81,7 @@ class MultistepStepper(Stepper):
             return 0
         return max(0, self._reach - (0 if self._implicit else 1))
 
-    def init(self, field: Field, t: float, y: Tensor, h: float | Tensor) -> dict[str, Any]:
+    def init(self, field: VectorField, t: float, y: Tensor, h: float | Tensor) -> dict[str, Any]:
         """Room for the history: empty, or that of players at rest."""
         room = list(field.stages(self._kept_fields + 1))
         self._spare, self._owner = room.pop(), field
@@ -99,7 +99,7 @@ class MultistepStepper(Stepper):
         return bool(memory["filled"] == self._back)
 
     def step(
-        self, field: Field, t: float | Tensor, y: Tensor, h: float | Tensor, memory: Any
+        self, field: VectorField, t: float | Tensor, y: Tensor, h: float | Tensor, memory: Any
     ) -> tuple[Tensor, dict[str, Any], StepInfo]:
         """One step: one evaluation (all of the history where it is refreshed), a solve, or the starting method's."""
         fields, values, filled = memory["fields"], memory["values"], memory["filled"]
@@ -111,7 +111,7 @@ class MultistepStepper(Stepper):
         else:
             new, newest, info = self._formula(field, t, y, h, fields, values)
         kept = [newest, *fields][: self._kept_fields] if newest is not None else fields
-        if fields and newest is not None and field.point is not None:
+        if fields and newest is not None and field.persistent:
             self._spare, self._owner = fields[-1], field
         memory = {
             "fields": kept,
@@ -121,7 +121,7 @@ class MultistepStepper(Stepper):
         return new, memory, info
 
     def _first_steps(
-        self, field: Field, t: Any, y: Tensor, h: Any, filled: int, fields: list[Tensor]
+        self, field: VectorField, t: Any, y: Tensor, h: Any, filled: int, fields: list[Tensor]
     ) -> tuple[Tensor, Tensor | None, StepInfo]:
         """A step of the starting method; the field value that enters the history."""
         span = h if self.method.time_scale == 1 else h * float(self.method.time_scale)
@@ -137,17 +137,17 @@ class MultistepStepper(Stepper):
         return new, self._room(field).copy_(slope), info
 
     def _formula(
-        self, field: Field, t: Any, y: Tensor, h: Any, fields: list[Tensor], values: list[Tensor]
+        self, field: VectorField, t: Any, y: Tensor, h: Any, fields: list[Tensor], values: list[Tensor]
     ) -> tuple[Tensor, Tensor | None, StepInfo]:
         """The method itself, once started."""
         coupled, newest = None, None
         if self._coupling:
-            at = linearised(field, t, y)
+            at = field.linearise(t, y)
             newest = self._room(field).copy_(at.value)
             gap = sum(w * v for w, v in zip(self._coupling, [y, *values], strict=True))
             coupled = at.cross(gap)
         elif not self._implicit or (self._refreshes and self._reach):
-            newest = field(t, y, None if field.point is None else self._room(field))
+            newest = field(t, y, None if not field.persistent else self._room(field))
         if self._refreshes:
             past = range(1, self._reach)
             fields = [field(t - j * h, values[j - 1]).clone() for j in past]
@@ -163,7 +163,7 @@ class MultistepStepper(Stepper):
             return known, newest if self._kept_fields else None, OK
         return self._solved(field, t, known, h)
 
-    def _solved(self, field: Field, t: Any, known: Tensor, h: Any) -> tuple[Tensor, Tensor | None, StepInfo]:
+    def _solved(self, field: VectorField, t: Any, known: Tensor, h: Any) -> tuple[Tensor, Tensor | None, StepInfo]:
         span = float(h)
         equation = StageEquation(field, [float(t) + span], known, [[self._newest]], span)
         outcome = self.solver.solve(equation, known.new_zeros(known.numel()))
@@ -172,7 +172,7 @@ class MultistepStepper(Stepper):
         kept = self._room(field).copy_(slope) if self._kept_fields else None
         return new, kept, StepInfo(outcome.status, outcome.counts)
 
-    def _room(self, field: Field) -> Tensor:
+    def _room(self, field: VectorField) -> Tensor:
         """Where the newest field value goes: the room of the one just forgotten."""
         return self._spare if self._owner is field else field.stages(1)[0]  # type: ignore[return-value]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Union
 
 import torch
@@ -10,13 +10,12 @@ from torch import Tensor
 
 from gamedyn._lib.checks import positive, positive_int
 from gamedyn._lib.errors import ArgumentError
-from gamedyn.core import Field as CoreField
 from gamedyn.krylov import anderson, gmres
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from gamedyn.core import Field
+    from gamedyn.core import VectorField
 
 __all__ = [
     "Anderson",
@@ -27,7 +26,6 @@ __all__ = [
     "StageEquation",
     "default_rtol",
     "fixed_point",
-    "linearised",
 ]
 
 
@@ -256,11 +254,11 @@ class StageEquation:
     """
 
     def __init__(
-        self, field: Field, times: Sequence[Any], base: Tensor, weights: Sequence[Sequence[float]], h: float
+        self, field: VectorField, times: Sequence[Any], base: Tensor, weights: Sequence[Sequence[float]], h: float
     ) -> None:
         self.field, self.times, self.base, self.h = field, times, base, float(h)
         self.weights = torch.tensor(weights, dtype=base.dtype, device=base.device)
-        self._all_alike = len(set(map(float, times))) == 1 or field.flow.autonomous
+        self._all_alike = len(set(map(float, times))) == 1 or field.autonomous
         self._stiffness = base.new_zeros(())
 
     def points(self, K: Tensor) -> Tensor:
@@ -276,9 +274,9 @@ class StageEquation:
         """The field at the stage points, and the derivative of the residual there."""
         points, s = self.points(K), len(self.times)
         if s > 1 and self._all_alike and not bool(K.any()):  # all stages at one point: linearise once
-            at = [linearised(self.field, self.times[0], points[0])] * s
+            at = [self.field.linearise(self.times[0], points[0])] * s
         else:
-            at = [linearised(self.field, t, y) for t, y in zip(self.times, points, strict=True)]
+            at = [self.field.linearise(t, y) for t, y in zip(self.times, points, strict=True)]
         single = float(self.weights[0, 0]) if s == 1 else 0.0
 
         def apply(u: Tensor) -> Tensor:
@@ -303,42 +301,3 @@ class StageEquation:
         """The largest |J u| / |u| so far: Krylov spaces soon hold the stiff directions."""
         ratio = image.norm() / u.norm().clamp_min(torch.finfo(u.dtype).tiny)
         self._stiffness = torch.maximum(self._stiffness, ratio)
-
-
-def linearised(field: Field, t: float | Tensor, y: Tensor) -> Any:
-    """The field with its derivative; the first time, players for whom J says that nothing matters are looked at.
-
-    Raises:
-        ArgumentError: if a player's velocity changes with y and its derivative says that it does not: its graph is
-            cut, or an operation can be differentiated only once; if it is finite and its derivative is not.
-    """
-    at = field.linearise(t, y)
-    if not getattr(field, "derivative_checked", False) and isinstance(field, CoreField):
-        field.derivative_checked = True  # type: ignore[attr-defined]
-        _refuse_cut(field, t, y, at)
-    return at
-
-
-def _refuse_cut(field: Field, t: float | Tensor, y: Tensor, at: Any) -> None:
-    work = replace(field.work)
-    d = torch.cos(torch.arange(y.numel(), dtype=y.dtype, device=y.device)).view_as(y)
-    image = at.jvp(d)
-    if not bool(image.isfinite().all()) and bool(at.value.isfinite().all()):
-        broken = [n for n, own in zip(field.names, field.players, strict=True) if not image[own].isfinite().all()]
-        got = f"the velocity of {', '.join(broken)}, whose derivative is not finite there"
-        remedy = "choose an explicit method, or begin at another y0, or with resume= of a few explicit steps: Adam's "
-        remedy += "flow has no derivative where a second moment is 0; solver=Anderson() needs none"
-        raise ArgumentError("flow", "a field with a derivative where the solve begins", got, remedy)
-    silent = [i for i, own in enumerate(field.players) if not bool(image[..., own].any())]
-    if silent:
-        moved = field(t, y + 1e-3 * d * (1 + y.abs())) - at.value
-        moving = [field.names[i] for i in silent if bool(moved[..., field.players[i]].any())]
-        if moving:
-            raise ArgumentError(
-                "flow",
-                "a field that can be differentiated",
-                f"the velocity of {', '.join(moving)}, which depends on the state but has no derivative",
-                "compute it with torch operations that can be differentiated twice, or choose an explicit method",
-            )
-    for name, count in vars(work).items():
-        setattr(field.work, name, count)

@@ -12,7 +12,7 @@ from gamedyn.methods import Partitioned
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from gamedyn.core import Field
+    from gamedyn.core import VectorField
 
 __all__ = ["PartitionedStepper"]
 
@@ -30,13 +30,13 @@ class PartitionedStepper(Stepper):
         self._rooms: dict[int, Tensor] = {}
         self._owner: Any = None
 
-    def init(self, field: Field, t: float, y: Tensor, h: float | Tensor) -> dict[str, Any]:
+    def init(self, field: VectorField, t: float, y: Tensor, h: float | Tensor) -> dict[str, Any]:
         """No memory; checks that the order of play fits the game."""
         self.method.order_of_play(field.names)
         return {}
 
     def step(
-        self, field: Field, t: float | Tensor, y: Tensor, h: float | Tensor, memory: Any
+        self, field: VectorField, t: float | Tensor, y: Tensor, h: float | Tensor, memory: Any
     ) -> tuple[Tensor, dict[str, Any], StepInfo]:
         """One step; one player's share of an evaluation for every stage of every move."""
         order = self.method.order_of_play(field.names)
@@ -57,8 +57,8 @@ class PartitionedStepper(Stepper):
                 mine.copy_(self._final(base, K, span))
         return work.clone(), {}, OK
 
-    def _room(self, field: Field, player: int) -> Tensor:
-        if field.point is None:
+    def _room(self, field: VectorField, player: int) -> Tensor:
+        if not field.persistent:
             return field.stages(len(self._inner), player)
         if self._owner is not field:
             self._rooms, self._owner = {}, field

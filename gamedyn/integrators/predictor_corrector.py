@@ -13,7 +13,7 @@ from gamedyn.methods import PredictorCorrector
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from gamedyn.core import Field
+    from gamedyn.core import VectorField
     from gamedyn.methods import LinearMultistep
 
 __all__ = ["PredictorCorrectorStepper"]
@@ -33,9 +33,9 @@ class PredictorCorrectorStepper(Stepper):
         self._keeps_points = any(any(r.points[1:]) for r in self._rules)
         self._correct = float(method.corrector.beta[-1])
         self._spare: list[Tensor] = []
-        self._owner: Field | None = None
+        self._owner: VectorField | None = None
 
-    def init(self, field: Field, t: float, y: Tensor, h: float | Tensor) -> dict[str, Any]:
+    def init(self, field: VectorField, t: float, y: Tensor, h: float | Tensor) -> dict[str, Any]:
         """Room for the history, empty; the rooms of the newest value and of the prediction's are the stepper's own."""
         values = [torch.zeros_like(y) for _ in range(self._back)] if self._keeps_points else []
         room = list(field.stages(self._back + 2))
@@ -47,7 +47,7 @@ class PredictorCorrectorStepper(Stepper):
         return bool(memory["filled"] == self._back)
 
     def step(
-        self, field: Field, t: float | Tensor, y: Tensor, h: float | Tensor, memory: Any
+        self, field: VectorField, t: float | Tensor, y: Tensor, h: float | Tensor, memory: Any
     ) -> tuple[Tensor, dict[str, Any], StepInfo]:
         """One step: m + 1 evaluations, or the starting method's."""
         fields, values, filled = memory["fields"], memory["values"], memory["filled"]
@@ -80,7 +80,7 @@ class PredictorCorrectorStepper(Stepper):
         }
         return new, memory, info
 
-    def _rooms(self, field: Field) -> tuple[Tensor, Tensor]:
+    def _rooms(self, field: VectorField) -> tuple[Tensor, Tensor]:
         """Where the newest field value goes, that of the one just forgotten, and the prediction's."""
         newest, scratch = self._spare if self._owner is field else field.stages(2)
         return newest, scratch

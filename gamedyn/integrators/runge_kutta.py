@@ -14,7 +14,7 @@ from gamedyn.methods._coefficients import tolerance_of
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from gamedyn.core import Field
+    from gamedyn.core import VectorField
 
 __all__ = ["RungeKuttaStepper", "refuse_inconsistent"]
 
@@ -37,7 +37,7 @@ class RungeKuttaStepper(Stepper):
         self._error = None if b_hat is None else Combination([b - e for b, e in zip(method.b, b_hat, strict=True)])
         self._nodes = [float(c) for c in method.c]
         self._made: tuple[Any, Any, Any] = ((), (), None)
-        self._owner: Field | None = None
+        self._owner: VectorField | None = None
 
     @classmethod
     def accepts(cls, method: Any) -> bool:
@@ -45,13 +45,13 @@ class RungeKuttaStepper(Stepper):
         return bool(method.explicit)
 
     def step(
-        self, field: Field, t: float | Tensor, y: Tensor, h: float | Tensor, memory: Any
+        self, field: VectorField, t: float | Tensor, y: Tensor, h: float | Tensor, memory: Any
     ) -> tuple[Tensor, dict[str, Any], StepInfo]:
         """One step; as many evaluations as the result needs."""
         return self.step_and_slope(field, t, y, h)[0], {}, OK
 
     def step_and_slope(
-        self, field: Field, t: float | Tensor, y: Tensor, h: float | Tensor, clock: float | Tensor | None = None
+        self, field: VectorField, t: float | Tensor, y: Tensor, h: float | Tensor, clock: float | Tensor | None = None
     ) -> tuple[Tensor, Tensor, StepInfo]:
         """The step, and v(t, y), its first stage; the next step overwrites the latter.
 
@@ -64,7 +64,7 @@ class RungeKuttaStepper(Stepper):
         return final(y, h, None), rows[0], OK
 
     def step_with_error(
-        self, field: Field, t: float, y: Tensor, h: float, first: Tensor | None = None
+        self, field: VectorField, t: float, y: Tensor, h: float, first: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
         """The step, its error estimate `h sum_i (b_i - b_hat_i) k_i`, its first slope, and its last if that is v(y+).
 
@@ -90,13 +90,13 @@ class RungeKuttaStepper(Stepper):
             self._owner.release(self._made[0])
         self._made, self._owner = ((), (), None), None
 
-    def _bound(self, field: Field, stages: int) -> tuple[Any, Any, Any]:
+    def _bound(self, field: VectorField, stages: int) -> tuple[Any, Any, Any]:
         """Room for the stages, and the combinations of it: made once per field (traced: each time)."""
         if self._owner is not field or len(self._made[0]) < stages:
             K = field.stages(stages)
             inner = [c.on(K) if c.used else None for c in self._inner[:stages]]
             made = list(K), inner, self._final.on(K)
-            if field.point is None:
+            if not field.persistent:
                 return made
             self._made, self._owner = made, field
         rows, inner, final = self._made

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from gamedyn.core import Field
+    from gamedyn.core import VectorField
 
 __all__ = ["ScipyStepper", "scipy_methods"]
 
@@ -101,7 +101,7 @@ class ScipyStepper(Stepper):
         return bool(method.library == LIBRARY)
 
     def step(
-        self, field: Field, t: float | Tensor, y: Tensor, h: float | Tensor, memory: Any
+        self, field: VectorField, t: float | Tensor, y: Tensor, h: float | Tensor, memory: Any
     ) -> tuple[Tensor, dict[str, Any], StepInfo]:
         """One step: from t to t + h, as many inner steps as the tolerances ask for."""
         if not bool(y.isfinite().all()):
@@ -132,13 +132,13 @@ class ScipyStepper(Stepper):
             return y.clone(), {}, StepInfo("not_converged", counts)
         return torch.full_like(y, float("nan")), {}, StepInfo(counts=counts)
 
-    def _jacobian(self, field: Field, like: Tensor) -> Callable[[float, NDArray[np.float64]], Any] | None:
+    def _jacobian(self, field: VectorField, like: Tensor) -> Callable[[float, NDArray[np.float64]], Any] | None:
         kind = self._jac or ("differences" if like.dtype == torch.float64 else "exact")
         if kind == "differences":
             return None
 
         def jacobian(t: float, y: NDArray[np.float64]) -> NDArray[np.float64]:
-            return field.linearise(float(t), torch.tensor(y).to(like)).dense().double().cpu().numpy()
+            return field.linearise(float(t), torch.tensor(y).to(like)).to_dense().double().cpu().numpy()
 
         return jacobian
 
@@ -150,7 +150,7 @@ class _NotFiniteError(Exception):
 class _Function:
     """A field as a function of NumPy arrays; knows whether its last value was finite."""
 
-    def __init__(self, field: Field, like: Tensor) -> None:
+    def __init__(self, field: VectorField, like: Tensor) -> None:
         self._field, self._like, self._first, self.finite = field, like, True, True
 
     def __call__(self, t: float, y: NDArray[np.float64]) -> NDArray[np.float64]:

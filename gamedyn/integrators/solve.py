@@ -9,13 +9,15 @@ from torch import Tensor
 
 from gamedyn._lib.checks import finite, positive, positive_int
 from gamedyn._lib.errors import ArgumentError
-from gamedyn.core import Batches, Field, State, moved_to
+from gamedyn.core import Batches, State, moved_to
+from gamedyn.core.ambient import shielded
 from gamedyn.flows import Flow, of_flow
 from gamedyn.integrators.adaptive import AdaptiveStepper, StepControl
 from gamedyn.integrators.adaptive_drive import AdaptiveLoop
 from gamedyn.integrators.dispatch import stepper
 from gamedyn.integrators.drive import Loop, Plan
 from gamedyn.integrators.run import Run
+from gamedyn.jacobian import HeldField
 
 if TYPE_CHECKING:
     import os
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["batch_source", "on_device", "past_run", "solve"]
 
 
+@shielded
 def solve(
     flow: Flow,
     method: str | Method,
@@ -49,6 +52,7 @@ def solve(
     checkpoint: str | os.PathLike[str] | None = None,
     check_every: int = 50,
     compile: bool = False,
+    check: bool = True,
     throw: bool = True,
     progress: bool = False,
 ) -> Run:
@@ -76,7 +80,7 @@ def solve(
         dense: whether to keep the nodes of `run.dense`, the solution at every time (adaptive solves).
         save_at: times, each the end of a step (any times, with `adapt`), at which the state is kept in `run.saved`;
             those that a resumed run has saved may be among them.
-        on_step: called as `on_step(step, t, state, losses)` after every `every`-th step; returning True stops.
+        on_step: called as `on_step(step, t, state, losses)` after every `every`-th step; what is true, returned, stops.
         every: how often losses are recorded and `on_step` is called.
         resume: a run, or the file of one, to go on from; `steps` counts its steps too. It goes on bit for bit,
             unless the losses draw from the default generator, whose state is the user's.
@@ -85,6 +89,8 @@ def solve(
         compile: whether to compile the whole step; `run.stats["compiled"]` says whether that worked. Python values
             that the losses read, and the modules' modes, are frozen into it: let what changes be a tensor, or in
             the batch.
+        check: whether derivatives that the method or a penalty takes are held against differences of the field, once
+            for a flow; `run.stats["check"]` says so.
         throw: whether a failure raises; if not, `run.status` tells.
         progress: whether to show a progress bar (never unless standard error is a terminal).
 
@@ -113,7 +119,7 @@ def solve(
         )
     past = past_run(flow, resume)
     state = _first_state(flow, y0, past)
-    field = Field(flow, state.buffers, sampling=sampling, one_batch=batches is None)
+    field = HeldField(flow, state.buffers, sampling=sampling, one_batch=batches is None, check=check)
     draw, stream = batch_source(flow, batches, batch, past)
     how: dict[str, Any] = {"compile": compile, "checkpoint": checkpoint, "on_step": _watched(h, on_step)}
     if adapt is None:

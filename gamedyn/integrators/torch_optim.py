@@ -21,7 +21,7 @@ from gamedyn.methods import Delegated
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from gamedyn.core import Field
+    from gamedyn.core import VectorField
     from gamedyn.integrators.run import Run
 
 __all__ = ["TorchOptimStepper", "preconditioner", "torch_optim_methods"]
@@ -87,14 +87,14 @@ class TorchOptimStepper(Stepper):
         known_options(method.name, method.options, taken)
         defaults = self._made([{"params": [torch.zeros(1, 1)], "lr": 1.0}]).defaults
         self._kept = {k: _plain(v) for k, v in defaults.items() if k not in (*NOT_OPTIONS, "foreach", "fused")}
-        self._owner: Field | None = None
+        self._owner: VectorField | None = None
 
     @classmethod
     def accepts(cls, method: Any) -> bool:
         """Whether it belongs to torch.optim."""
         return bool(method.library == LIBRARY)
 
-    def init(self, field: Field, t: float, y: Tensor, h: float | Tensor) -> dict[str, Any]:
+    def init(self, field: VectorField, t: float, y: Tensor, h: float | Tensor) -> dict[str, Any]:
         """The optimiser's state before its first step."""
         self._bound(field)
         self._point.copy_(y)
@@ -106,7 +106,7 @@ class TorchOptimStepper(Stepper):
         return bool(memory["begun"])
 
     def step(
-        self, field: Field, t: float | Tensor, y: Tensor, h: float | Tensor, memory: Any
+        self, field: VectorField, t: float | Tensor, y: Tensor, h: float | Tensor, memory: Any
     ) -> tuple[Tensor, dict[str, Any], StepInfo]:
         """One step: one evaluation."""
         self._bound(field)
@@ -114,7 +114,7 @@ class TorchOptimStepper(Stepper):
         return self._point.clone(), memory, OK
 
     def displacement(
-        self, field: Field, y: Tensor, v: Tensor, h: float | Tensor, memory: Any
+        self, field: VectorField, y: Tensor, v: Tensor, h: float | Tensor, memory: Any
     ) -> tuple[Tensor, dict[str, Any]]:
         """The step's vector `y+ - y` for a velocity that is already known, (n,), and the memory.
 
@@ -126,13 +126,13 @@ class TorchOptimStepper(Stepper):
         memory = self._advance(field, base, v, h, memory)
         return self._point - base, memory
 
-    def _advance(self, field: Field, base: Tensor, v: Tensor, h: float | Tensor, memory: Any) -> dict[str, Any]:
+    def _advance(self, field: VectorField, base: Tensor, v: Tensor, h: float | Tensor, memory: Any) -> dict[str, Any]:
         """Let the optimiser step from `base`; the result lies in `_point`."""
         optimiser, keep = self._optimiser, self.method.options.get("fused")
         if memory["options"] != self._kept:
             raise ArgumentError("resume", f"a run with the options {self._kept}", f"{memory['options']}")
         self._point.copy_(base)
-        rates = field.flow.rates  # type: ignore[attr-defined]
+        rates = field.rates
         for name, at, group in zip(field.names, field.players, optimiser.param_groups, strict=True):
             group["lr"] = float(h) * rates[name]
             torch.div(v[at], -rates[name], out=self._gradient[at])
@@ -146,7 +146,7 @@ class TorchOptimStepper(Stepper):
             self._point.add_(self._gradient, alpha=0)  # 0 * nan is nan
         return {"state": [dict(optimiser.state[p]) for p in self._leaves], "options": memory["options"], "begun": True}
 
-    def _bound(self, field: Field) -> torch.optim.Optimizer:
+    def _bound(self, field: VectorField) -> torch.optim.Optimizer:
         """The optimiser on a vector of this stepper's own, made once per field."""
         if self._owner is not field:
             self._point, self._gradient = torch.zeros_like(room := field.stages(1)[0]), room
@@ -156,7 +156,7 @@ class TorchOptimStepper(Stepper):
             self._owner = field
         return self._optimiser
 
-    def _groups(self, field: Field) -> list[dict[str, Any]]:
+    def _groups(self, field: VectorField) -> list[dict[str, Any]]:
         return [{"params": self._leaves[at], "lr": 1.0} for at in field.layout.leaf_slices]
 
     def _made(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:

@@ -37,7 +37,7 @@ from gamedyn.methods import Delegated, LinearMultistep
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from gamedyn.core import Field
+    from gamedyn.core import VectorField
 
 __all__ = ["TorchdiffeqStepper", "torchdiffeq_methods"]
 
@@ -108,14 +108,14 @@ class TorchdiffeqStepper(Stepper):
         self._options = {**TOLERANCES, **_options(method, self._solver_type)}
         self.changes_h = not self._adams
         self._solver: Any = None
-        self._field: Field | None = None
+        self._field: VectorField | None = None
 
     @classmethod
     def accepts(cls, method: Any) -> bool:
         """Whether it belongs to torchdiffeq."""
         return bool(method.library == LIBRARY)
 
-    def init(self, field: Field, t: float, y: Tensor, h: float | Tensor) -> dict[str, Any]:
+    def init(self, field: VectorField, t: float, y: Tensor, h: float | Tensor) -> dict[str, Any]:
         """An empty history."""
         return {} if self._adaptive else {"fields": []}
 
@@ -124,7 +124,7 @@ class TorchdiffeqStepper(Stepper):
         return not self._adams or len(memory["fields"]) == self._options["max_order"] - 1
 
     def step(
-        self, field: Field, t: float | Tensor, y: Tensor, h: float | Tensor, memory: Any
+        self, field: VectorField, t: float | Tensor, y: Tensor, h: float | Tensor, memory: Any
     ) -> tuple[Tensor, dict[str, Any], StepInfo]:
         """One step, on the field's present batch."""
         start = torch.tensor(float(t), dtype=torch.float64)
@@ -149,7 +149,7 @@ class TorchdiffeqStepper(Stepper):
         fields = list(self._solver.prev_f) if self._adams else []
         return y + change, {"fields": fields}, StepInfo("not_converged") if missed else OK
 
-    def _integrated(self, field: Field, span: Tensor, y: Tensor) -> tuple[Tensor, dict[str, Any], StepInfo]:
+    def _integrated(self, field: VectorField, span: Tensor, y: Tensor) -> tuple[Tensor, dict[str, Any], StepInfo]:
         """What `odeint` does from span[0] to span[1]; its own call would turn time into the players' dtype.
 
         The last inner step ends on span[1], and its own value is taken: `odeint` evaluates the interpolant
@@ -187,7 +187,7 @@ class _StandstillError(Exception):
 class _Counted:
     """A field as torchdiffeq's adaptive solvers call it, counting their steps."""
 
-    def __init__(self, field: Field) -> None:
+    def __init__(self, field: VectorField) -> None:
         self._field, self.accepted, self.rejected = field, 0, 0
         self._last: Tensor | None = None
         self._latest, self._since, self._patience = -float("inf"), 0, 1000 + 10 * field.layout.n

@@ -1,5 +1,6 @@
 """The game's own spectrum, laid over the theory: eigenvalues, tangents of steps, equilibria."""
 
+from gamedyn.jacobian import GameJacobian
 from gamedyn.spectrum.confirm import Confirmation, confirm
 from gamedyn.spectrum.controller import SpectralController
 from gamedyn.spectrum.diagnostics import (
@@ -21,8 +22,7 @@ from gamedyn.spectrum.diagnostics import (
     rotation_index,
 )
 from gamedyn.spectrum.equilibrium import Equilibrium, find_equilibrium
-from gamedyn.spectrum.jacobian import GameJacobian
-from gamedyn.spectrum.linearise import Linearisation, dense, linearise, stable_steps
+from gamedyn.spectrum.linearise import Linearisation, linearise, stable_steps
 from gamedyn.spectrum.modified import modified_field
 from gamedyn.spectrum.monitor import SpectralMonitor, SpectralRecord
 from gamedyn.spectrum.outer import outer_eigenvalues, outer_pairs
@@ -65,7 +65,6 @@ __all__ = [
     "Verdict",
     "batch_spread",
     "confirm",
-    "dense",
     "extent",
     "find_equilibrium",
     "find_limit_cycle",

@@ -11,9 +11,8 @@ import torch
 from gamedyn import stability
 from gamedyn._lib.checks import positive
 from gamedyn._lib.errors import ArgumentError
-from gamedyn.core import Products
+from gamedyn.core import point
 from gamedyn.methods import get
-from gamedyn.spectrum.point import point
 from gamedyn.spectrum.tangent import StepTangent
 from gamedyn.stability import Eigenvalues, needs_blocks
 from gamedyn.stability.eigenvalues import eigenvalue_array
@@ -177,8 +176,7 @@ def _unknown(tangent: StepTangent, at: State, vector: NDArray[np.complex128], kn
     if length <= 1e-6 * np.linalg.norm(vector):
         return nothing
     field, x = tangent.field, x / length
-    taken = field.examined(tangent.t, at.y, field.batch)
-    products = Products(taken, tangent.t, at.y, field.batch, field)
+    products = field.linearise(tangent.t, at.y)
     real, imaginary = (
         products.jvp(torch.as_tensor(part.copy()).to(at.y)).double().cpu().numpy() for part in (x.real, x.imag)
     )

@@ -10,16 +10,18 @@ from tqdm.auto import tqdm
 
 from gamedyn._lib.checks import positive, positive_int
 from gamedyn._lib.errors import SolveError
+from gamedyn.core import of_flow
+from gamedyn.core.ambient import shielded
 from gamedyn.krylov import gmres
-from gamedyn.spectrum.linearise import DENSE_UP_TO, products_at
-from gamedyn.spectrum.point import point
+from gamedyn.spectrum.linearise import FORMED_UP_TO
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from gamedyn.core import Products, State
+    from gamedyn.core import State
     from gamedyn.flows import Flow
     from gamedyn.integrators import Run
+    from gamedyn.jacobian import Products
 
 __all__ = ["Equilibrium", "find_equilibrium"]
 
@@ -50,6 +52,7 @@ class Equilibrium:
     norms: list[float] = field(repr=False)
 
 
+@shielded
 def find_equilibrium(
     flow: Flow,
     state: State | Tensor | Run,
@@ -92,15 +95,16 @@ def find_equilibrium(
     """
     positive("tol", tol)
     positive_int("max_iterations", max_iterations)
-    at, size = point(flow, state), positive("delta", delta)
-    products = products_at(flow, at, batch)
+    held, size = of_flow(flow).at(state, batch), positive("delta", delta)
+    at = held.at
+    products = held.linearise(0.0, at.y)
     norm = float(products.value.norm())
     best, norms, done, improved = (at, norm), [norm], 0, 0
     with tqdm(total=max_iterations, disable=None if progress else True, unit="solve") as bar:
         while norm > tol and done < max_iterations:
             step = _shifted_solve(products, size)
             trial = None if step is None else at.with_y(at.y + step)
-            after = None if trial is None or not bool(trial.y.isfinite().all()) else products_at(flow, trial, batch)
+            after = None if trial is None or not bool(trial.y.isfinite().all()) else held.linearise(0.0, trial.y)
             done += 1
             bar.update()
             if trial is None or after is None or not float(after.value.norm()) < 10 * norm:
@@ -116,7 +120,7 @@ def find_equilibrium(
                 best, improved = (at, norm), done
             elif done - improved >= PATIENCE:  # the flow leads away: Newton's method from the best point
                 (at, norm), size, improved = best, NEWTON, done
-                products = products_at(flow, at, batch)
+                products = held.linearise(0.0, at.y)
             bar.set_postfix_str(f"|v| = {norm:.1e}")
     found = Equilibrium(best[0], best[1], "converged" if best[1] <= tol else "stalled", done, norms)
     if throw and found.status == "stalled":
@@ -130,8 +134,8 @@ def find_equilibrium(
 def _shifted_solve(products: Products, delta: float) -> Tensor | None:
     """The step s with `(I/delta - J) s = v`: dense where small, else GMRES; None where the matrix is singular."""
     v = products.value
-    if products.n <= DENSE_UP_TO:
+    if products.n <= FORMED_UP_TO:
         eye = torch.eye(products.n, dtype=v.dtype, device=v.device)
-        shift, failed = torch.linalg.solve_ex(eye / delta - products.dense(), v)
+        shift, failed = torch.linalg.solve_ex(eye / delta - products.to_dense(), v)
         return None if bool(failed) else shift
     return gmres(lambda x: x / delta - products.jvp(x), v, rtol=1e-3).x

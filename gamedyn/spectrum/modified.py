@@ -9,10 +9,10 @@ from torch import Tensor
 
 from gamedyn._lib.checks import positive_int
 from gamedyn._lib.errors import ArgumentError
-from gamedyn.core import Request, moved_to
-from gamedyn.flows import of_flow
+from gamedyn.core import Request, of_flow
+from gamedyn.core.ambient import shielded
+from gamedyn.jacobian.differentiation import differentiable, written_out
 from gamedyn.methods import Partitioned, RungeKutta, get
-from gamedyn.spectrum.point import point
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,6 +29,7 @@ __all__ = ["modified_field"]
 MOST_TERMS = 4
 
 
+@shielded
 def modified_field(
     flow: Flow, method: str | Method, state: State | Tensor | Run, batch: Any = None, *, terms: int = 3
 ) -> Tensor:
@@ -71,19 +72,16 @@ def modified_field(
         raise ArgumentError("terms", f"at most {MOST_TERMS}", count, "every term differentiates the losses once more")
     if not of_flow(flow).autonomous:
         raise ArgumentError("flow", "one that does not depend on time", flow)
-    at = point(flow, state)
-    batch = moved_to(flow.game, batch)
-    flow.check(batch)
-    buffers = tuple(b.clone() for b in at.buffers)
+    held = flow.at(state, batch)
+    held.linearise(0.0, held.at.y)  # looked at, and held against differences
 
-    def v(y: Tensor, players: tuple[int, ...] | None = None) -> Tensor:
-        leaves = flow.game.layout.views(y)
-        value = flow.velocity(0.0, leaves, buffers, batch, Request(players=players, create_graph=True))
-        return torch.cat([x.reshape(-1) for x in value.leaves])
+    def v(y: Tensor) -> Tensor:
+        value = held.velocity(0.0, held.layout.views(y), Request(create_graph=True))
+        return held.layout.flat(value.leaves)
 
     step = _runge_kutta(chosen, v) if isinstance(chosen, RungeKutta) else _partitioned(chosen, flow, v)
-    with torch.enable_grad():
-        y = at.y.detach().clone().requires_grad_()
+    with held.looking(), torch.enable_grad(), written_out(third=True), differentiable():
+        y = held.at.y.detach().clone().requires_grad_()
         return torch.stack([f(y).detach() for f in _fields(step, count)])
 
 

@@ -18,14 +18,10 @@ import numpy as np
 from gamedyn import stability
 from gamedyn._lib.checks import choice, positive, positive_int
 from gamedyn._lib.errors import ArgumentError
-from gamedyn.core import State
-from gamedyn.core.frozen import RandomState
-from gamedyn.flows import of_flow
+from gamedyn.core import of_flow
 from gamedyn.integrators._types import label
 from gamedyn.methods import Delegated, Map, Method, get
-from gamedyn.spectrum.linearise import products_at
 from gamedyn.spectrum.outer import KINDS, outer_pairs
-from gamedyn.spectrum.point import point
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -33,6 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
+    from gamedyn.core import State
     from gamedyn.flows import Flow
     from gamedyn.krylov import RitzPairs
 
@@ -41,7 +38,7 @@ __all__ = ["MEASURES", "SpectralMonitor", "SpectralRecord"]
 MEASURES = ("real", "leading", "damped")
 """Over which modes a largest step is taken; see SpectralRecord."""
 
-DENSE_UP_TO = 48
+FORMED_UP_TO = 48
 """Parameters up to which all eigenvalues are computed."""
 
 ZERO = 1e-10
@@ -217,11 +214,7 @@ class SpectralMonitor:
         """
         began = time.perf_counter()
         positive("h", h)
-        random = RandomState(self.flow.game.device)
-        try:
-            status, values, residuals, products, complete = self._eigenvalues(state, t)
-        finally:
-            random.restore()
+        status, values, residuals, products, complete = self._eigenvalues(state, t)
         sure = np.maximum(residuals, ZERO * np.abs(values).max(initial=0.0))
         unknown: _Laid = dict.fromkeys(MEASURES), None, None
         laid = (
@@ -267,29 +260,32 @@ class SpectralMonitor:
     def _eigenvalues(
         self, state: State | Tensor, t: float
     ) -> tuple[str, NDArray[np.complex128], NDArray[np.float64], int, bool]:
-        at = point(self.flow, state)
-        at = State(at.layout, at.y.detach().clone(), tuple(b.clone() for b in at.buffers))
-        products = products_at(self.flow, at, self.batch, t)
-        nothing = "non_finite", np.zeros(0, complex), np.zeros(0), products.work.products, False
-        if not bool(products.value.isfinite().all()):
-            return nothing
-        if products.n <= max(DENSE_UP_TO, self.k + 2):
-            matrix = products.dense().double().cpu().numpy()
-            if not np.isfinite(matrix).all():
-                return nothing
+        nothing = "non_finite", np.zeros(0, complex), np.zeros(0)
+        held = self.flow.at(state, self.batch, t)
+        if not held.finite_at_start:
+            return *nothing, 0, False
+        try:
+            small = held.layout.n <= max(FORMED_UP_TO, self.k + 2)
+            J = held.jacobian(strategy="formed" if small else "kept")
+        except ArgumentError as error:
+            if error.argument != "flow":
+                raise
+            return *nothing, held.work.products, False
+        if small:
+            matrix = J.to_dense().double().cpu().numpy()
             all_values, vectors = np.linalg.eig(matrix)
             off = np.linalg.norm(matrix @ vectors - vectors * all_values, axis=0)
-            return "ok", *_sorted(all_values.astype(np.complex128), off), products.work.products, True
-        found = outer_pairs(products, self.k, tol=self.tol, kinds=self.kinds, before=self._found)
+            return "ok", *_sorted(all_values.astype(np.complex128), off), J.work.products, True
+        found = outer_pairs(J, self.k, tol=self.tol, kinds=self.kinds, before=self._found)
         ends = {pairs.status for pairs in found.values()}
         if "non_finite" in ends:
-            return nothing
+            return *nothing, J.work.products, False
         self._found = found
         values, residuals = (
             np.concatenate([getattr(pairs, x) for pairs in self._found.values()]) for x in ("values", "residuals")
         )
         joined = _sorted(*_united(values, residuals))
-        return "ok" if ends == {"converged"} else "inexact", *joined, products.work.products, False
+        return "ok" if ends == {"converged"} else "inexact", *joined, J.work.products, False
 
 
 _Laid = tuple[dict[str, float | None], complex | None, float | None]

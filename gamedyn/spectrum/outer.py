@@ -19,9 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from gamedyn.core import Products
-    from gamedyn.krylov import RitzPairs
-    from gamedyn.spectrum.jacobian import GameJacobian
+    from gamedyn.krylov import LinearOperator, RitzPairs
 
 __all__ = ["KINDS", "outer_eigenvalues", "outer_pairs"]
 
@@ -29,7 +27,7 @@ KINDS = ("rightmost", "leftmost", "largest_modulus", "largest_imaginary")
 
 
 def outer_eigenvalues(
-    products: Products | GameJacobian,
+    J: LinearOperator,
     k: int = 8,
     *,
     tol: float = 1e-8,
@@ -39,7 +37,7 @@ def outer_eigenvalues(
     """The k rightmost, leftmost, largest in modulus and in imaginary part, without repeats.
 
     Args:
-        products: of the Jacobian: a GameJacobian, or what `linearise(...).products` holds.
+        J: the Jacobian.
         k: how many of each kind.
         tol: residual, relative to |J|, asked of each.
         max_products: bound for each kind; None: 100 (k + 2).
@@ -49,16 +47,16 @@ def outer_eigenvalues(
         Eigenvalues with `complete=False` and true residuals; pairs that did not converge have large ones.
         All of a Jacobian of few parameters, with `complete=True`.
     """
-    pairs = outer_pairs(products, k, tol=tol, max_products=max_products, progress=progress)
+    pairs = outer_pairs(J, k, tol=tol, max_products=max_products, progress=progress)
     everything = next(iter(pairs.values()))
-    if len(everything.values) == len(products.value):
+    if len(everything.values) == J.shape[0]:
         return Eigenvalues(everything.values, True, everything.residuals)
     values, residuals = (np.concatenate([getattr(p, x) for p in pairs.values()]) for x in ("values", "residuals"))
     return Eigenvalues(*_unique(values, residuals))
 
 
 def outer_pairs(
-    products: Products | GameJacobian,
+    J: LinearOperator,
     k: int = 8,
     *,
     tol: float = 1e-8,
@@ -68,23 +66,23 @@ def outer_pairs(
     progress: bool = False,
 ) -> dict[str, RitzPairs]:
     """Eigenpairs by kind; `before`, those of a Jacobian near this one, are where the search begins."""
-    value, out = products.value, {}
-    k = min(k, len(value))
+    n, out = J.shape[0], {}
+    k = min(k, n)
     for kind in kinds:
         known = None if before is None else before.get(kind)
-        g = torch.Generator(device=value.device).manual_seed(0)
-        start = torch.randn(value.shape, dtype=value.dtype, device=value.device, generator=g)
+        g = torch.Generator(device=J.device).manual_seed(0)
+        start = torch.randn(n, dtype=J.dtype, device=J.device, generator=g)
         if known is not None and len(known.schur):
             warm = known.start().to(start)
-            start = start * (0.01 * float(warm.norm()) / len(value) ** 0.5) + warm
-        size = len(value) if len(value) <= 3 * k + 12 else None
+            start = start * (0.01 * float(warm.norm()) / n**0.5) + warm
+        size = n if n <= 3 * k + 12 else None
         out[kind] = eigenpairs(
-            products.jvp,
+            J.matvec,
             start,
             k if size is None else size,
             kind,
             tol=tol,
-            basis=min(len(value), max(4 * k, 48)),  # the rightmost of a GAN crowd
+            basis=min(n, max(4 * k, 48)),  # the rightmost of a GAN crowd
             max_products=max_products,
             progress=progress,
         )

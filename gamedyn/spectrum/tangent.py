@@ -9,6 +9,7 @@ tangent is a central difference of the step, good to seven digits or so in float
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,11 +19,13 @@ from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from gamedyn._lib.checks import positive
 from gamedyn._lib.errors import ArgumentError
-from gamedyn.core import Field, Products, State, Work, moved_to
+from gamedyn.core import State, point
+from gamedyn.core.ambient import shielded
 from gamedyn.integrators import StepInfo, stepper
 from gamedyn.integrators._types import label
+from gamedyn.jacobian import KeptProducts
+from gamedyn.jacobian.check import refuse_non_finite
 from gamedyn.krylov import eigenpairs
-from gamedyn.spectrum.point import point
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
 
     from gamedyn.flows import Flow
     from gamedyn.integrators import Run
+    from gamedyn.jacobian import HeldField
     from gamedyn.methods import Method
 
 __all__ = ["StepTangent", "step_radius"]
@@ -38,7 +42,7 @@ __all__ = ["StepTangent", "step_radius"]
 KEPT = 64
 """Linearisations kept: those of a few implicit steps."""
 
-DENSE_UP_TO = 600
+FORMED_UP_TO = 600
 """Dimension of (state, memory) up to which the tangent is formed to find its radius."""
 
 
@@ -48,14 +52,18 @@ class VariationalField:
     Linearisations are kept by the point of the base trajectory, which is the same for every d.
     """
 
-    point = None
+    point, persistent, batch_id, keeps_batch = None, False, 0, True
 
-    def __init__(self, field: Field, rows: int, kept: list[tuple[Any, Tensor, _At]], *, form: bool) -> None:
+    def __init__(self, field: HeldField, rows: int, kept: list[tuple[Any, Tensor, _At]], *, form: bool) -> None:
         self._field, self._kept, self._form = field, kept, form
-        self.flow, layout = field.flow, field.layout
-        self.layout, self.names, self.players = layout, field.names, field.players
-        self.shape = torch.Size((rows, layout.n))
-        self.work: Work = field.work
+        self.layout, self.names, self.players = field.layout, field.names, field.players
+        self.parts, self.whole_parts, self.rates = field.parts, field.whole_parts, field.rates
+        self.shape, self.work = torch.Size((rows, field.layout.n)), field.work
+
+    @property
+    def autonomous(self) -> bool:
+        """Whether the field does not depend on time."""
+        return self._field.autonomous
 
     def __call__(self, t: float | Tensor, y: Tensor, out: Tensor | None = None) -> Tensor:
         """The variational field, shape of y."""
@@ -72,27 +80,31 @@ class VariationalField:
         value = self._linearised(t, y[0], factors).value_and_images(y)
         return value if out is None else out.copy_(value)
 
-    def linearise(self, t: float | Tensor, y: Tensor) -> _Rows:
+    def linearise(self, t: float | Tensor, y: Tensor) -> _At:
         """The variational field with the derivative of its first factor: J on every row.
 
         What is left out, the derivative of `J(y) d` in y, Newton's method does not need to converge.
         """
-        return _Rows(self._linearised(t, y[0]), y)
+        return self._linearised(t, y[0]).on(y)
 
     def stages(self, count: int, player: int | None = None) -> Tensor:
         """Room for field values."""
         width = self.layout.n if player is None else self.players[player].stop - self.players[player].start
-        return torch.empty(
-            count, self.shape[0], width, dtype=self._field.leaves[0].dtype, device=self._field.leaves[0].device
-        )
+        return self._field.point.new_empty(count, self.shape[0], width)
+
+    def room(self, count: int, player: int | None = None) -> Tensor:
+        """The same."""
+        return self.stages(count, player)
+
+    def release(self, rows: Sequence[Tensor]) -> None:
+        """Nothing is kept."""
 
     def _linearised(self, t: float | Tensor, y: Tensor, factors: Mapping[str, float] | None = None) -> _At:
         key = (float(t), None if factors is None else tuple(factors.items()))
         for known, base, at in self._kept:
             if known == key and torch.equal(base, y):
                 return at
-        taken = self._field.examined(t, y, self._field.batch)
-        products = Products(taken, float(t), y, self._field.batch, self._field, factors)
+        products = KeptProducts(self._field, float(t), y, factors=factors)
         self._kept.append((key, y.clone(), _At(products, form=self._form)))
         del self._kept[:-KEPT]
         return self._kept[-1][2]
@@ -101,8 +113,15 @@ class VariationalField:
 class _At:
     """A linearisation, dense or as products, applied to rows."""
 
-    def __init__(self, products: Products, *, form: bool) -> None:
-        self.products, self.matrix = products, products.dense() if form else None
+    def __init__(self, products: KeptProducts, *, form: bool) -> None:
+        self.products, self.matrix = products, products.to_dense() if form else None
+        self.value = products.value
+
+    def on(self, y: Tensor) -> _At:
+        """The same, as what steppers take for a linearised field, its value that of rows."""
+        out = copy.copy(self)
+        out.value = self.value_and_images(y)
+        return out
 
     def jvp(self, d: Tensor) -> Tensor:
         """J on every row."""
@@ -113,17 +132,6 @@ class _At:
     def value_and_images(self, y: Tensor) -> Tensor:
         """V for the first row, J d for the others."""
         return torch.cat([self.products.value[None], self.jvp(y[1:])])
-
-
-class _Rows:
-    """What steppers take for a linearised field, on rows."""
-
-    def __init__(self, at: _At, y: Tensor) -> None:
-        self._at, self.value = at, at.value_and_images(y)
-
-    def jvp(self, u: Tensor) -> Tensor:
-        """J on every row."""
-        return self._at.jvp(u)
 
 
 class StepTangent:
@@ -168,12 +176,9 @@ class StepTangent:
         self.t = t if t is not None else run.t if run is not None else 0.0
         at = point(flow, state)
         self._stepper = stepper(method, **options)
-        batch = moved_to(flow.game, batch)
-        flow.check(batch)
-        self.field = Field(flow, tuple(b.clone() for b in at.buffers))
-        self.field.probe(at.y, batch)
-        self.field.begin_step(batch)
-        self.field.hold()
+        self.field = flow.at(at, batch, self.t)
+        if self._stepper.variational:
+            self.field.linearise(self.t, at.y)  # looked at, and held against differences
         self._y = at.y
         if run is not None and run.memory and run.stats.get("method") != label(self._stepper.method):
             expected = f"a run of {label(self._stepper.method)}, whose memory is used"
@@ -211,8 +216,10 @@ class StepTangent:
         self, k: int = 2, tol: float = 1e-7, max_products: int = 500, *, progress: bool = False
     ) -> tuple[NDArray[np.complex128], NDArray[np.float64], NDArray[np.complex128]]:
         """As `multipliers`, and the eigenvectors as rows, (k, n): the state's part comes first."""
-        if self.n <= DENSE_UP_TO:
-            M = self.matrix().double().cpu().numpy()
+        if self.n <= FORMED_UP_TO:
+            matrix = self.matrix()
+            refuse_non_finite(self.field, self.field.value, matrix[: self._y.numel(), : self._y.numel()].T)
+            M = matrix.double().cpu().numpy()
             values, vectors = np.linalg.eig(M)
             residuals = np.linalg.norm(M @ vectors - vectors * values, axis=0)
         else:
@@ -251,7 +258,8 @@ class StepTangent:
         for i, part in zip(self._moving, parts[1:], strict=True):
             leaves[i] = torch.cat([self._memory[i][None], part])
         rows = VariationalField(self.field, len(y), self._kept[form], form=form)
-        new, memory, _ = self._stepper.step(rows, self.t, y, self.h, tree_unflatten(leaves, self._spec))  # type: ignore[arg-type]
+        with self.field.looking():
+            new, memory, _ = self._stepper.step(rows, self.t, y, self.h, tree_unflatten(leaves, self._spec))
         after, _ = tree_flatten(memory)
         return torch.cat([new[1:], *(after[i][1:] for i in self._moving)], dim=1)
 
@@ -267,16 +275,16 @@ class StepTangent:
             leaves = [x.clone() if isinstance(x, Tensor) else x for x in leaves]  # a step may write its memory
             for i, part in zip(self._moving, direction[1:], strict=True):
                 leaves[i] = self._memory[i] + sign * part.view_as(self._memory[i])
-            self.field.begin_step(self.field.batch)
-            self.field.hold()
             y = self._y + sign * direction[0]
-            new, memory, _ = self._stepper.step(self.field, self.t, y, self.h, tree_unflatten(leaves, self._spec))
+            with self.field.looking():
+                new, memory, _ = self._stepper.step(self.field, self.t, y, self.h, tree_unflatten(leaves, self._spec))
             after, _ = tree_flatten(memory)
             ends.append(torch.cat([new, *(after[i].reshape(-1) for i in self._moving)]))
         image: Tensor = (ends[0] - ends[1]) / (2 * scale)
         return image
 
 
+@shielded
 def step_radius(
     flow: Flow,
     method: str | Method,

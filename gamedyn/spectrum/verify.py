@@ -12,9 +12,9 @@ from scipy.integrate import solve_ivp
 
 from gamedyn import flows, games
 from gamedyn._lib.errors import ArgumentError
-from gamedyn.core import Field
 from gamedyn.integrators import Krylov, NewtonKrylov, solve, stepper
 from gamedyn.integrators.torchdiffeq import adams_default, tableau_of
+from gamedyn.jacobian import HeldField
 from gamedyn.losses import weight_decay
 from gamedyn.methods import (
     Delegated,
@@ -121,7 +121,7 @@ def _agreement(method: Member) -> Finding:
     """One step, once started, on a linear game of three players with two penalties, against `step_matrix`."""
     rng = np.random.default_rng(7)
     flow, blocks = _penalised(rng)
-    field, integrator = Field(flow), stepper(method, **_solving(method))
+    field, integrator = HeldField(flow), stepper(method, **_solving(method))
     y = torch.as_tensor(rng.standard_normal(sum(SIZES)))
     with torch.no_grad():
         memory, points = integrator.init(field, 0.0, y, H), [y]

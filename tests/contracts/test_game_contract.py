@@ -154,7 +154,7 @@ class TestExample:
         if game.jacobian is None:
             pytest.skip("declares none")
         flow, state = gd.flows.gradient(game), game.equilibrium_state()
-        J = gd.spectrum.dense(flow, state, batch)
+        J = flow.at(state, batch).jacobian().to_dense()
         torch.testing.assert_close(J, game.jacobian, rtol=0, atol=1e-12)
 
     def test_jacobian_is_the_derivative_of_the_field(self, example, generator):
@@ -165,7 +165,7 @@ class TestExample:
         columns = []
         for e in torch.eye(n, dtype=y.dtype):
             columns.append((field(0.0, y + h * e) - field(0.0, y - h * e)) / (2 * h))
-        J = gd.spectrum.dense(flow, y, batch)
+        J = flow.at(y, batch).jacobian().to_dense()
         assert float((J - torch.stack(columns, 1)).abs().max()) <= 1e-6 * max(1.0, float(J.abs().max()))
 
     def test_invariant_is_conserved_by_the_flow(self, example, generator):
@@ -192,7 +192,7 @@ class TestExample:
     def holds_at(self, game, batch, point):
         flow, state = gd.flows.gradient(game), game.state_of(point.point)
         players, own = game.layout.players, dict(zip(game.layout.players, game.layout.slices, strict=True))
-        J = gd.spectrum.dense(flow, state, batch).double()
+        J = flow.at(state, batch).jacobian().to_dense().double()
         v = flow.field(batch)(0.0, state.y)
         assert float(v.norm()) <= 1e-13 * max(1.0, float(J.norm()) * float(state.y.norm()))
         eigenvalues_agree(J.numpy(), point)

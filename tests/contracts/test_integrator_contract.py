@@ -10,7 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.data import DataLoader, TensorDataset
 
 import gamedyn as gd
-from gamedyn.core import Field, Products
+from gamedyn.jacobian import HeldField as Field, KeptProducts
 from gamedyn.integrators import newton, stepper
 from gamedyn.integrators.scipy import scipy_methods
 from gamedyn.integrators.torch_optim import torch_optim_methods
@@ -514,9 +514,9 @@ def test_multistep_methods_start_with_their_own_rule(method):
 
 
 ANALYSES = {
-    "dense": lambda f, s, b: gd.spectrum.dense(f, s, b),
+    "dense": lambda f, s, b: f.at(s, b).jacobian().to_dense(),
     "linearise": lambda f, s, b: gd.spectrum.linearise(f, s, b),
-    "linearise outer": lambda f, s, b: gd.spectrum.linearise(f, s, b, dense=False, k=2),
+    "linearise outer": lambda f, s, b: gd.spectrum.linearise(f, s, b, form=False, k=2),
     "tangent rk4": lambda f, s, b: gd.spectrum.step_radius(f, "rk4", s, 0.1, b),
     "tangent ab3": lambda f, s, b: gd.spectrum.step_radius(f, "ab3", s, 0.1, b),
     "tangent alternating": lambda f, s, b: gd.spectrum.StepTangent(f, "alternating", s, 0.1, b) @ s.y,

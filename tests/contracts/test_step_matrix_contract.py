@@ -13,7 +13,7 @@ import pytest
 import torch
 
 import gamedyn as gd
-from gamedyn.core import Field
+from gamedyn.jacobian import HeldField as Field
 from gamedyn.integrators import stepper
 from gamedyn.integrators.newton import Krylov, NewtonKrylov
 from gamedyn.methods import (

@@ -159,7 +159,7 @@ def test_multistep_with_a_changing_step():
 def test_eigenvalues_alone_for_a_partitioned_method():
     refused(lambda: gd.stability.stable_steps("alternating", [-0.5 + 1j, -0.5 - 1j]), "BlockJacobian", "blocks")
     game = gd.games.affine_quadratic_gan(torch.randn(30, 3, generator=torch.Generator().manual_seed(0)), q=2)
-    lin = gd.spectrum.linearise(gd.flows.gradient(game), game.state(), dense=False, k=2)
+    lin = gd.spectrum.linearise(gd.flows.gradient(game), game.state(), form=False, k=2)
     refused(lambda: gd.spectrum.stable_steps("alternating", lin), "dense", "step_radius")
 
 
@@ -167,7 +167,7 @@ def test_states_of_another_size():
     f = gd.flows.gradient(gd.games.bilinear())
     bad = torch.ones(3, dtype=torch.float64)
     refused(lambda: gd.spectrum.linearise(f, bad), "state", "2 parameters", "(3,)")
-    refused(lambda: gd.spectrum.dense(f, torch.tensor([1.0, float("nan")])), "state", "finite")
+    refused(lambda: f.at(torch.tensor([1.0, float("nan")])).jacobian().to_dense(), "state", "finite")
     refused(lambda: gd.solve(f, "euler", h=0.1, steps=1, y0={"x": X}), "parts", "['x']")
     refused(lambda: gd.solve(f, "euler", h=0.1, steps=1, y0={"x": X, "y": torch.ones(2)}), "parts['y']", "1 entries")
     refused(lambda: gd.spectrum.step_radius(f, "euler", f.initial_state(), -1.0), "h:", "positive")

@@ -37,7 +37,7 @@ def test_the_jacobian_is_that_of_the_field(norm, of, into):
     game, batch = gan(norm)
     flow = gd.flows.gradient(game).with_term(gd.losses.squared_gradient(0.5, of=of, into=into))
     state = game.state()
-    J, field = gd.spectrum.dense(flow, state, batch), flow.field(batch)
+    J, field = flow.at(state, batch).jacobian().to_dense(), flow.field(batch)
     field.hold()
     eps = 1e-6
     rows = [

@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm, weight_norm
 
 import gamedyn as gd
-from gamedyn.core import Field
+from gamedyn.jacobian import HeldField as Field
 from gamedyn.integrators import stepper
 
 DOUBLE = torch.float64
@@ -231,7 +231,7 @@ class TestFlows:
         expected = inner * torch.tensor([2.0, -1.0, -1.0], dtype=DOUBLE)
         assert torch.equal(flow.field()(0.0, y), expected)
         assert shapes == {"x": (1,), "y": (2,)}
-        J = gd.spectrum.dense(flow, y)
+        J = flow.at(y).jacobian().to_dense()
         torch.testing.assert_close(J, torch.diag(expected / inner) @ game.jacobian)
         assert torch.equal(flow.field().player(1, 0.0, y), expected[1:])
 
@@ -261,8 +261,8 @@ class TestFlows:
         expected = torch.tensor([[0.0, 0.0], [-2.0, -2.0]], dtype=DOUBLE)
         torch.testing.assert_close(lin.matrix, expected)
         for u in torch.eye(2, dtype=DOUBLE):
-            torch.testing.assert_close(lin.products.jvp(u), expected @ u)
-            torch.testing.assert_close(lin.products.vjp(u), expected.T @ u)
+            torch.testing.assert_close(lin.J.jvp(u), expected @ u)
+            torch.testing.assert_close(lin.J.vjp(u), expected.T @ u)
 
 
 def test_at_lends_the_modules_and_takes_them_back(normed, generator):

@@ -26,7 +26,6 @@ from gamedyn import optim
 from gamedyn.core import parallel
 from gamedyn.core.parallel import Copied, Reduced, data_parallel
 from gamedyn.games.adversarial import mlp
-from gamedyn.spectrum.linearise import products_at
 
 DOUBLE = torch.float64
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "data_parallel.md"
@@ -94,7 +93,7 @@ def observed(flow, batch):
     state = flow.game.state()
     field = flow.field(batch)
     value = field(0.0, state.y).clone()
-    products = products_at(flow, state, batch)
+    products = flow.at(state, batch).jacobian()
     u, w = vectors(products.n)
     run = solved(flow, batch)
     return {
@@ -112,7 +111,7 @@ def observed(flow, batch):
 
 
 def dense(flow, batch):
-    return gd.spectrum.dense(flow, flow.game.state(), batch)
+    return flow.at(flow.game.state(), batch).jacobian().to_dense()
 
 
 def adaptive(flow, batch):
@@ -282,7 +281,7 @@ def failures(rank):
     game = data_parallel(gan())
     shifted = game.state().y + 1e-15 * rank
     out["unequal y0"] = raised(lambda: solved(gradient(game), part, y0=shifted))
-    out["unequal state"] = raised(lambda: products_at(gradient(game), game.own(shifted), part))
+    out["unequal state"] = raised(lambda: gradient(game).at(game.own(shifted), part).jacobian())
     out["another game"] = raised(lambda: data_parallel(gd.games.bilinear() if rank else gan()))
     out["weights"] = raised(lambda: data_parallel(gan(), weight=0.4))
     out["one weight"] = raised(lambda: data_parallel(gan(), weight=0.5 if rank else None))

@@ -16,7 +16,7 @@ from torch.nn.functional import softplus
 from torch.nn.utils.parametrizations import spectral_norm
 
 import gamedyn as gd
-from gamedyn.core import traced
+from gamedyn.jacobian import compiled as traced
 from gamedyn.spectrum import GameJacobian
 
 DOUBLE = torch.float64

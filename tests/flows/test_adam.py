@@ -230,7 +230,7 @@ class TestSpectrum:
         at, field = warm(flow), flow.field(batch)
         eye = torch.eye(len(at.y), dtype=DOUBLE)
         rows = [(field(0.4, at.y + 1e-6 * e) - field(0.4, at.y - 1e-6 * e)) / 2e-6 for e in eye]
-        J = gd.spectrum.dense(flow, at, batch, t=0.4)
+        J = flow.at(at, batch, t=0.4).jacobian().to_dense()
         assert float((J - torch.stack(rows, 1)).abs().max() / J.abs().max()) < 1e-8
 
     def test_frozen_preconditioner_gives_the_heavy_ball(self):

@@ -97,7 +97,7 @@ class TestFormulas:
     def test_linear_games(self, seed, sizes, rates):
         # rejects: J for J^T, a half too much, rates outside, own blocks left in the cross part, the wrong sign of A
         flow, y = random_quadratic(seed, tuple(sizes), rates[: len(sizes)])
-        J, v = gd.spectrum.dense(flow, y), flow.field()(0.0, y)
+        J, v = flow.at(y).jacobian().to_dense(), flow.field()(0.0, y)
         for name, make in MAKERS.items():
             torch.testing.assert_close(make(flow).field()(0.0, y), corrected(name, v, J, flow.game.layout))
 
@@ -105,7 +105,7 @@ class TestFormulas:
     def test_jacobians_on_linear_games(self, rates):
         # rejects: a correction whose own dependence on the point is cut
         flow, y = random_quadratic(5, (2, 1, 2), (rates.get("p1", 1.0), rates.get("p2", 1.0), 1.0))
-        J, n = gd.spectrum.dense(flow, y), 5
+        J, n = flow.at(y).jacobian().to_dense(), 5
         W, I = cross_blocks(J, flow.game.layout), torch.eye(n, dtype=DOUBLE)
         expected = {
             "consensus": J - 0.3 * J.T @ J,
@@ -114,7 +114,7 @@ class TestFormulas:
             "drift_cross": J + 0.025 * W @ J,
         }
         for name, K in expected.items():
-            torch.testing.assert_close(gd.spectrum.dense(MAKERS[name](flow), y), K)
+            torch.testing.assert_close(MAKERS[name](flow).at(y).jacobian().to_dense(), K)
 
     @pytest.mark.parametrize("name", MAKERS)
     @pytest.mark.parametrize("terms", [False, True])
@@ -133,7 +133,7 @@ class TestFormulas:
 
         y = flow.initial_state().y
         torch.testing.assert_close(MAKERS[name](flow).field()(0.0, y), total(y))
-        torch.testing.assert_close(gd.spectrum.dense(MAKERS[name](flow), y), torch.func.jacrev(total)(y))
+        torch.testing.assert_close(MAKERS[name](flow).at(y).jacobian().to_dense(), torch.func.jacrev(total)(y))
 
     def test_mescheder_consensus_field(self):
         # rejects: the factor 1/2 too much of the public notebook, which vanishes at the origin but not here
@@ -150,7 +150,7 @@ class TestFormulas:
                 found = gd.spectrum.linearise(flow, at.equilibrium_state()).eigenvalues.values
                 torch.testing.assert_close(torch.as_tensor(found), torch.tensor([-w + 1j, -w - 1j], dtype=found_type))
         strong = gd.games.quadratic([[1.0, 10.0], [-10.0, 1.0]])
-        J = gd.spectrum.dense(F.sga(F.gradient(strong)), strong.equilibrium_state())
+        J = F.sga(F.gradient(strong)).at(strong.equilibrium_state()).jacobian().to_dense()
         torch.testing.assert_close(J, -101 * torch.eye(2, dtype=DOUBLE))
 
     def test_consensus_goes_to_maxima_and_sga_does_not(self):
@@ -161,7 +161,7 @@ class TestFormulas:
             values = gd.spectrum.linearise(F.consensus(base, w), at).eigenvalues.values
             assert bool(values.real.max() < 0) is stable
             assert values.real.max() == pytest.approx(k * (1 - w * k), rel=1e-12)
-        torch.testing.assert_close(gd.spectrum.dense(F.sga(base, 3.0), at), gd.spectrum.dense(base, at))
+        torch.testing.assert_close(F.sga(base, 3.0).at(at).jacobian().to_dense(), base.at(at).jacobian().to_dense())
 
     def test_alignment_flips_where_the_paper_says(self):
         # rejects: a sign without the 1/n, with epsilon dropped, or aligned with v instead of J^T v
@@ -174,7 +174,7 @@ class TestFormulas:
         for r, same in ((0.99 * radius, True), (1.01 * radius, False)):
             y = torch.tensor([0.6 * r, 0.8 * r], dtype=DOUBLE)
             assert torch.equal(plus(0.0, y), minus(0.0, y)) is same
-        J = gd.spectrum.dense(F.sga(flow, align=True), y)
+        J = F.sga(flow, align=True).at(y).jacobian().to_dense()
         turned = flow.game.jacobian.T - flow.game.jacobian
         torch.testing.assert_close(J, (torch.eye(2, dtype=DOUBLE) + turned / 2) @ flow.game.jacobian)
 
@@ -213,7 +213,7 @@ class TestDrift:
     def test_euler_is_the_taylor_method(self):
         # rejects: any factor other than h/2; R = 1 + z + z^2/2 is also that of every 2-stage method of order 2
         flow, y = random_quadratic(3, (2, 2), (1.0, 2.0))
-        z, h = 0.1 * gd.spectrum.dense(flow, y), 0.1
+        z, h = 0.1 * flow.at(y).jacobian().to_dense(), 0.1
         step = euler(F.drift_cancelled(flow, h), y, h, 1)
         torch.testing.assert_close(step, y + z @ y + z @ z @ y / 2)
 
@@ -259,7 +259,7 @@ class TestModules:
         J, v = differences(base), base.field(batch)(0.0, y)
         expected = corrected(name, v, J, game.layout)
         assert float((flow.field(batch)(0.0, y) - expected).abs().max() / expected.abs().max()) < 1e-8
-        K = gd.spectrum.dense(flow, game.state(), batch)
+        K = flow.at(game.state(), batch).jacobian().to_dense()
         assert float((K - differences(flow)).abs().max() / K.abs().max()) < 1e-7
         assert all("forward" not in vars(m) for m in game.modules)
 
@@ -345,9 +345,9 @@ class TestRequests:
     def test_flows_can_be_nested(self):
         # rejects: an outer product that sees only the innermost field
         flow, y = random_quadratic(9, (2, 1), (1.0, 2.0))
-        J = gd.spectrum.dense(flow, y)
+        J = flow.at(y).jacobian().to_dense()
         inner = J - 0.3 * J.T @ J
-        K = gd.spectrum.dense(F.sga(F.consensus(flow, 0.3), 0.5), y)
+        K = F.sga(F.consensus(flow, 0.3), 0.5).at(y).jacobian().to_dense()
         torch.testing.assert_close(K, inner + 0.25 * (inner - inner.T) @ inner)
 
 

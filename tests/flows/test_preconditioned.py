@@ -27,8 +27,8 @@ def test_velocity_and_jacobian_are_divided():
     y = flow.game.state()
     behind = F.preconditioned(flow, P)
     torch.testing.assert_close(behind.field(batch)(0.0, y.y), flow.field(batch)(0.0, y.y) / P)
-    J = gd.spectrum.dense(flow, y, batch)
-    torch.testing.assert_close(gd.spectrum.dense(behind, y, batch), J / P[:, None])
+    J = flow.at(y, batch).jacobian().to_dense()
+    torch.testing.assert_close(behind.at(y, batch).jacobian().to_dense(), J / P[:, None])
 
 
 def test_by_name_flat_or_shaped():

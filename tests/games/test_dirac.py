@@ -15,7 +15,7 @@ import gamedyn as gd
 def J_of(loss, penalty, weight, tau=1.0):
     game = gd.games.dirac_gan(loss, penalty, weight)
     flow = gd.flows.gradient(game, rates={"G": 1.0, "D": tau})
-    return gd.spectrum.dense(flow, game.equilibrium_state()).numpy(), game.critical_points[0]
+    return flow.at(game.equilibrium_state()).jacobian().to_dense().numpy(), game.critical_points[0]
 
 
 def roots(mean, under):

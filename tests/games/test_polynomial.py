@@ -40,7 +40,7 @@ class TestStackelbergPolynomial:
             point = points[where]
             assert max(z.imag for z in point.eigenvalues) == pytest.approx(imag, abs=5.1e-6)
             assert -point.eigenvalues[0].real == pytest.approx(real, abs=5.1e-6)
-            H = -gd.spectrum.dense(gd.flows.gradient(game), game.state_of(point.point)).numpy()
+            H = -gd.flows.gradient(game).at(game.state_of(point.point)).jacobian().to_dense().numpy()
             found = H[0, 0], H[1, 1], H[0, 0] - H[0, 1] * H[1, 0] / H[1, 1]
             assert found == pytest.approx((own_x, own_y, schur), abs=5.1e-6)
             classes = point.stability, point.nash, point.stackelberg["x"]
@@ -175,7 +175,7 @@ class TestConsensusCounterexample:
         inner, at = gd.flows.gradient(game), game.equilibrium_state()
 
         def J(weight):
-            return gd.spectrum.dense(gd.flows.consensus(inner, weight=weight), at)
+            return gd.flows.consensus(inner, weight=weight).at(at).jacobian().to_dense()
 
         for weight, sign in ((0.9 / k, 1), (1.1 / k, -1)):
             expected = k * (1 - weight * k) * torch.eye(2, dtype=DOUBLE)

@@ -47,7 +47,7 @@ def flow(request):
 
 
 def spectrum_at(flow, point):
-    return np.linalg.eigvals(gd.spectrum.dense(flow, flow.game.state_of(point.point)).numpy())
+    return np.linalg.eigvals(flow.at(flow.game.state_of(point.point)).jacobian().to_dense().numpy())
 
 
 def check_point(flow, point):

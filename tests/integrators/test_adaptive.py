@@ -10,7 +10,7 @@ import torch
 from scipy.integrate import solve_ivp
 
 import gamedyn as gd
-from gamedyn.core import Field
+from gamedyn.jacobian import HeldField as Field
 from gamedyn.integrators import Krylov, NewtonKrylov, NoiseWarning, StepControl
 from gamedyn.methods import ExponentialRosenbrock, LinearlyImplicit, RungeKutta
 

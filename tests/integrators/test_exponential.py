@@ -94,7 +94,7 @@ def test_a_nonlinear_step_is_the_dense_one(method):
     flow, h = gd.flows.gradient(game, rates={"D": 2.0}), 0.8
     state, field = flow.initial_state(), flow.field(batch)
     y, v = state.y.numpy(), field(0.0, state.y).numpy().copy()
-    J = gd.spectrum.dense(flow, state, batch).numpy()
+    J = flow.at(state, batch).jacobian().to_dense().numpy()
     expected = y + h * phi(1, h * J) @ v
     if method == "exprb32":
         gap = field(0.0, torch.tensor(expected)).numpy() - v - J @ (expected - y)

@@ -139,7 +139,7 @@ def test_the_reference_has_the_flows_field_and_jacobian():
         state = flow.initial_state()
         y = state.y.numpy()
         np.testing.assert_allclose(flow.field(f.batch)(0.0, state.y).numpy(), f(y), rtol=1e-13, atol=1e-15)
-        J = gd.spectrum.dense(flow, state, f.batch).numpy()
+        J = flow.at(state, f.batch).jacobian().to_dense().numpy()
         np.testing.assert_allclose(J, f.jacobian(y), rtol=1e-11, atol=1e-13)
 
 

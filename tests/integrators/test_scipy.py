@@ -8,7 +8,7 @@ import scipy.integrate
 import torch
 
 import gamedyn as gd
-from gamedyn.core import Field
+from gamedyn.jacobian import HeldField as Field
 from gamedyn.integrators import stepper
 from gamedyn.integrators.scipy import scipy_methods
 
@@ -107,7 +107,7 @@ class TestJacobian:
         game = gd.games.dirac_gan("nonsaturating", "r1", 0.5)
         flow = gd.flows.gradient(game, rates={"psi": 3.0} if "psi" in game.players else None)
         run = gd.solve(flow, gd.methods.get(method, jac="exact", rtol=1e-6), h=1.0, steps=3)
-        jac = lambda t, y: gd.spectrum.dense(flow, torch.tensor(y)).numpy()  # noqa: E731
+        jac = lambda t, y: flow.at(torch.tensor(y)).jacobian().to_dense().numpy()  # noqa: E731
         y = chained(field_of(flow), game.state().y.numpy(), method, 1.0, 3, jac=jac, rtol=1e-6)
         np.testing.assert_allclose(run.state.y.numpy(), y, rtol=0, atol=1e-13)
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import gamedyn as gd
-from gamedyn.core import Field
+from gamedyn.jacobian import HeldField as Field
 from gamedyn.integrators import stepper
 from gamedyn.integrators.torch_optim import preconditioner, torch_optim_methods
 

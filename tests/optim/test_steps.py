@@ -138,7 +138,7 @@ def test_norms_and_dropout_advance_once_a_step(method, random_state):
 def stepped(flow, method, given):
     """The same steps by hand, by a field that owns copies of the buffers and replays its randomness."""
     state = flow.initial_state()
-    field = gd.core.Field(flow, state.buffers)
+    field = gd.jacobian.HeldField(flow, state.buffers)
     field.draws_randomness = True
     integrator, y = gd.integrators.stepper(method), state.y
     with torch.no_grad():

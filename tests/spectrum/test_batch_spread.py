@@ -121,7 +121,7 @@ def test_first_order_jackknife_against_the_exact_one(generator):
     # rejects: left vectors of J for those of J^T, conjugates mixed up, division by |y* x|
     flow, state, batches, _ = toy_gan(generator, size=512)
     found = batch_spread(flow, state, batches, count=12, method="rk4")
-    matrices = np.stack([gd.spectrum.dense(flow, state, b).numpy() for b in batches])
+    matrices = np.stack([flow.at(state, b).jacobian().to_dense().numpy() for b in batches])
     whole = np.linalg.eigvals(matrices.mean(0))
     left_out = [np.linalg.eigvals(np.delete(matrices, i, 0).mean(0)) for i in range(12)]
     exact = np.array([v.real.max() for v in left_out])
@@ -145,13 +145,13 @@ def test_products_and_matrices_agree_and_a_stream_serves(generator):
     # rejects: the transpose's vectors matched to the wrong eigenvalue, graphs of one batch for all
     flow, state, batches, full = toy_gan(generator, count=4, size=256)
     dense = batch_spread(flow, state, batches, count=4, k=2, full=full)
-    found = batch_spread(flow, state, batches, count=4, k=2, full=full, dense=False)
+    found = batch_spread(flow, state, batches, count=4, k=2, full=full, form=False)
     assert found.abscissa_of_mean.low == pytest.approx(dense.abscissa_of_mean.low, abs=1e-4)
     assert found.abscissa_of_batches.high == pytest.approx(dense.abscissa_of_batches.high, abs=1e-6)
     assert found.step_of_mean.value == pytest.approx(dense.step_of_mean.value, rel=1e-6)
     assert found.full.rightmost.real == pytest.approx(dense.full.rightmost.real, abs=1e-6)
     kept, anew = (
-        batch_spread(flow, state, batches, count=2, k=1, dense=False, keep=keep).abscissa_of_mean
+        batch_spread(flow, state, batches, count=2, k=1, form=False, keep=keep).abscissa_of_mean
         for keep in (True, False)
     )
     assert (anew.low, anew.high) == pytest.approx((kept.low, kept.high), abs=1e-9)

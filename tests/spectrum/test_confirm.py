@@ -28,7 +28,7 @@ def test_the_rightmost_alone_are_refuted_and_the_whole_confirmed(affine, method,
     from gamedyn.spectrum import tangent
 
     if not formed:
-        monkeypatch.setattr(tangent, "DENSE_UP_TO", 0)
+        monkeypatch.setattr(tangent, "FORMED_UP_TO", 0)
     flow, at, values = affine
     part = confirm(flow, method, at, Eigenvalues(values[:16], complete=False), max_products=2000)
     limits = [gd.stability.largest_stable_step(method, x) for x in (values[:16], values)]

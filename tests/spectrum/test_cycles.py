@@ -105,7 +105,7 @@ def test_the_game_without_an_equilibrium_has_one_stable_cycle(start, horizon):
     assert vertex(radius, int(radius.argmin())) == pytest.approx(1.0695393, abs=2e-5)
     assert vertex(radius, int(radius.argmax())) == pytest.approx(1.2483173, abs=2e-5)
     assert abs(found.multipliers[0]) < 1e-5
-    origin = np.linalg.eigvals(gd.spectrum.dense(flow, torch.zeros(2)).numpy())
+    origin = np.linalg.eigvals(flow.at(torch.zeros(2)).jacobian().to_dense().numpy())
     np.testing.assert_allclose(np.sort_complex(origin), [1 - 1j, 1 + 1j], atol=1e-14)
 
 
@@ -234,7 +234,7 @@ def test_products_with_the_monodromy_give_the_same_as_its_matrix():
     dense = find_limit_cycle(flow, start, horizon=60.0)
     np.testing.assert_allclose(dense.multipliers.real, expected, atol=1e-8)
     assert dense.kind == "stable"
-    products = find_limit_cycle(flow, dense.state.y + 0.005, dense_up_to=5, k=3, rtol=1e-7, tol=1e-5)
+    products = find_limit_cycle(flow, dense.state.y + 0.005, formed_up_to=5, k=3, rtol=1e-7, tol=1e-5)
     assert not products.complete
     assert products.period == pytest.approx(2 * math.pi, rel=1e-6)
     np.testing.assert_allclose(products.multipliers[:2].real, expected[:2], atol=1e-5)

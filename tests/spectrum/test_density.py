@@ -14,7 +14,6 @@ import gamedyn as gd
 from gamedyn._lib.errors import ArgumentError
 from gamedyn.spectrum.diagnostics.density import part_density, plane_density
 from gamedyn.spectrum.diagnostics.field_of_values import numerical_range
-from gamedyn.spectrum.linearise import products_at
 
 DOUBLE = torch.float64
 
@@ -48,7 +47,7 @@ def test_quadrature_is_exact_to_degree_2m_minus_1(part):
         omega = np.linspace(0.1, 2.0, 20)
         values = np.r_[-omega, omega]
         J = torch.block_diag(*(torch.tensor([[0.0, -w], [w, 0.0]], dtype=DOUBLE) for w in omega))
-    found = part_density(J, part, steps=m, probes=3, dense_up_to=0)
+    found = part_density(J, part, steps=m, probes=3, formed_up_to=0)
     assert found.products == 2 * m * 3
     assert not found.exact
     for k in range(2 * m):
@@ -68,7 +67,7 @@ def test_stochastic_density_is_the_dense_one(part, rng):
     half = (J - J.T).numpy() / 2j if part == "skew" else (J + J.T).numpy() / 2
     assert exact.exact
     np.testing.assert_allclose(np.sort(exact.nodes[0]), np.linalg.eigvalsh(half), atol=1e-12)
-    found = part_density(J, part, steps=60, probes=24, dense_up_to=0)  # 24: an error from few has tails
+    found = part_density(J, part, steps=60, probes=24, formed_up_to=0)  # 24: an error from few has tails
     low, high = exact.ends
     scale = max(abs(low), abs(high))
     for fn in (lambda x: x**2, lambda x: np.exp(x / scale), lambda x: np.abs(x) ** 3, lambda x: np.cos(x)):
@@ -94,10 +93,10 @@ def test_stochastic_density_is_the_dense_one(part, rng):
 def test_density_of_a_gan_from_its_products(generator):
     # rejects: the game without its penalty, J for J^T in one of the parts (the other's moments)
     flow, batch = toy_gan(generator)
-    products = products_at(flow, flow.initial_state(), batch)
+    products = flow.at(flow.initial_state(), batch).jacobian()
     J = products.dense()
     for part, half in (("symmetric", (J + J.T) / 2), ("skew", (J - J.T) / 2)):
-        found = part_density(products, part, steps=20, probes=6, dense_up_to=100)
+        found = part_density(products, part, steps=20, probes=6, formed_up_to=100)
         mean, error = found.mean(np.square)
         assert abs(mean - float(half.square().sum()) / len(J)) <= 4 * error
         assert error < 0.5 * mean
@@ -109,20 +108,20 @@ def test_a_basis_stays_orthogonal_to_the_end():
     # rejects: orthogonalising once (1e-5), or not at all (copies of what has converged)
     values = 0.9 ** np.arange(80)
     values[0] = 5.0
-    found = part_density(torch.diag(torch.as_tensor(values)), steps=80, probes=1, dense_up_to=0)
+    found = part_density(torch.diag(torch.as_tensor(values)), steps=80, probes=1, formed_up_to=0)
     np.testing.assert_allclose(found.nodes[0], np.sort(values), atol=1e-13)
 
 
 def test_invariant_spaces_end_early():
     # rejects: a division by a vanishing beta, nodes with rounding for weights
     J = torch.diag(torch.tensor([-1.0] * 30 + [2.0] * 10, dtype=DOUBLE))
-    found = part_density(J, steps=20, probes=2, dense_up_to=0)
+    found = part_density(J, steps=20, probes=2, formed_up_to=0)
     assert [len(x) for x in found.nodes] == [2, 2]
     np.testing.assert_allclose(found.nodes[0], [-1.0, 2.0], atol=1e-14)
     np.testing.assert_allclose(found.weights[1], [0.75, 0.25], atol=1e-14)
-    zero = part_density(torch.zeros(30, 30), "skew", steps=20, probes=2, dense_up_to=0)
+    zero = part_density(torch.zeros(30, 30), "skew", steps=20, probes=2, formed_up_to=0)
     np.testing.assert_array_equal(zero.nodes[0], [0.0])
-    plane = plane_density(J, steps=20, starts=2, dense_up_to=0)
+    plane = plane_density(J, steps=20, starts=2, formed_up_to=0)
     np.testing.assert_allclose(np.sort(plane.values.real), [-1.0, -1.0, 2.0, 2.0], atol=1e-13)
     assert plane.converged(1e-12).all()
 
@@ -135,7 +134,7 @@ def test_ritz_values_show_the_outer_part_and_say_what_they_do_not_know(rng):
     J[1:, 0] = J[0, 1:] = J[1, 2:] = 0.0
     J[2:, 1] = 0.0
     exact = plane_density(J)
-    found = plane_density(J, steps=40, starts=4, dense_up_to=0)
+    found = plane_density(J, steps=40, starts=4, formed_up_to=0)
     assert exact.exact
     assert exact.converged(1e-10).all()
     assert found.products == 160
@@ -164,7 +163,7 @@ def test_ritz_values_show_the_outer_part_and_say_what_they_do_not_know(rng):
 def test_arnoldi_moments_are_those_that_the_start_sees(seed, n):
     # rejects: |weights|, weights of the left vectors alone
     J = torch.as_tensor(np.random.default_rng(seed).standard_normal((n, n)))
-    found = plane_density(J, steps=4, starts=1, dense_up_to=0, seed=seed % 100)
+    found = plane_density(J, steps=4, starts=1, formed_up_to=0, seed=seed % 100)
     u = (torch.randint(0, 2, (n,), generator=torch.Generator().manual_seed(seed % 100)) * 2.0 - 1).double()
     size, power = float(torch.linalg.matrix_norm(J, 2)), u.clone()
     for k in range(min(4, n) + 1):
@@ -203,7 +202,7 @@ class TestNumericalRange:
         # rejects: S alone in every direction, J^T products taken for J's, residuals that are not true
         flow, batch = toy_gan(generator)
         lin = gd.spectrum.linearise(flow, flow.initial_state(), batch)
-        found = numerical_range(lin.products, angles=7, tol=1e-9)
+        found = numerical_range(lin.J, angles=7, tol=1e-9)
         J = lin.matrix.numpy()
         scale = np.linalg.norm(J, 2)
         for d, support, z, residual in zip(

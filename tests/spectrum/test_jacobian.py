@@ -10,7 +10,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils.data import DataLoader, IterableDataset
 
 import gamedyn as gd
-from gamedyn.core import traced
+from gamedyn.jacobian import compiled as traced
 from gamedyn.spectrum import GameJacobian
 
 DOUBLE = torch.float64

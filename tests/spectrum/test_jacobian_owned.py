@@ -12,7 +12,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.nn.utils.parametrizations import spectral_norm
 
 import gamedyn as gd
-from gamedyn.core import traced
+from gamedyn.jacobian import compiled as traced
 from gamedyn.krylov.room import available
 from gamedyn.spectrum import GameJacobian
 

@@ -34,11 +34,11 @@ def test_products_dense_and_differences(generator):
     field, h = flow.field(batch), 1e-5
     for u in U:
         difference = (field(0.0, y + h * u) - field(0.0, y - h * u)) / (2 * h)
-        torch.testing.assert_close(lin.products.jvp(u), difference, rtol=0, atol=1e-8 * float(u.norm()))
-        torch.testing.assert_close(lin.matrix @ u, lin.products.jvp(u), rtol=0, atol=1e-11)
-        torch.testing.assert_close(lin.matrix.T @ u, lin.products.vjp(u), rtol=0, atol=1e-11)
-    torch.testing.assert_close(lin.products.jvp(U), U @ lin.matrix.T, rtol=0, atol=1e-11)
-    torch.testing.assert_close(lin @ U[0], lin.products.jvp(U[0]))
+        torch.testing.assert_close(lin.J.jvp(u), difference, rtol=0, atol=1e-8 * float(u.norm()))
+        torch.testing.assert_close(lin.matrix @ u, lin.J.jvp(u), rtol=0, atol=1e-11)
+        torch.testing.assert_close(lin.matrix.T @ u, lin.J.vjp(u), rtol=0, atol=1e-11)
+    torch.testing.assert_close(lin.J.jvp(U), U @ lin.matrix.T, rtol=0, atol=1e-11)
+    torch.testing.assert_close(lin @ U[0], lin.J.jvp(U[0]))
     assert float((lin.matrix - lin.matrix.T).norm() / lin.matrix.norm()) > 0.1
     torch.testing.assert_close(lin.value, field(0.0, y))
 
@@ -48,7 +48,7 @@ def test_outer_eigenvalues_are_those_of_the_dense_matrix(generator):
     flow, batch = mid_size(generator)
     state = flow.initial_state()
     all_of_them = gd.spectrum.linearise(flow, state, batch)
-    outer = gd.spectrum.linearise(flow, state, batch, dense=False, k=6)
+    outer = gd.spectrum.linearise(flow, state, batch, form=False, k=6)
     J, values = all_of_them.matrix.numpy(), all_of_them.eigenvalues.values
     assert all_of_them.complete
     assert not outer.complete
@@ -149,7 +149,7 @@ class TestEquilibrium:
     def test_newton_by_gmres_where_the_matrix_is_not_formed(self, monkeypatch, digits):
         from gamedyn.spectrum import equilibrium
 
-        monkeypatch.setattr(equilibrium, "DENSE_UP_TO", 0)
+        monkeypatch.setattr(equilibrium, "FORMED_UP_TO", 0)
         game = gd.games.affine_quadratic_gan(digits[:200], q=2)
         flow, at = gd.flows.gradient(game), game.equilibrium_state()
         start = at.with_y(at.y + 1e-2)
@@ -193,5 +193,5 @@ def test_a_users_penalty_through_a_norm(norm, rng):
     steps = 1e-5 * torch.eye(len(y), dtype=torch.float64)
     columns = [(field.peek(0.0, y + e) - field.peek(0.0, y - e)) / 2e-5 for e in steps]
     expected = torch.stack(columns, 1)
-    for made in (gd.spectrum.dense(flow, state, batch), field.linearise(0.0, y).dense()):
+    for made in (flow.at(state, batch).jacobian().to_dense(), field.linearise(0.0, y).dense()):
         assert float((made - expected).abs().max()) < 1e-6 * float(expected.abs().max())

@@ -61,7 +61,7 @@ class TestTheStepIsItsFlow:
         batch = tuple(torch.randn(8, 2, generator=g, dtype=DOUBLE) for _ in "ab")
         y = flow.initial_state().y
         v, second = modified_field(flow, "euler", y, batch, terms=2)
-        J = gd.spectrum.dense(flow, y, batch)
+        J = flow.at(y, batch).jacobian().to_dense()
         torch.testing.assert_close(second, -J @ v / 2, rtol=1e-12, atol=1e-14)
         torch.testing.assert_close(v, flow.field(batch)(0.0, y), rtol=0, atol=1e-15)
         assert torch.equal(flow.initial_state().y, y)  # the modules are as they were
@@ -80,7 +80,7 @@ class TestLinearGames:
         if name == "sub-cycled":
             method = alternating(cycles=dict(zip(game.layout.players, (1, 3), strict=True)))
         y = torch.as_tensor(rng.standard_normal(4))
-        J = gd.spectrum.dense(flow, y).numpy()
+        J = flow.at(y).jacobian().to_dense().numpy()
         G = modified_equation(method, BlockJacobian(J, (2, 2), game.layout.players), 4).terms
         found = modified_field(flow, method, y, terms=4).numpy()
         size = np.linalg.norm(J, 2) ** np.arange(1, 5)[:, None] * float(y.norm())

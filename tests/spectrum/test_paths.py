@@ -134,7 +134,7 @@ def test_the_estimate_covers_the_dense_share(generator):
     exact = rotation_index(flow, at)
     errors = []
     for seed in range(6):
-        found = rotation_index(flow, at, dense=False, probes=24, k=2, seed=seed)
+        found = rotation_index(flow, at, form=False, probes=24, k=2, seed=seed)
         assert found.probes == 24
         assert abs(found.share - exact.share) <= 4 * found.share_error
         errors.append((found.share - exact.share) / found.share_error)

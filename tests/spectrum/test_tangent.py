@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import gamedyn as gd
-from gamedyn.core import Field
+from gamedyn.jacobian import HeldField as Field
 from gamedyn.integrators import stepper
 from gamedyn.stability import BlockJacobian, Eigenvalues
 
@@ -77,7 +77,7 @@ def test_tangent_is_the_derivative_of_the_nonlinear_step_away_from_equilibrium(m
     d = torch.randn(len(full), generator=generator, dtype=DOUBLE)
     torch.testing.assert_close(tangent @ d, M @ d, rtol=0, atol=1e-6)
     if method == "rk4":  # the theory at the start of the step is another matrix
-        J = gd.spectrum.dense(flow, run.state, batch).numpy()
+        J = flow.at(run.state, batch).jacobian().to_dense().numpy()
         assert np.abs(gd.stability.step_matrix("rk4", J, h) - M.numpy()).max() > 1e-4
 
 
@@ -179,7 +179,7 @@ def test_large_tangents_are_not_formed(affine, monkeypatch):
 
     _, flow, at, _ = affine
     formed = {h: gd.spectrum.step_radius(flow, "ab2", at, h) for h in (0.2, 0.6)}
-    monkeypatch.setattr(tangent, "DENSE_UP_TO", 0)
+    monkeypatch.setattr(tangent, "FORMED_UP_TO", 0)
     values, residuals = gd.spectrum.StepTangent(flow, "ab2", at, 0.6).multipliers()
     assert abs(values[0]) == pytest.approx(formed[0.6], rel=1e-6)
     assert residuals[0] < 1e-6

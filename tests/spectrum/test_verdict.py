@@ -59,7 +59,7 @@ class TestDeclaredGames:
         # rejects: claims beyond what products show
         game, batch = example()
         point = game.critical_points[j]
-        found = verdict(gd.flows.gradient(game), game.state_of(point.point), batch, dense=False)
+        found = verdict(gd.flows.gradient(game), game.state_of(point.point), batch, form=False)
         got = classes(found)
         for name, answer in declared(point).items():
             assert got[name] in (answer, "undecided"), name
@@ -139,7 +139,7 @@ class TestResponses:
             H[1:, 1:] = Q @ np.diag([1.0, 0.5, 10.0 ** -rng.integers(4, 14)]) @ Q.T
             H[0, 0] = float(Fraction(H[0, 0]) - exact(H)) * (1 + rng.choice([-1, 1]) * 10.0 ** -rng.integers(3, 14))
             game = gd.games.quadratic(torch.as_tensor(H))
-            found = verdict(gd.flows.gradient(game), game.equilibrium_state(), dense=dense).stackelberg["p1"]
+            found = verdict(gd.flows.gradient(game), game.equilibrium_state(), form=dense).stackelberg["p1"]
             assert found.answer in ("yes" if exact(H) > 0 else "no", "undecided")
 
     def test_singular_followers(self):
@@ -219,7 +219,7 @@ class TestGan:
         batch = tuple(torch.randn(64, n, generator=g, dtype=DOUBLE) for n in (4, 3))
         flow = gd.flows.gradient(game)
         run = gd.solve(flow, "rk4", h=0.2, steps=400, batch=batch)
-        formed, searched = (verdict(flow, run, batch, dense=dense, basis=40) for dense in (True, False))
+        formed, searched = (verdict(flow, run, batch, form=dense, basis=40) for dense in (True, False))
         for name, answer in searched.answers().items():
             assert answer.answer in (formed.answers()[name].answer, "undecided")
         assert searched.flow.abscissa[0] <= formed.flow.abscissa[1]
@@ -251,7 +251,7 @@ class TestEvidence:
         for value, truth in ((-1.0, "yes"), (-(2.0**-10), "yes"), (-(2.0**-16), "yes"), (0.0, ""), (2.0**-10, "no")):
             J = value * np.eye(m) + P @ np.eye(m, k=1, dtype=int) @ inverse
             game = gd.games.quadratic(torch.as_tensor(-J))
-            found = verdict(gd.flows.gradient(game), game.equilibrium_state(), dense=dense)
+            found = verdict(gd.flows.gradient(game), game.equilibrium_state(), form=dense)
             assert found.stability.answer in (truth, "undecided"), value
             low, high = found.flow.abscissa
             assert low <= value <= high
@@ -307,7 +307,7 @@ class TestEvidence:
         A = torch.as_tensor(B + B.T)
         op = LinearOperator((n, n), A.mv, A.mv, dtype=DOUBLE)
         values = np.linalg.eigvalsh(A.numpy())
-        found = extent(op, dense=False, basis=40)
+        found = extent(op, formed=False, basis=40)
         for (low, high), exact in ((found.least, values[0]), (found.largest, values[-1])):
             assert low <= exact + 1e-9
             assert high >= exact - 1e-9
@@ -319,12 +319,12 @@ class TestEvidence:
     def test_a_definite_operator_is_seen_to_be_without_the_matrix(self):
         d = torch.linspace(1, 2, 500, dtype=DOUBLE)
         op = LinearOperator((500, 500), lambda x: d * x, lambda x: d * x, dtype=DOUBLE)
-        assert extent(op, dense=False, basis=60).sign == "positive"
-        assert extent(op * -1.0, dense=False, basis=60).sign == "negative"
+        assert extent(op, formed=False, basis=60).sign == "positive"
+        assert extent(op * -1.0, form=False, basis=60).sign == "negative"
         wide = torch.linspace(1e-4, 2, 500, dtype=DOUBLE)  # definite, but not by what sixty steps can tell
         op = LinearOperator((500, 500), lambda x: wide * x, lambda x: wide * x, dtype=DOUBLE)
-        assert extent(op, dense=False, basis=60).sign == "unknown"
-        assert extent(op, dense=True).sign == "positive"
+        assert extent(op, formed=False, basis=60).sign == "unknown"
+        assert extent(op, formed=True).sign == "positive"
 
     def test_missing_eigenvalues_are_not_excluded(self):
         # a large game that is stable, its symmetric part indefinite: undecided, not "yes"
@@ -335,7 +335,7 @@ class TestEvidence:
         H[n // 2 :, n // 2 :] = np.diag(np.diag(H)[n // 2 :])
         game = gd.games.quadratic(torch.as_tensor(H), (n // 2, n // 2))
         formed = verdict(gd.flows.gradient(game), game.equilibrium_state())
-        searched = verdict(gd.flows.gradient(game), game.equilibrium_state(), dense=False)
+        searched = verdict(gd.flows.gradient(game), game.equilibrium_state(), form=False)
         assert formed.stability == "yes"
         assert searched.stability == "undecided"
         assert "excludes none further right" in searched.stability.reason

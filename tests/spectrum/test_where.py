@@ -8,7 +8,8 @@ import pytest
 import torch
 
 import gamedyn as gd
-from gamedyn.core import Field, State
+from gamedyn.core import State
+from gamedyn.jacobian import HeldField as Field
 from gamedyn.integrators import stepper
 
 DOUBLE = torch.float64
@@ -34,7 +35,7 @@ class TestTime:
         field = flow.field()
         expected = central(lambda x: field(t, x), y)
         lin = gd.spectrum.linearise(flow, y, t=t)
-        torch.testing.assert_close(gd.spectrum.dense(flow, y, t=t), expected, rtol=0, atol=1e-9)
+        torch.testing.assert_close(flow.at(y, t=t).jacobian().to_dense(), expected, rtol=0, atol=1e-9)
         torch.testing.assert_close(lin.matrix, expected, rtol=0, atol=1e-9)
         torch.testing.assert_close(lin.value, field(t, y))
 
@@ -124,7 +125,7 @@ def test_a_tangent_advances_nothing(method, generator):
     assert tangent.radius() == radius
     assert gd.spectrum.step_radius(flow, method, state, 0.3, batch) == radius
     if method == "euler":
-        J = gd.spectrum.dense(flow, state, batch)
+        J = flow.at(state, batch).jacobian().to_dense()
         torch.testing.assert_close(M, torch.eye(len(M), dtype=DOUBLE) + 0.3 * J, rtol=0, atol=1e-12)
     assert all(torch.equal(a, b) for a, b in zip(before, [vectors._u, vectors._v], strict=True))
     assert D.training

@@ -10,7 +10,6 @@ from scipy.optimize import brentq
 from torch import Tensor
 
 from gamedyn._lib.errors import ArgumentError
-from gamedyn.core import Field, State, moved_to
 from gamedyn.integrators import StepControl, stepper
 from gamedyn.integrators.adaptive import AdaptiveStepper
 from gamedyn.spectrum.tangent import VariationalField
@@ -20,10 +19,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from gamedyn.core import State
     from gamedyn.flows import Flow
     from gamedyn.methods import Method
 
-__all__ = ["Failure", "Orbit", "Return", "Section", "Step", "held"]
+__all__ = ["Failure", "Orbit", "Return", "Section", "Step"]
 
 TURNS = 8
 """Crossings of a section that a return is compared with."""
@@ -64,17 +64,6 @@ class Return(NamedTuple):
     turns: int
 
 
-def held(flow: Flow, state: State, batch: Any) -> Field:
-    """The field on one batch, with the state's buffers and the losses' randomness held."""
-    out = Field(flow, tuple(b.clone() for b in state.buffers), one_batch=True)
-    batch = moved_to(flow.game, batch)
-    flow.check(batch)
-    out.probe(state.y, batch)
-    out.begin_step(batch)
-    out.hold()
-    return out
-
-
 class Orbit:
     """The flow from any point, for any time.
 
@@ -85,12 +74,12 @@ class Orbit:
     """
 
     def __init__(
-        self, flow: Flow, state: State, batch: Any, method: str | Method, rtol: float, dense_up_to: int, budget: float
+        self, flow: Flow, state: State, batch: Any, method: str | Method, rtol: float, formed_up_to: int, budget: float
     ) -> None:
         self.budget = budget
         self.flow, self.method, self.rtol = flow, method, rtol
-        self.form = state.layout.n <= dense_up_to
-        self.field = held(flow, state, batch)
+        self.form = state.layout.n <= formed_up_to
+        self.field = flow.at(state, batch)
         now, then = self.field(0.0, state.y), self.field(ANOTHER_TIME, state.y)
         if not torch.allclose(now, then, rtol=1e-5, atol=1e-6 * float(now.abs().max()), equal_nan=True):
             remedy = "of a periodic force take the phase as a further player"
@@ -163,10 +152,10 @@ class Orbit:
         rows = VariationalField(self.field, 1 + len(directions), [], form=self.form)
         inner = stepper(self.method)
         both = torch.cat([y[None], directions])
-        memory = inner.init(rows, 0.0, both, steps[0])  # type: ignore[arg-type]
+        memory = inner.init(rows, 0.0, both, steps[0])
         for h in steps:
             self._check_budget()
-            both, memory, info = inner.step(rows, 0.0, both, h, memory)  # type: ignore[arg-type]
+            both, memory, info = inner.step(rows, 0.0, both, h, memory)
             if info.status != "ok":
                 raise Failure(info.status)
         return both[1:]

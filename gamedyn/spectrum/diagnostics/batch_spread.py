@@ -17,10 +17,11 @@ from tqdm.auto import tqdm
 from gamedyn import stability
 from gamedyn._lib.checks import finite, positive_int
 from gamedyn._lib.errors import ArgumentError
+from gamedyn.core import point
+from gamedyn.jacobian import GameJacobian
+from gamedyn.krylov import LinearOperator
 from gamedyn.methods import get
-from gamedyn.spectrum.jacobian import GameJacobian
 from gamedyn.spectrum.outer import outer_eigenvalues, outer_pairs
-from gamedyn.spectrum.point import point
 from gamedyn.stability import Eigenvalues
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Band", "BatchSpread", "batch_spread"]
 
-DENSE_UP_TO = 300
+FORMED_UP_TO = 300
 """Parameters up to which the batches' matrices are formed unless told otherwise."""
 
 RESAMPLES = 2000
@@ -142,7 +143,7 @@ def batch_spread(
     full: Any = None,
     method: str | Method = "euler",
     confidence: float = 0.95,
-    dense: bool | None = None,
+    form: bool | None = None,
     keep: bool = True,
     seed: int = 0,
     progress: bool = False,
@@ -167,7 +168,7 @@ def batch_spread(
             differs from the full batch's Jacobian however many batches there are.
         method: whose largest stable step is asked for: one that needs no blocks.
         confidence: of the bands.
-        dense: whether to form the matrices; None: up to 300 parameters.
+        form: whether to form the matrices; None: up to 300 parameters.
         keep: whether to keep all batches' graphs for the mean's products; if not they are made anew for each.
         seed: of the bootstrap.
         progress: whether to show a progress bar.
@@ -199,8 +200,8 @@ def batch_spread(
         raise ArgumentError("method", "one whose stability eigenvalues decide", chosen.name, remedy)
     at = point(flow, state)
     drawn = _drawn(batches, count)
-    form = dense if dense is not None else at.layout.n <= DENSE_UP_TO
-    mean = _Mean([lambda b=b: GameJacobian(flow, at, b) for b in drawn], keep=keep)  # type: ignore[misc]
+    form = form if form is not None else at.layout.n <= FORMED_UP_TO
+    mean = _Mean([lambda b=b: GameJacobian(flow, at, b) for b in drawn], at.y, keep=keep)  # type: ignore[misc]
     bar = tqdm(mean.each(), total=count, disable=None if progress else True, unit="batch")
     found = tuple([_spectrum(one, k, form=form) for one in bar])
     of_mean, (tracked, right, left) = _decomposed(mean, k, form=form)
@@ -259,39 +260,33 @@ def _outermost(
     return Band(leading.value, leading.std, end(lambda band: band.low), end(lambda band: band.high), bootstrap, level)
 
 
-class _Mean:
-    """The mean of the batches' Jacobians, by products: kept, or made anew."""
+class _Mean(LinearOperator):
+    """The mean of the batches' Jacobians: kept, or made anew."""
 
-    def __init__(self, makers: list[Callable[[], GameJacobian]], *, keep: bool) -> None:
+    def __init__(self, makers: list[Callable[[], GameJacobian]], like: Tensor, *, keep: bool) -> None:
         self._makers = makers
         self._kept = [make() for make in makers] if keep else None
-        self.value = self._averaged(lambda J: J.value)
+        n = len(like)
+
+        def along(u: Tensor) -> Tensor:
+            return self.averaged(lambda J: J.jvp(u))
+
+        def back(u: Tensor) -> Tensor:
+            return self.averaged(lambda J: J.vjp(u))
+
+        super().__init__((n, n), along, back, dtype=like.dtype, device=like.device)
 
     def each(self) -> Any:
         """One batch's after another."""
         return iter(self._kept) if self._kept is not None else (make() for make in self._makers)
 
-    def jvp(self, u: Tensor) -> Tensor:
-        """`J u`."""
-        return self._averaged(lambda J: J.jvp(u))
-
-    def vjp(self, u: Tensor) -> Tensor:
-        """`J^T u`."""
-        return self._averaged(lambda J: J.vjp(u))
-
-    def _averaged(self, of: Callable[[GameJacobian], Tensor]) -> Tensor:
+    def averaged(self, of: Callable[[GameJacobian], Tensor]) -> Tensor:
+        """The mean of a function of the batches' Jacobians."""
         total: Any = 0
         for J in self.each():
             total = total + of(J)
         out: Tensor = total / len(self._makers)
         return out
-
-
-class _Transposed:
-    """What `outer_pairs` takes, of the transpose."""
-
-    def __init__(self, J: _Mean) -> None:
-        self.value, self.jvp = J.value, J.vjp
 
 
 def _drawn(batches: Any, count: int) -> list[Any]:
@@ -326,13 +321,13 @@ Vectors = tuple["NDArray[np.complex128]", "NDArray[np.complex128]", "NDArray[np.
 def _decomposed(mean: _Mean, k: int, *, form: bool) -> tuple[Eigenvalues, Vectors]:
     """The mean's eigenvalues; those of the upper half plane with right and left vectors of length 1, (n, m)."""
     if form:
-        matrix = mean._averaged(lambda J: J.to_dense()).double().cpu().numpy()
+        matrix = mean.averaged(lambda J: J.to_dense()).double().cpu().numpy()
         values, left, right = scipy.linalg.eig(matrix, left=True, right=True)
         residuals = np.linalg.norm(matrix @ right - right * values, axis=0)
         kept = _outer(values, k)
         spectrum = Eigenvalues(values.astype(np.complex128), True, residuals)
         return spectrum, (values[kept], right[:, kept], left[:, kept])
-    of_J, of_transpose = outer_pairs(mean, k), outer_pairs(_Transposed(mean), k)  # type: ignore[arg-type]
+    of_J, of_transpose = outer_pairs(mean, k), outer_pairs(mean.T, k)
     spectrum = outer_eigenvalues(mean, k)  # type: ignore[arg-type]
     rows: list[tuple[complex, Any, Any]] = []
     scale = float(np.abs(spectrum.values).max())
@@ -347,7 +342,7 @@ def _decomposed(mean: _Mean, k: int, *, form: bool) -> tuple[Eigenvalues, Vector
                 x, y = pairs.vector(int(i)), others.vector(j)
                 rows.append((value, x.to(torch.complex128).cpu().numpy(), y.to(torch.complex128).cpu().numpy()))
     if not rows:
-        remedy = "a larger k, or dense=True"
+        remedy = "a larger k, or form=True"
         raise ArgumentError("k", "eigenvalues of the mean that converge on both sides", "none did", remedy)
     values, right, left = (np.array([row[i] for row in rows]) for i in range(3))
     return spectrum, (values.astype(np.complex128), right.T, left.T)

@@ -13,10 +13,9 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from gamedyn._lib.checks import positive, positive_int
-from gamedyn.core import State
+from gamedyn.core import State, point
 from gamedyn.krylov import eigenpairs, gmres
 from gamedyn.spectrum.diagnostics._orbit import Failure, Orbit, Section
-from gamedyn.spectrum.point import point
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -116,7 +115,7 @@ def find_limit_cycle(
     rtol: float = 1e-10,
     tol: float = 1e-8,
     near: float = 0.05,
-    dense_up_to: int = 100,
+    formed_up_to: int = 100,
     k: int = 4,
     samples: int = 64,
     max_evaluations: int = 200_000,
@@ -140,7 +139,7 @@ def find_limit_cycle(
         rtol: its tolerance, relative to the state and, once it is known, to the orbit's size; in float32 1e-5 at least.
         tol: on the residual, relative to the orbit's size; in float32 1e-4 at least.
         near: relative distance of a return at which shooting is first tried.
-        dense_up_to: dimension up to which M is formed; above, GMRES and Arnoldi use products with it.
+        formed_up_to: dimension up to which M is formed; above, GMRES and Arnoldi use products with it.
         k: multipliers where it is not formed.
         samples: points of the orbit, at least 2.
         max_evaluations: bound on evaluations of the field and products with its Jacobian, until an orbit has closed;
@@ -164,13 +163,13 @@ def find_limit_cycle(
         ('cycle', 'stable', 6.283185, 0.043214)
     """
     horizon, near = positive("horizon", horizon), positive("near", near)
-    for name, value, least in (("dense_up_to", dense_up_to, 1), ("k", k, 1), ("samples", samples, 2)):
+    for name, value, least in (("formed_up_to", formed_up_to, 1), ("k", k, 1), ("samples", samples, 2)):
         positive_int(name, value, least=least)
     budget = positive_int("max_evaluations", max_evaluations)
     at = point(flow, state)
     eps = float(torch.finfo(at.y.dtype).eps)
     rtol, tol = max(positive("rtol", rtol), 100 * eps), max(positive("tol", tol), 1000 * eps)
-    orbit = Orbit(flow, at, batch, method, rtol, dense_up_to, budget)
+    orbit = Orbit(flow, at, batch, method, rtol, formed_up_to, budget)
     search = _Search(orbit, horizon, near, tol)
     with tqdm(total=horizon, disable=None if progress else True, unit="t") as bar:
         status, reason, closed = search.run(at.y, bar)
@@ -181,7 +180,7 @@ def find_limit_cycle(
     values, bars, trivial, error = _multipliers(orbit, closed, k)
     kind = _kind(values, bars)
     times = np.linspace(0.0, closed.period, samples)
-    complete = at.layout.n <= dense_up_to
+    complete = at.layout.n <= formed_up_to
     return LimitCycle(
         status, kind, at.with_y(closed.y), closed.period, values, bars, trivial, error, complete, closed.residual,
         closed.size, times, orbit.at_times(closed.y, times), returns, work(), reason,

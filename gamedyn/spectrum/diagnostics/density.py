@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple, Union
+from typing import TYPE_CHECKING, Union
 
 import numpy as np
 import torch
@@ -20,10 +20,9 @@ from tqdm.auto import tqdm
 
 from gamedyn._lib.checks import choice, positive, positive_int
 from gamedyn._lib.errors import ArgumentError
-from gamedyn.core import Products
-from gamedyn.krylov import hessenberg
-from gamedyn.spectrum.jacobian import GameJacobian
-from gamedyn.spectrum.linearise import DENSE_UP_TO, Linearisation
+from gamedyn.jacobian import GameJacobian
+from gamedyn.krylov import LinearOperator, hessenberg
+from gamedyn.spectrum.linearise import FORMED_UP_TO, Linearisation
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -36,17 +35,7 @@ __all__ = [
 ]
 
 
-class Operator(NamedTuple):
-    """What is needed of a Jacobian: its size, dtype and device (those of `like`), products, and the matrix if small."""
-
-    n: int
-    like: Tensor
-    jvp: Callable[[Tensor], Tensor]
-    vjp: Callable[[Tensor], Tensor]
-    dense: Callable[[], Tensor]
-
-
-Jacobian = Union[GameJacobian, Products, Linearisation, Tensor]
+Jacobian = Union[GameJacobian, Linearisation, Tensor]
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,7 +99,7 @@ def part_density(
     *,
     steps: int = 60,
     probes: int = 10,
-    dense_up_to: int = DENSE_UP_TO,
+    formed_up_to: int = FORMED_UP_TO,
     seed: int = 0,
     progress: bool = False,
 ) -> SpectralDensity:
@@ -121,11 +110,11 @@ def part_density(
     stays real and has no diagonal: its nodes lie symmetric about 0, as the eigenvalues do.
 
     Args:
-        J: a GameJacobian, Products, a Linearisation, or a matrix.
+        J: a GameJacobian, a Linearisation, or a matrix.
         part: "symmetric" or "skew".
         steps: of Lanczos, with full orthogonalisation: the basis holds so many vectors.
         probes: random vectors; a probe costs two products a step. The error falls as 1/sqrt(n probes).
-        dense_up_to: dimension up to which the matrix is formed.
+        formed_up_to: dimension up to which the matrix is formed.
         seed: of the random vectors.
         progress: whether to show a progress bar.
 
@@ -137,7 +126,7 @@ def part_density(
 
     Example:
         >>> S = torch.diag(torch.linspace(-1.0, 1.0, 400, dtype=torch.float64))
-        >>> found = part_density(S, steps=30, probes=4, dense_up_to=100)
+        >>> found = part_density(S, steps=30, probes=4, formed_up_to=100)
         >>> round(found.mean(lambda x: x**2)[0], 4), round(found.share(0.0)[0], 2)  # signs see a diagonal exactly
         (0.335, 0.5)
     """
@@ -145,16 +134,18 @@ def part_density(
     positive_int("steps", steps, least=2)
     positive_int("probes", probes)
     operator = operator_of(J)
-    if operator.n <= dense_up_to:
-        matrix = operator.dense().double().cpu().numpy()
+    if operator.shape[0] <= formed_up_to:
+        matrix = operator.to_dense().double().cpu().numpy()
         half = (matrix + matrix.T) / 2 if part == "symmetric" else 0.5j * (matrix - matrix.T)
         values = np.linalg.eigvalsh(half)
-        return SpectralDensity(part, operator.n, (values,), (np.full(len(values), 1 / len(values)),), True, operator.n)
+        return SpectralDensity(
+            part, operator.shape[0], (values,), (np.full(len(values), 1 / len(values)),), True, operator.shape[0]
+        )
     generator, sign = torch.Generator().manual_seed(seed), 1 if part == "symmetric" else -1
     nodes, weights, products = [], [], 0
 
     def half_of(u: Tensor) -> Tensor:
-        return (operator.jvp(u) + sign * operator.vjp(u)) / 2
+        return (operator.matvec(u) + sign * operator.rmatvec(u)) / 2
 
     for _ in tqdm(range(probes), disable=None if progress else True, unit="probe"):
         H = hessenberg(half_of, signs(operator, generator), steps).H
@@ -162,7 +153,7 @@ def part_density(
         nodes.append(x)
         weights.append(vectors[0] ** 2)
         products += 2 * len(x)
-    return SpectralDensity(part, operator.n, tuple(nodes), tuple(weights), False, products)
+    return SpectralDensity(part, operator.shape[0], tuple(nodes), tuple(weights), False, products)
 
 
 @dataclass(frozen=True, eq=False)
@@ -209,7 +200,7 @@ def plane_density(
     *,
     steps: int = 60,
     starts: int = 6,
-    dense_up_to: int = DENSE_UP_TO,
+    formed_up_to: int = FORMED_UP_TO,
     seed: int = 0,
     progress: bool = False,
 ) -> PlaneDensity:
@@ -219,10 +210,10 @@ def plane_density(
     density is that of no spectrum. Read them as the outline, and the bulk off `part_density` and `numerical_range`.
 
     Args:
-        J: a GameJacobian, Products, a Linearisation, or a matrix.
+        J: a GameJacobian, a Linearisation, or a matrix.
         steps: dimension of each Arnoldi space, whose basis is kept.
         starts: random starts (signs): what all of them show does not depend on the start.
-        dense_up_to: dimension up to which the matrix is formed.
+        formed_up_to: dimension up to which the matrix is formed.
         seed: of the starts.
         progress: whether to show a progress bar.
 
@@ -239,17 +230,17 @@ def plane_density(
     positive_int("steps", steps, least=2)
     positive_int("starts", starts)
     operator = operator_of(J)
-    if operator.n <= dense_up_to:
-        matrix = operator.dense().double().cpu().numpy()
+    if operator.shape[0] <= formed_up_to:
+        matrix = operator.to_dense().double().cpu().numpy()
         values, vectors = np.linalg.eig(matrix)
         residuals = np.linalg.norm(matrix @ vectors - vectors * values, axis=0)
         share = np.full(len(values), 1 / len(values))
         found = values.astype(np.complex128)
-        return PlaneDensity(found, share, share.astype(np.complex128), residuals, True, operator.n)
+        return PlaneDensity(found, share, share.astype(np.complex128), residuals, True, operator.shape[0])
     generator = torch.Generator().manual_seed(seed)
     rows, products = [], 0
     for _ in tqdm(range(starts), disable=None if progress else True, unit="start"):
-        H, beyond, _ = hessenberg(operator.jvp, signs(operator, generator), steps)
+        H, beyond, _ = hessenberg(operator.matvec, signs(operator, generator), steps)
         values, vectors = np.linalg.eig(H)
         moment = vectors[0] * np.linalg.solve(vectors, np.eye(len(H))[0].astype(vectors.dtype))
         rows.append((values, np.full(len(values), 1 / len(values)), moment, beyond * np.abs(vectors[-1])))
@@ -260,28 +251,26 @@ def plane_density(
     )
 
 
-def operator_of(J: Jacobian) -> Operator:
-    """The products of whatever holds a Jacobian.
+def operator_of(J: Jacobian) -> LinearOperator:
+    """The operator of whatever holds a Jacobian.
 
     Raises:
         ArgumentError: if it is none, or a matrix that is not square, real and finite.
     """
     if isinstance(J, Linearisation):
-        return operator_of(J.products if J.matrix is None else J.matrix)
+        return J.J
     if isinstance(J, GameJacobian):
-        return Operator(len(J.value), J.value, J.jvp, J.vjp, J.to_dense)
-    if isinstance(J, Products):
-        return Operator(J.n, J.value, J.jvp, J.vjp, J.dense)
+        return J
     if not isinstance(J, Tensor):
-        expected = "a GameJacobian, Products, a Linearisation or a matrix"
+        expected = "a GameJacobian, a Linearisation or a matrix"
         raise ArgumentError("J", expected, type(J).__name__, "spectrum.GameJacobian(flow, state, batch)")
     if J.dim() != 2 or J.shape[0] != J.shape[1] or not J.numel():
         raise ArgumentError("J", "a square matrix", f"shape {tuple(J.shape)}")
     if J.is_complex() or not bool(J.isfinite().all()):
         raise ArgumentError("J", "real, finite entries", "others")
     M = J.detach() if J.is_floating_point() else J.double()
-    return Operator(len(M), M[0], M.mv, M.T.mv, lambda: M)
+    return LinearOperator((len(M), len(M)), M.mv, M.T.mv, dtype=M.dtype, device=M.device, matrix=lambda: M)
 
 
-def signs(J: Operator, generator: torch.Generator) -> Tensor:
-    return (torch.randint(0, 2, (J.n,), generator=generator) * 2 - 1).to(J.like)
+def signs(J: LinearOperator, generator: torch.Generator) -> Tensor:
+    return (torch.randint(0, 2, J.shape[:1], generator=generator) * 2 - 1).to(J.device, J.dtype)

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
     from torch import Tensor
 
-    from gamedyn.spectrum.diagnostics.density import Jacobian, Operator
+    from gamedyn.krylov import LinearOperator
+    from gamedyn.spectrum.diagnostics.density import Jacobian
 
 __all__ = ["NumericalRange", "numerical_range"]
 
@@ -74,7 +75,7 @@ def numerical_range(
     mirrors the upper one.
 
     Args:
-        J: Products, a Linearisation, or a matrix.
+        J: a GameJacobian, a Linearisation, or a matrix.
         angles: directions from 0 to pi, both included.
         tol: on the residual, relative to the norm in that direction; in float32 1e-5 at least.
         max_products: bound for each direction, a product taking four with J or J^T; `residuals` tell what it cost.
@@ -93,8 +94,8 @@ def numerical_range(
     """
     positive_int("angles", angles, least=2)
     operator = operator_of(J)
-    tol = max(positive("tol", tol), ROUNDINGS * float(torch.finfo(operator.like.dtype).eps))
-    n, like, rows, used = operator.n, operator.like, [], 0
+    tol = max(positive("tol", tol), ROUNDINGS * float(torch.finfo(operator.dtype).eps))
+    n, like, rows, used = operator.shape[0], operator.like, [], 0
     generator = torch.Generator().manual_seed(seed)
     noise = torch.randn(2 * n, generator=generator, dtype=torch.float64).to(like)
     start, phis = noise, np.linspace(0.0, math.pi, angles)
@@ -103,7 +104,7 @@ def numerical_range(
         found = symmetric_eigenpairs(product, start, 1, "rightmost", tol=tol, max_products=max_products)
         z = found.schur[0] / found.schur[0].norm()
         x, y = z[:n].clone(), z[n:].clone()
-        forward = operator.jvp(x), operator.jvp(y)
+        forward = operator.matvec(x), operator.matvec(y)
         point = complex(float(x @ forward[0] + y @ forward[1]), float(x @ forward[1] - y @ forward[0]))
         support = math.cos(phi) * point.real + math.sin(phi) * point.imag  # the quotient itself: never beyond the range
         rows.append((point, support, float((product(z) - support * z).norm())))
@@ -122,13 +123,13 @@ def numerical_range(
     )
 
 
-def _turned(J: Operator, phi: float) -> Callable[[Tensor], Tensor]:
+def _turned(J: LinearOperator, phi: float) -> Callable[[Tensor], Tensor]:
     """The Hermitian matrix `cos(phi) S - i sin(phi) A` on stacked real and imaginary parts, (2n,): symmetric there."""
     c, s = math.cos(phi), math.sin(phi)
 
     def product(z: Tensor) -> Tensor:
         x, y = z[: J.n].clone(), z[J.n :].clone()
-        forward, back = [J.jvp(x), J.jvp(y)], [J.vjp(x), J.vjp(y)]
+        forward, back = [J.matvec(x), J.matvec(y)], [J.rmatvec(x), J.rmatvec(y)]
         S, A = ([(f + sign * b) / 2 for f, b in zip(forward, back, strict=True)] for sign in (1, -1))
         return torch.cat([c * S[0] + s * A[1], c * S[1] - s * A[0]])
 

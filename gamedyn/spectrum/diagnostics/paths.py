@@ -13,16 +13,16 @@ from tqdm.auto import tqdm
 
 from gamedyn._lib.checks import finite, positive_int
 from gamedyn._lib.errors import ArgumentError
-from gamedyn.spectrum.diagnostics._orbit import held
+from gamedyn.core import point
 from gamedyn.spectrum.linearise import linearise
-from gamedyn.spectrum.point import point
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-    from gamedyn.core import Products, State
+    from gamedyn.core import State
     from gamedyn.flows import Flow
     from gamedyn.integrators import Run
+    from gamedyn.jacobian import GameJacobian
     from gamedyn.stability import Eigenvalues
 
 __all__ = ["PathAngle", "RotationIndex", "path_angle", "planar_path_angle", "rotation_index"]
@@ -119,7 +119,7 @@ def path_angle(
     distance = float(d.norm())
     if not distance:
         raise ArgumentError("start, end", "two different points", "one", "the line between them has no direction")
-    velocity = held(flow, last, batch)
+    velocity = flow.at(last, batch, t)
     alpha = np.linspace(low, high, points)
     names, places = last.layout.players, tuple(last.layout.slices)
     inner, squares = np.empty((points, len(places))), np.empty((points, len(places)))
@@ -199,7 +199,7 @@ def rotation_index(
     batch: Any = None,
     *,
     t: float = 0.0,
-    dense: bool | None = None,
+    form: bool | None = None,
     probes: int = 16,
     k: int = 8,
     seed: int = 0,
@@ -216,7 +216,7 @@ def rotation_index(
         state: the point.
         batch: what the losses take, or None.
         t: time.
-        dense: whether to form the matrix; None: as `linearise` does.
+        form: whether to form the matrix; None: as `linearise` does.
         probes: random vectors (two products each) where it is not formed, at least 2.
         k: outer eigenvalues of each kind where it is not formed.
         seed: of the random vectors.
@@ -237,19 +237,19 @@ def rotation_index(
         (0.75, 0.948683)
     """
     positive_int("probes", probes, least=2)
-    lin = linearise(flow, state, batch, t=t, dense=dense, k=k, progress=progress)
+    lin = linearise(flow, state, batch, t=t, form=form, k=k, progress=progress)
     if lin.matrix is not None:
         J = lin.matrix.double()
         sizes = float(((J + J.T) / 2).norm()), float(((J - J.T) / 2).norm())
         share, error, used = _share(*sizes), 0.0, 0
     else:
-        share, error = _estimated(lin.products, probes, seed)
+        share, error = _estimated(lin.J, probes, seed)
         used = probes
     values = lin.eigenvalues.values
     alive = np.abs(values) > ZERO * max(float(np.abs(values).max(initial=0.0)), np.finfo(np.float64).tiny)
     modal = np.full(len(values), math.nan)
     modal[alive] = np.abs(values[alive].imag) / np.abs(values[alive])
-    return RotationIndex(share, error, *_of_direction(lin.products), lin.eigenvalues, modal, used)
+    return RotationIndex(share, error, *_of_direction(lin.J), lin.eigenvalues, modal, used)
 
 
 def _share(symmetric: float, skew: float) -> float:
@@ -257,14 +257,14 @@ def _share(symmetric: float, skew: float) -> float:
     return skew / total if total else math.nan
 
 
-def _estimated(products: Products, probes: int, seed: int) -> tuple[float, float]:
+def _estimated(J: GameJacobian, probes: int, seed: int) -> tuple[float, float]:
     """The share from random signs, and its jackknife error."""
     generator = torch.Generator().manual_seed(seed)
     squares = np.empty((probes, 2))
     for row in squares:
-        signs = torch.randint(0, 2, (products.n,), generator=generator) * 2 - 1
-        u = signs.to(products.value)
-        forward, back = products.jvp(u).double(), products.vjp(u).double()
+        signs = torch.randint(0, 2, (J.shape[0],), generator=generator) * 2 - 1
+        u = signs.to(J.value)
+        forward, back = J.jvp(u).double(), J.vjp(u).double()
         row[:] = float((forward + back).square().sum()) / 4, float((forward - back).square().sum()) / 4
     without = (squares.sum(0) - squares) / (probes - 1)
     left_out = np.array([_share(*np.sqrt(pair)) for pair in without])
@@ -272,13 +272,13 @@ def _estimated(products: Products, probes: int, seed: int) -> tuple[float, float
     return _share(*np.sqrt(squares.mean(0))), error
 
 
-def _of_direction(products: Products) -> tuple[float, float]:
+def _of_direction(J: GameJacobian) -> tuple[float, float]:
     """Along the field: the skew share, and the share of the acceleration that bends the path."""
-    size = products.value.norm()
+    size = J.value.norm()
     if not float(size):
         return math.nan, math.nan
-    f = products.value / size
-    forward, back = products.jvp(f), products.vjp(f)
+    f = J.value / size
+    forward, back = J.jvp(f), J.vjp(f)
     share = _share(float((forward + back).norm()) / 2, float((forward - back).norm()) / 2)
     total = float(forward.norm())
     across = float((forward - (forward @ f) * f).norm())

@@ -51,7 +51,7 @@ class Extent:
 
 
 def extent(
-    operator: LinearOperator, *, dense: bool, basis: int = 80, risk: float = 1e-9, scale: float | None = None
+    operator: LinearOperator, *, formed: bool, basis: int = 80, risk: float = 1e-9, scale: float | None = None
 ) -> Extent:
     """The extreme eigenvalues of a symmetric operator A, between bounds.
 
@@ -61,7 +61,7 @@ def extent(
 
     Args:
         operator: symmetric, (n, n).
-        dense: whether to form the matrix.
+        formed: whether to form the matrix.
         basis: m, the Lanczos steps, and vectors kept.
         risk: the probability that may remain that an outer bound is wrong.
         scale: what rounding is relative to; None: |A|. A block is as exact as the matrix it is a part of.
@@ -71,13 +71,13 @@ def extent(
     Example:
         >>> from gamedyn.krylov import LinearOperator
         >>> A = torch.tensor([[2.0, 1.0], [1.0, 2.0]], dtype=torch.float64)
-        >>> found = extent(LinearOperator((2, 2), A.mv, A.mv, dtype=A.dtype), dense=True)
+        >>> found = extent(LinearOperator((2, 2), A.mv, A.mv, dtype=A.dtype), formed=True)
         >>> found.sign, [round(x, 9) for x in (*found.least, *found.largest)]
         ('positive', [1.0, 1.0, 3.0, 3.0])
     """
     positive("risk", risk)
     n, eps = operator.shape[0], torch.finfo(operator.dtype).eps
-    if dense or n <= positive_int("basis", basis, least=4):
+    if formed or n <= positive_int("basis", basis, least=4):
         matrix = operator.to_dense().double().cpu().numpy()
         values = np.linalg.eigvalsh((matrix + matrix.T) / 2)
         margin = n * eps * max(float(np.abs(values).max(initial=0.0)), scale or 0.0)

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from gamedyn.jacobian import GameJacobian
     from gamedyn.krylov import RitzPairs
-    from gamedyn.spectrum.jacobian import GameJacobian
 
 __all__ = ["FlowStability", "flow_stability"]
 
@@ -53,10 +53,10 @@ class FlowStability:
     null: int | None
 
 
-def flow_stability(J: GameJacobian, *, dense: bool, k: int, tol: float, basis: int, risk: float) -> FlowStability:
+def flow_stability(J: GameJacobian, *, formed: bool, k: int, tol: float, basis: int, risk: float) -> FlowStability:
     """Stability of the linearisation: exactly when formed, else as far as it can be known."""
-    skirt = extent(J.symmetric, dense=dense, basis=basis, risk=risk)
-    return _formed(J, skirt) if dense else _searched(J, skirt, k, tol, basis)
+    skirt = extent(J.symmetric, formed=formed, basis=basis, risk=risk)
+    return _formed(J, skirt) if formed else _searched(J, skirt, k, tol, basis)
 
 
 def _formed(J: GameJacobian, skirt: Extent) -> FlowStability:

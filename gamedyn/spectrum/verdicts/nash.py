@@ -10,17 +10,17 @@ from gamedyn.spectrum.verdicts.extent import Extent, extent
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from gamedyn.spectrum.jacobian import GameJacobian
+    from gamedyn.jacobian import GameJacobian
 
 __all__ = ["nash", "own_extents"]
 
 
 def own_extents(
-    J: GameJacobian, rates: Mapping[str, float], *, dense: bool, basis: int, risk: float, scale: float
+    J: GameJacobian, rates: Mapping[str, float], *, formed: bool, basis: int, risk: float, scale: float
 ) -> dict[str, Extent]:
     """By player, between which numbers the eigenvalues of its own Hessian `D_ii L_i = -J_ii / rate_i` lie."""
     return {
-        p: extent(J.block(p, p).symmetric * (-1.0 / rate), dense=dense, basis=basis, risk=risk, scale=scale / rate)
+        p: extent(J.block(p, p).symmetric * (-1.0 / rate), formed=formed, basis=basis, risk=risk, scale=scale / rate)
         for p, rate in rates.items()
     }
 

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from gamedyn._lib.errors import SolveError
-from gamedyn.core import Field, moved_to
-from gamedyn.core.composed import composed_norms
+from gamedyn.core import Request
+from gamedyn.jacobian.differentiation import differentiable, written_out
 from gamedyn.krylov import LinearOperator, gmres
 from gamedyn.spectrum.verdicts.answers import Answer
 from gamedyn.spectrum.verdicts.extent import Extent, extent
@@ -26,7 +26,7 @@ from gamedyn.spectrum.verdicts.extent import Extent, extent
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from gamedyn.spectrum.jacobian import GameJacobian
+    from gamedyn.jacobian import GameJacobian
 
 __all__ = ["stackelberg"]
 
@@ -38,9 +38,8 @@ def stackelberg(
     J: GameJacobian,
     leader: str,
     own: Mapping[str, Extent],
-    batch: Any,
     *,
-    dense: bool,
+    formed: bool,
     basis: int,
     risk: float,
     stationary: float,
@@ -52,8 +51,7 @@ def stackelberg(
         J: of the game's gradient flow, rates 1, no penalties.
         leader: its name; all others follow.
         own: extents of the own Hessians.
-        batch: on which the losses are evaluated.
-        dense: whether matrices are formed.
+        formed: whether matrices are formed.
         basis: Lanczos steps otherwise.
         risk: of their bounds.
         stationary: |total gradient| up to which it counts as zero.
@@ -71,13 +69,13 @@ def stackelberg(
             kind = "zero" if own[p].sign == "zero" else "singular, or not known to be definite"
             return Answer("undecided", f"follower {p}'s own Hessian is {kind}: its best response is not unique", bounds)
     try:
-        response = _Response(J, leader, batch, dense=dense, scale=scale)
+        response = _Response(J, leader, formed=formed, scale=scale)
         total = response.total_gradient()
         gradient = float(total.norm())
         if gradient > stationary and gradient > stationary * response.gain(total):  # more than where v is not quite 0
             why = f"the leader's total gradient is {gradient:.3g}: moving with the others' response, it gains"
             return Answer("no", why, {"|total gradient|": (gradient, gradient)})
-        found = extent(response.hessian(), dense=dense, basis=basis, risk=risk, scale=scale)
+        found = extent(response.hessian(), formed=formed, basis=basis, risk=risk, scale=scale)
     except SolveError as error:
         return Answer("undecided", f"the followers' response could not be computed: {error}")
     wrong = math.sqrt(response.size) * response.error
@@ -102,21 +100,21 @@ class _Response:
             order, what the residuals r of the two solves make of it is `<r_1, D_f F^-T y_f>` and `<Dr, r_2>`.
     """
 
-    def __init__(self, J: GameJacobian, leader: str, batch: Any, *, dense: bool, scale: float) -> None:
+    def __init__(self, J: GameJacobian, leader: str, *, formed: bool, scale: float) -> None:
         self.error, self._gain = 0.0, 1.0
-        self._rounding, self._rtol = J.shape[0] * torch.finfo(J.dtype).eps * scale, 0.0 if dense else RTOL
+        self._rounding, self._rtol = J.shape[0] * torch.finfo(J.dtype).eps * scale, 0.0 if formed else RTOL
         self.J, layout = J, J.state.layout
         self.place = layout.place(leader)
         self.own = layout.slices[self.place]
         self.n, self.size = J.shape[0], self.own.stop - self.own.start
-        self._matrix = J.to_dense() if dense else None
+        self._matrix = J.to_dense() if formed else None
         if self._matrix is not None:
             D = -self._others(self._others(self._matrix).T).T
             *factors, info = torch.linalg.lu_factor_ex(D)
             if int(info):
                 raise SolveError("their Jacobian is singular")
             self._factors = tuple(factors)
-        self.gradients, self._hessian_product = self._scalars(batch)
+        self.gradients, self._hessian_product = self._scalars()
 
     def total_gradient(self) -> Tensor:
         """`D_l L_l + Dr^T D_f L_l = D_l L_l - (D_l F)^T p`, (n_l,)."""
@@ -160,17 +158,13 @@ class _Response:
             raise SolveError(f"GMRES: {found.status}, residual {found.residual:.1e}")
         return found.x
 
-    def _scalars(self, batch: Any) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+    def _scalars(self) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
         """The gradient of L_l, (n,); products with the Hessian of Psi."""
-        J, game = self.J, self.J.flow.game
-        field, layout = Field(J.flow, tuple(b.clone() for b in J.state.buffers)), J.state.layout
-        batch = moved_to(game, batch)
-        field.begin_step(batch)
-        field.hold()
-        leaves = [v.clone().requires_grad_() for v in layout.views(J.state.y)]
+        field, layout = self.J.field, self.J.state.layout
+        leaves = [v.clone().requires_grad_() for v in layout.views(self.J.state.y)]
         options: dict[str, Any] = {"create_graph": True, "materialize_grads": True, "allow_unused": True}
-        with torch.enable_grad(), field.held(leaves), composed_norms(game.modules):
-            losses = game.evaluate(leaves, field.buffers, batch)
+        with field.looking(), torch.enable_grad(), written_out(third=True), differentiable():
+            losses = field.velocity(self.J.t, leaves, Request(create_graph=True)).losses
             slope = torch.autograd.grad(losses[self.place], leaves, **options)
             gradient = layout.flat([g.detach() for g in slope])
             self.p = self._solve(self._others(gradient), transposed=True)
@@ -188,9 +182,11 @@ class _Response:
             if not live:
                 return torch.zeros_like(w)
             outputs, cotangents = zip(*live, strict=True)
-            out = torch.autograd.grad(
-                outputs, leaves, cotangents, retain_graph=True, materialize_grads=True, allow_unused=True
-            )
+            with field.looking(), differentiable():
+                field.flow.game.binding.put(leaves)
+                out = torch.autograd.grad(
+                    outputs, leaves, cotangents, retain_graph=True, materialize_grads=True, allow_unused=True
+                )
             return layout.flat([x.detach() for x in out])
 
         return gradient, product

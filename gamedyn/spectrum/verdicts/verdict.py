@@ -9,10 +9,11 @@ import torch
 from tqdm.auto import tqdm
 
 from gamedyn._lib.checks import positive, positive_int
+from gamedyn.core import point
+from gamedyn.core.ambient import shielded
 from gamedyn.flows import GradientFlow, gradient
-from gamedyn.spectrum.jacobian import GameJacobian
-from gamedyn.spectrum.linearise import DENSE_UP_TO
-from gamedyn.spectrum.point import point
+from gamedyn.jacobian import GameJacobian
+from gamedyn.spectrum.linearise import FORMED_UP_TO
 from gamedyn.spectrum.verdicts.answers import Answer
 from gamedyn.spectrum.verdicts.flow_stability import FlowStability, flow_stability
 from gamedyn.spectrum.verdicts.nash import nash, own_extents
@@ -130,13 +131,14 @@ class Verdict:
         }
 
 
+@shielded
 def verdict(
     flow: Flow,
     state: State | Tensor | Run,
     batch: Any = None,
     *,
     batches: Iterable[Any] | None = None,
-    dense: bool | None = None,
+    form: bool | None = None,
     stationary: float | None = None,
     k: int = 8,
     tol: float = 1e-6,
@@ -156,7 +158,7 @@ def verdict(
         state: a State, a Run (its state), or a flat vector (n,).
         batch: what the losses take, or None. Ask about the full batch: a mini-batch's field has other equilibria.
         batches: instead, the data in several batches (Stackelberg is then not asked).
-        dense: whether to form matrices; None: up to DENSE_UP_TO parameters.
+        form: whether to form matrices; None: up to FORMED_UP_TO parameters.
         stationary: |v| up to which the point counts as stationary; None: 1e-7, or 1e-3 in single precision.
         k: rightmost eigenvalues looked for where J is not formed.
         tol: of their residuals, relative to |J|.
@@ -181,11 +183,11 @@ def verdict(
     at = point(flow, state)
     n, single = at.layout.n, at.y.dtype != torch.float64
     limit = positive("stationary", (1e-3 if single else 1e-7) if stationary is None else stationary)
-    formed = n <= DENSE_UP_TO if dense is None else bool(dense)
+    formed = n <= FORMED_UP_TO if form is None else bool(form)
     positive_int("k", k)
     if formed:
         options = {"strategy": "formed", **options}
-    settings: dict[str, Any] = {"dense": formed, "basis": basis, "risk": positive("risk", risk)}
+    settings: dict[str, Any] = {"formed": formed, "basis": basis, "risk": positive("risk", risk)}
     asked = 2 + (len(flow.game.players) if batches is None else 0)
     bar = tqdm(total=asked, desc="stability", unit="question", disable=None if progress else True)
     J = GameJacobian(flow, at, batch, batches=batches, **options)
@@ -203,7 +205,7 @@ def verdict(
     leaders = {}
     for p in flow.game.players if batches is None else ():
         _next(bar, f"{p} leads")
-        leaders[p] = stackelberg(game, p, own, batch, stationary=limit, **sizes)
+        leaders[p] = stackelberg(game, p, own, stationary=limit, **sizes)
     _next(bar, "done")
     bar.close()
     products = J.work.products + (0 if game is J else game.work.products)

@@ -1,72 +1,30 @@
-"""Normalisation written out, for derivatives of the third order.
+"""Normalisation written out, for derivatives of the second and third order.
 
-The Jacobian of a flow with a penalty on a gradient takes a third derivative of the modules. PyTorch's fused
-batch, instance and layer norms give a wrong one without an error (their double backward holds the batch's
-statistics constant), group norm's fails on some shapes: a term such as squared_gradient then has a Jacobian
-that is off by per cents, or by a factor. While a graph for products is built, they are therefore evaluated from
-elementary operations, layers and functions alike: the same values to rounding, and the right derivatives of every
-order.
+The Jacobian of a flow takes second derivatives of its losses, with a penalty on a gradient third ones. PyTorch's fused
+kernels have wrong ones, without an error: weight norm's second, batch, instance and layer norm's third (their double
+backward holds the batch's statistics constant); group norm's fails on some shapes. While a graph for products is built
+they are evaluated from elementary operations, as functions and as layers, which call the functions: the same values to
+rounding, and the right derivatives of every order. Running statistics are not updated.
 """
 
 from __future__ import annotations
 
-import contextlib
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
-from torch.nn.modules.batchnorm import _BatchNorm
-from torch.nn.modules.instancenorm import _InstanceNorm
 from torch.overrides import TorchFunctionMode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
-__all__ = ["composed_group_norms", "composed_norms"]
-
-
-SPATIAL = {nn.InstanceNorm1d: 1, nn.InstanceNorm2d: 2, nn.InstanceNorm3d: 3}
+__all__ = ["composed"]
 
 
-@contextlib.contextmanager
-def composed_norms(modules: Sequence[nn.Module]) -> Iterator[None]:
-    """Let batch, instance, group and layer norms be evaluated from elementary operations; layers track nothing."""
-    norms = [m for m in modules if isinstance(m, (nn.LayerNorm, nn.GroupNorm)) or _uses_batch(m)]
-    swapped = [m for m in norms if "forward" not in vars(m)]  # a user's own, or already swapped
-    for m in swapped:
-        m.forward = partial(_normalised, m)  # shadows the class's forward on this object alone
-    try:
-        with _Functions(WRITTEN):
-            yield
-    finally:
-        for m in swapped:
-            del m.__dict__["forward"]
-
-
-def composed_group_norms() -> contextlib.AbstractContextManager[Any]:
-    """Let group norms alone be: what PyTorch's own gives has no batched second derivative."""
-    return _Functions({functional.group_norm: _group_norm})
-
-
-def _uses_batch(m: nn.Module) -> bool:
-    """Whether a norm takes its statistics from the batch, not from its buffers."""
-    known = isinstance(m, _BatchNorm) or type(m) in SPATIAL
-    return known and (m.training or m.running_mean is None)
-
-
-def _normalised(m: nn.Module, x: Tensor) -> Tensor:
-    """What the layer gives."""
-    affine: tuple[Any, Any] = m.weight, m.bias
-    if isinstance(m, nn.LayerNorm):
-        return _layer_norm(x, m.normalized_shape, *affine, m.eps)
-    if isinstance(m, nn.GroupNorm):
-        return _group_norm(x, m.num_groups, *affine, m.eps)
-    eps: Any = m.eps
-    if isinstance(m, _InstanceNorm) and x.dim() == SPATIAL[type(m)] + 1:  # without a batch
-        return _by_channel(x[None], range(2, x.dim() + 1), *affine, eps)[0]
-    return _by_channel(x, range(2, x.dim()) if isinstance(m, _InstanceNorm) else (0, *range(2, x.dim())), *affine, eps)
+def composed(*, third: bool) -> TorchFunctionMode:
+    """A context in which norms are elementary operations: those whose third derivatives are wrong, or second."""
+    return _Functions(THIRD if third else SECOND)
 
 
 def _layer_norm(
@@ -77,10 +35,22 @@ def _layer_norm(
     return out if bias is None else out + bias
 
 
+def _rms_norm(x: Tensor, shape: Sequence[int], weight: Tensor | None = None, eps: float | None = None) -> Tensor:
+    floor = torch.finfo(x.dtype).eps if eps is None else eps
+    out = x * torch.rsqrt(x.square().mean(tuple(range(-len(shape), 0)), keepdim=True) + floor)
+    return out if weight is None else out * weight
+
+
 def _group_norm(
     x: Tensor, groups: int, weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-5
 ) -> Tensor:
     return _scaled(_standardised(x.reshape(len(x), groups, -1), (2,), eps).view(x.shape), weight, bias)
+
+
+def _weight_norm(v: Tensor, g: Tensor, dim: int = 0) -> Tensor:
+    """`g v / |v|`, the norm over all dimensions but one; over all where that is -1."""
+    over = [i for i in range(v.dim()) if i != dim]
+    return v * (g / torch.linalg.vector_norm(v, dim=over, keepdim=True))
 
 
 def _by_channel(x: Tensor, dims: Sequence[int], weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:
@@ -117,9 +87,10 @@ def _instance_norm(
     return functional.instance_norm(x, running_mean, running_var, weight, bias, False, momentum, eps)
 
 
-WRITTEN = {
+SECOND = {functional.group_norm: _group_norm, functional.rms_norm: _rms_norm, torch._weight_norm: _weight_norm}
+THIRD = {
+    **SECOND,
     functional.layer_norm: _layer_norm,
-    functional.group_norm: _group_norm,
     functional.batch_norm: _batch_norm,
     functional.instance_norm: _instance_norm,
 }

@@ -2,40 +2,30 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_map
 from torch.utils.data import RandomSampler
 
 from gamedyn._lib.checks import choice, positive, positive_int
 from gamedyn._lib.errors import ArgumentError, SolveError
-from gamedyn.core import (
-    AveragedProducts,
-    Batches,
-    Code,
-    CompiledProducts,
-    Field,
-    FormedProducts,
-    ForwardProducts,
-    Products,
-    State,
-    moved_to,
-)
-from gamedyn.core.forward import asks_for_graph
-from gamedyn.core.frozen import RandomState
+from gamedyn.core import Batches, moved_to, of_flow
+from gamedyn.jacobian.averaged import AveragedProducts
+from gamedyn.jacobian.check import check_products, refuse_non_finite
+from gamedyn.jacobian.compiled import Code, CompiledProducts
+from gamedyn.jacobian.formed import FormedProducts
+from gamedyn.jacobian.forward import ForwardProducts, asks_for_graph
+from gamedyn.jacobian.kept import KeptProducts
+from gamedyn.jacobian.memory import FORWARD, FORWARD_DOUBLE, KEPT, evaluation_bytes
 from gamedyn.krylov import LinearOperator, gmres
 from gamedyn.krylov.room import available, check_room
-from gamedyn.spectrum.memory import FORWARD, FORWARD_DOUBLE, KEPT, evaluation_bytes
-from gamedyn.spectrum.point import point
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
-    from gamedyn.flows import Flow
-    from gamedyn.integrators import Run
+    from gamedyn.jacobian.held import HeldField
+    from gamedyn.jacobian.products import Products
 
 __all__ = ["STRATEGIES", "GameJacobian"]
 
@@ -71,6 +61,8 @@ class GameJacobian(LinearOperator):
             without convolutions where more than 20,000 products are to come.
         memory: bytes that the graphs may take; None: half of what is free.
         products: how many are to come, for "auto".
+        check: whether to hold the products against differences of the field, once for a flow.
+        held: the field at the state, where it has been opened: `flow.at(state, batch).jacobian()`.
 
     Attributes:
         state: a copy of that given.
@@ -83,7 +75,8 @@ class GameJacobian(LinearOperator):
 
     Raises:
         ArgumentError: for a state of another game or not finite, losses that are not deterministic, cannot be
-            differentiated twice or cannot take the batch, too small a memory, batches without end.
+            differentiated twice or cannot take the batch, a derivative that is not that of the field, or not finite,
+            too small a memory, batches without end.
 
     Source: Pearlmutter 1994, Neural Computation 6, p. 147 (products); reverse over reverse: Townsend 2017.
 
@@ -97,8 +90,8 @@ class GameJacobian(LinearOperator):
 
     def __init__(
         self,
-        flow: Flow,
-        state: State | Tensor | Run,
+        flow: Any,
+        state: Any,
         batch: Any = None,
         *,
         batches: Iterable[Any] | None = None,
@@ -107,65 +100,51 @@ class GameJacobian(LinearOperator):
         strategy: str = "auto",
         memory: float | None = None,
         products: int = 200,
+        check: bool = True,
+        held: HeldField | None = None,
         _code: Code | None = None,
     ) -> None:
-        at = point(flow, state)  # copied, as the batch is: what is written later must not change J
-        self.state = State(at.layout, at.y.clone(), tuple(b.clone() for b in at.buffers))
-        self.flow, self.t, self.part = flow, t, part
-        y = self.state.y
+        of_flow(flow)
+        source = _source(batch, batches)
+        count = _length(source)
+        if not count:
+            raise ArgumentError("batches", "at least one batch", "none")
+        field: HeldField = flow.at(state, next(iter(source)), t, check=check) if held is None else held
+        self.flow, self.t, self.part, self.state, self.field = flow, t, part, field._where(), field
+        self._given = {"batch": batch, "batches": batches, "memory": memory, "products": products, "check": check}
+        self._code, self.work, y = Code() if _code is None else _code, field.work, self.state.y
         super().__init__((len(y), len(y)), self.jvp, self.vjp, dtype=y.dtype, device=y.device, matrix=self._formed)
-        batch = tree_map(lambda x: x.clone() if isinstance(x, Tensor) else x, batch)
-        self._given = {"batch": batch, "batches": batches, "memory": memory, "products": products}
-        self._code = Code() if _code is None else _code
         if part is not None:
             choice("part", part, flow.parts)
-        self._field = Field(flow, self.state.buffers)
-        self._modes = [(m, m.training) for m in flow.game.modules]
-        with self._as_made(first=True):
-            self._prepare(_source(batch, batches), strategy, memory, products)
-        self.work = self._field.work
+        with field.looking():
+            self._prepare(source, count, strategy, memory, products)
         if not bool(self.value.isfinite().all()):
             raise ArgumentError("state", "a point where the field is finite", "nan or inf in v")
 
     def __repr__(self) -> str:
         return f"{super().__repr__()[:-1]}, {self.strategy})"
 
-    def _prepare(self, source: Iterable[Any], strategy: str, memory: float | None, products: int) -> None:
-        """Look at the first batch; choose; make the products."""
-        count = _length(source)
-        if not count:
-            raise ArgumentError("batches", "at least one batch", "none")
-        first = moved_to(self.flow.game, next(iter(source)))
-        self.flow.check(first)
-        self._field.probe(self.state.y, first)
-        self._field.begin_step(first)
-        self._field.hold()
-        self._taken = self._field.examined(self.t, self.state.y, first)
-        self.strategy, self.memory = self._chosen(strategy, first, count, memory, products)
-        if count == 1:
-            self.products: Any = self._products(first)
-        else:
+    def _prepare(self, source: Iterable[Any], count: int, strategy: str, memory: float | None, products: int) -> None:
+        """Choose; make the products; hold them against differences."""
+        field, factors = self.field, None if self.part is None else {self.part: 1.0}
+        first = field.examined(self.t, self.state.y, factors=factors)
+        self.strategy, self.memory = self._chosen(strategy, count, memory, products)
+        made: Products = first
+        if self.strategy in ("forward", "compiled"):
+            del first
+            made = self._products(field.batch)
+        if field.check:
+            check_products(field, made, self.strategy, self.t, self.state.y, field.batch, factors)
+        self.products: Products = made
+        if count > 1:
             self._refuse_nonlinear()
-            self.products = AveragedProducts(self.flow, source, self._products, keep=self.strategy == "kept")
+            keep = self.strategy == "kept"
+            self.products = AveragedProducts(self.state.layout, source, self._products, keep=keep)
         if self.strategy == "formed":
             check_room(self.shape[0], self.state.y, "eigenpairs and products need no matrix")
-            self.products = FormedProducts(self.products, self.state.layout)
+            self.products = FormedProducts(self.products)
+            refuse_non_finite(field, self.products.value, self.products.matrix.T)
         self._evaluated = self.products.value, self.products.losses
-
-    @contextlib.contextmanager
-    def _as_made(self, *, first: bool = False) -> Iterator[None]:
-        """The modules in the modes that they had when this was made; the default generators left where they are."""
-        changed = [(m, m.training) for m, mode in self._modes if m.training is not mode]
-        random = RandomState(self.device) if first or self._field.draws_randomness else None
-        for m, mode in changed:
-            m.training = not mode
-        try:
-            yield
-        finally:
-            for m, mode in changed:
-                m.training = mode
-            if random is not None and self._field.draws_randomness:
-                random.restore()
 
     @property
     def value(self) -> Tensor:
@@ -179,7 +158,7 @@ class GameJacobian(LinearOperator):
         values = self._evaluated[1]
         return dict(zip(self.flow.game.players, values, strict=True)) if values else {}
 
-    def at(self, state: State | Tensor | Run) -> GameJacobian:
+    def at(self, state: Any) -> GameJacobian:
         """The Jacobian at another point: same flow, data and strategy, same compiled code."""
         return GameJacobian(
             self.flow, state, t=self.t, part=self.part, strategy=self.strategy, _code=self._code, **self._given
@@ -200,11 +179,11 @@ class GameJacobian(LinearOperator):
             lambda u: self._block(i, j, u, transposed=True),
             dtype=self.dtype,
             device=self.device,
-            matrix=(lambda: self.products.part(i, j).clone()) if self.strategy == "formed" else None,
+            matrix=self.products.copied_part(i, j) if isinstance(self.products, FormedProducts) else None,
         )
 
     def _block(self, i: int, j: int, u: Tensor, *, transposed: bool) -> Tensor:
-        with self._as_made():
+        with self.field.looking():
             image: Tensor = self.products.block(i, j, u, transposed=transposed)
         return image
 
@@ -261,43 +240,44 @@ class GameJacobian(LinearOperator):
 
     def jvp(self, u: Tensor) -> Tensor:
         """`J u`, shape (n,) or, for rows of vectors, (k, n)."""
-        with self._as_made():
+        with self.field.looking():
             image: Tensor = self.products.jvp(u)
         return image
 
     def vjp(self, u: Tensor) -> Tensor:
         """`J^T u`, shape (n,) or, for rows of vectors, (k, n)."""
-        with self._as_made():
+        with self.field.looking():
             image: Tensor = self.products.vjp(u)
         return image
 
     def _formed(self) -> Tensor:
         """The matrix, (n, n), by blocks of products."""
         check_room(self.shape[0], self.state.y, "eigenpairs and products need no matrix")
-        with self._as_made():
-            matrix: Tensor = self.products.dense()
+        with self.field.looking():
+            matrix: Tensor = self.products.to_dense()
+        refuse_non_finite(self.field, self.value, matrix.T)
         return matrix
 
-    def _products(self, batch: Any) -> Any:
+    def _products(self, batch: Any) -> Products:
         """Products on one batch, in the way chosen."""
         factors = None if self.part is None else {self.part: 1.0}
-        arguments = (self._taken, self.t, self.state.y, moved_to(self.flow.game, batch), self._field, factors)
+        arguments = (self.field, self.t, self.state.y, moved_to(self.flow.game, batch), factors)
         if self.strategy == "compiled":
             return CompiledProducts(*arguments, self._code)
-        return (ForwardProducts if self.strategy == "forward" else Products)(*arguments)
+        return (ForwardProducts if self.strategy == "forward" else KeptProducts)(*arguments)
 
-    def _chosen(self, strategy: str, batch: Any, count: int, memory: float | None, products: int) -> tuple[str, int]:
+    def _chosen(self, strategy: str, count: int, memory: float | None, products: int) -> tuple[str, int]:
         """The strategy, and the bytes that its graphs take."""
         choice("strategy", strategy, STRATEGIES)
         positive_int("products", products)
         game = self.flow.game  # of several processes, all must choose alike: by the tightest memory, the largest shard
         budget = game.least(available(self.device) / 2 if memory is None else positive("memory", memory))
-        saved = -game.least(-evaluation_bytes(self._field, self.state, batch))
+        saved = -game.least(-evaluation_bytes(self.field, self.state))
         kept = int(KEPT * saved * (1 if strategy == "formed" else count))
-        forward = int((FORWARD_DOUBLE if asks_for_graph(self._taken) else FORWARD) * saved)
+        forward = int((FORWARD_DOUBLE if asks_for_graph(self.field) else FORWARD) * saved)
         if strategy == "auto":
             small = not any(isinstance(m, nn.modules.conv._ConvNd) for x in game.modules for m in x.modules())
-            compiles = products > COMPILE_PAYS and small and game.traces and not self._field.draws_randomness
+            compiles = products > COMPILE_PAYS and small and game.traces and not self.field.draws_randomness
             strategy = "compiled" if compiles and forward <= budget else "kept" if kept <= budget else "forward"
         needed = kept if strategy in ("kept", "formed") else forward
         if needed > budget:

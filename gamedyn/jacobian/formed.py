@@ -2,32 +2,46 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from gamedyn.jacobian.products import Products
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from collections.abc import Callable
 
-    from gamedyn.core.state import Layout
+    from torch import Tensor
 
 __all__ = ["FormedProducts"]
 
 
-class FormedProducts:
+class FormedProducts(Products):
     """`J u` and `J^T u` from J.
 
     Attributes:
         matrix: J, (n, n).
-        value: v, (n,).
-        losses: of all players.
 
     Args:
         products: with J, of which it is formed.
-        layout: of the players.
     """
 
-    def __init__(self, products: Any, layout: Layout) -> None:
-        self.matrix: Tensor = products.dense()
-        self.value, self.losses, self.work, self.layout = products.value, products.losses, products.work, layout
+    def __init__(self, products: Products) -> None:
+        self.matrix = products.to_dense()
+        self.layout, self.work, self._value, self._losses = (
+            products.layout,
+            products.work,
+            products.value,
+            products.losses,
+        )
+
+    @property
+    def value(self) -> Tensor:
+        """v, (n,)."""
+        return self._value
+
+    @property
+    def losses(self) -> tuple[Tensor, ...]:
+        """Of all players."""
+        return self._losses
 
     def jvp(self, u: Tensor) -> Tensor:
         """`J u`, shape (n,) or, for rows of vectors, (k, n)."""
@@ -41,11 +55,15 @@ class FormedProducts:
         """`J_ij`, players i and j by their places, (n_i, n_j)."""
         return self.matrix[self.layout.slices[i], self.layout.slices[j]]
 
+    def copied_part(self, i: int, j: int) -> Callable[[], Tensor]:
+        """What gives `J_ij` as a matrix of one's own."""
+        return lambda: self.part(i, j).clone()
+
     def block(self, i: int, j: int, u: Tensor, *, transposed: bool = False) -> Tensor:
         """`J_ij u`, players i and j by their places, (n_j,) to (n_i,); or `J_ij^T u`."""
         own = self.part(i, j)
         return u @ own if transposed else u @ own.T
 
-    def dense(self) -> Tensor:
+    def to_dense(self) -> Tensor:
         """J, (n, n), copied."""
         return self.matrix.clone()

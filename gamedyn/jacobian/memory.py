@@ -8,6 +8,8 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from gamedyn.core.effects import storage
+
 if TYPE_CHECKING:
     from gamedyn.core import Field, State
 
@@ -32,16 +34,15 @@ class _Produced(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = function(*args, **(kwargs or {}))
-        known = {x.untyped_storage().data_ptr() for x in tree_leaves((args, kwargs)) if isinstance(x, Tensor)}
+        known = {storage(x) for x in tree_leaves((args, kwargs)) if isinstance(x, Tensor)}
         for x in tree_leaves(out):
-            if isinstance(x, Tensor) and x.untyped_storage().data_ptr() not in known:
-                self.bytes += int(x.untyped_storage().nbytes())
+            if isinstance(x, Tensor) and storage(x) not in known:
+                self.bytes += x.numel() * x.element_size()
         return out
 
 
-def evaluation_bytes(field: Field, state: State, batch: Any) -> int:
+def evaluation_bytes(field: Field, state: State) -> int:
     """Bytes of all tensors that one evaluation of the field makes: a bound on what its graph can hold."""
-    field.batch = batch
     with _Produced() as produced:
         field.peek(0.0, state.y)
     return int(produced.bytes)

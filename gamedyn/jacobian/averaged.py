@@ -9,12 +9,12 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
 from gamedyn._lib.errors import ArgumentError
-from gamedyn.core.forward import embedded_block
+from gamedyn.jacobian.products import Products
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from gamedyn.core.field import FlowLike
+    from gamedyn.core import Layout
 
 __all__ = ["AveragedProducts", "samples"]
 
@@ -22,27 +22,25 @@ ENTRIES = 4096
 """Entries of a tensor by which a batch is known again: so many, to twice as many."""
 
 
-class AveragedProducts:
+class AveragedProducts(Products):
     """`J u` and `J^T u` of the mean field of several batches, each weighted by its number of samples.
 
     Attributes:
-        value: the mean of v, (n,).
-        losses: means.
         count: batches.
 
     Args:
-        flow: the flow.
+        layout: of the players.
         batches: can be gone through again and again, with the same batches each time.
         make: products on one batch.
         keep: whether to keep every batch's products (and their graphs), or to make them anew for each use.
     """
 
-    def __init__(self, flow: FlowLike, batches: Iterable[Any], make: Callable[[Any], Any], *, keep: bool) -> None:
-        self.flow, self.layout, self.n = flow, flow.game.layout, flow.game.layout.n
+    def __init__(self, layout: Layout, batches: Iterable[Any], make: Callable[[Any], Products], *, keep: bool) -> None:
+        self.layout = layout
         self._batches, self._make = batches, make
-        self._kept: list[tuple[Any, int]] | None = None
+        self._kept: list[tuple[Products, int]] | None = None
         total, value, losses, self.count, self._mark = 0, None, None, 0, 0.0
-        held: list[tuple[Any, int]] = []
+        held: list[tuple[Products, int]] = []
         for batch in batches:
             part, size = make(batch), samples(batch)
             self._mark += _fingerprint(batch)
@@ -56,7 +54,17 @@ class AveragedProducts:
         if value is None or losses is None:
             raise ArgumentError("batches", "at least one batch", "none")
         self._kept, self.total = held or None, total
-        self.value, self.losses = value / total, tuple([x / total for x in losses])
+        self._value, self._losses = value / total, tuple([x / total for x in losses])
+
+    @property
+    def value(self) -> Tensor:
+        """The mean of v, (n,)."""
+        return self._value
+
+    @property
+    def losses(self) -> tuple[Tensor, ...]:
+        """Means."""
+        return self._losses
 
     def jvp(self, u: Tensor) -> Tensor:
         """`J u`, shape (n,) or, for rows of vectors, (k, n)."""
@@ -69,14 +77,14 @@ class AveragedProducts:
     def block(self, i: int, j: int, u: Tensor, *, transposed: bool = False) -> Tensor:
         """`J_ij u`, players i and j by their places, (n_j,) to (n_i,); or `J_ij^T u`."""
         if self._kept is None:
-            return embedded_block(self, i, j, u, transposed=transposed)
+            return super().block(i, j, u, transposed=transposed)
         return self._mean(lambda part: part.block(i, j, u, transposed=transposed))
 
-    def dense(self) -> Tensor:
+    def to_dense(self) -> Tensor:
         """J, (n, n)."""
-        return self._mean(lambda part: part.dense())
+        return self._mean(lambda part: part.to_dense())
 
-    def _mean(self, of: Callable[[Any], Tensor]) -> Tensor:
+    def _mean(self, of: Callable[[Products], Tensor]) -> Tensor:
         out = None
         for part, size in self._each():
             image = of(part)
@@ -85,7 +93,7 @@ class AveragedProducts:
             raise ArgumentError("batches", "the same batches at every pass", "none", "give a list")
         return out / self.total
 
-    def _each(self) -> Iterator[tuple[Any, int]]:
+    def _each(self) -> Iterator[tuple[Products, int]]:
         if self._kept is not None:
             yield from self._kept
             return

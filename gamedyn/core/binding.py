@@ -1,0 +1,150 @@
+"""The users' modules holding other tensors than their own: put in, and always put back.
+
+Two rules. Tensors are exchanged by one call that runs no Python in between, which no signal can cut. And what is put
+back is put back twice, by nested `finally` clauses: an interrupt that falls into the inner one is followed by the
+outer one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections import deque
+from itertools import repeat
+from operator import setitem
+from typing import TYPE_CHECKING, Any, NamedTuple
+from weakref import WeakKeyDictionary
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from torch import Tensor, nn
+
+__all__ = ["Binding", "Slot", "in_modes"]
+
+LOCKS: WeakKeyDictionary[nn.Module, threading.RLock] = WeakKeyDictionary()  # type: ignore[valid-type]
+"""One for each module that a game has: games that share a module never evaluate at the same time."""
+MAKING = threading.Lock()
+
+
+class Slot(NamedTuple):
+    """An entry of a module's dictionary that holds a tensor, and the tensor's place among those that are put there."""
+
+    holder: Any
+    key: str
+    place: int
+
+
+class Binding:
+    """The slots of a game's modules.
+
+    Args:
+        parameters: slots of the leaves (tied parameters have several).
+        buffers: slots of the buffers.
+        frozen: slots of parameters that are not trained.
+        modules: every module of every player.
+
+    Attributes:
+        depth: how many `borrowed` are open.
+        current: the leaves that were put last, while any are.
+    """
+
+    def __init__(
+        self, parameters: Sequence[Slot], buffers: Sequence[Slot], frozen: Sequence[Slot], modules: Sequence[nn.Module]
+    ) -> None:
+        slots = [*parameters, *buffers, *frozen]
+        self._holders, self._keys = [s.holder for s in slots], [s.key for s in slots]
+        self._leaves, self._buffers = [s.place for s in parameters], [s.place for s in buffers]
+        self._first_frozen = len(parameters) + len(buffers)
+        self._once = [self._buffers.index(place) for place in range(len(set(self._buffers)))]
+        self.depth, self.current, self._original = 0, None, []
+        self._locks = _locks(modules)
+
+    def put(self, leaves: Sequence[Tensor], buffers: Sequence[Tensor] = ()) -> None:
+        """Let the modules hold these; nothing but the leaves where no more are given. Only inside `borrowed`."""
+        values = [leaves[i] for i in self._leaves]
+        if buffers:
+            values += [buffers[i] for i in self._buffers]
+        deque(map(setitem, self._holders, self._keys, values), maxlen=0)
+        self.current = leaves
+
+    def put_frozen(self, frozen: Sequence[Tensor]) -> None:
+        """Let the modules hold other tensors as parameters that are not trained, slot by slot."""
+        at = self._first_frozen
+        deque(map(setitem, self._holders[at:], self._keys[at:], frozen), maxlen=0)
+
+    @contextlib.contextmanager
+    def borrowed(self) -> Iterator[None]:
+        """Whatever is put inside, the modules hold afterwards what they held before. No other thread may come in."""
+        with _locked(self._locks):
+            kept, before, depth = self._held(0, None), self.current, self.depth
+            try:
+                try:
+                    self.depth = depth + 1
+                    if not depth:
+                        self._original = kept
+                    yield
+                finally:
+                    deque(map(setitem, self._holders, self._keys, kept), maxlen=0)
+            finally:
+                deque(map(setitem, self._holders, self._keys, kept), maxlen=0)
+                self.depth, self.current = depth, before
+
+    def leaves(self) -> dict[int, Tensor]:
+        """What the modules hold now, by the leaf's place; players that are tensors have no slot."""
+        return dict(zip(self._leaves, self._held(0, len(self._leaves)), strict=True))
+
+    def buffers(self) -> list[Tensor]:
+        """The buffers that the modules hold now, each once."""
+        at = len(self._leaves)
+        return [self._holders[at + i][self._keys[at + i]] for i in self._once]
+
+    def frozen(self) -> list[Tensor]:
+        """The parameters that are not trained, slot by slot."""
+        return self._held(self._first_frozen, None)
+
+    def own_buffers(self) -> list[tuple[Any, str, Tensor]]:
+        """The users' own buffers, whatever the modules hold now: (holder, key, tensor), each once."""
+        at, held = len(self._leaves), self._original if self.depth else self._held(0, None)
+        return [(self._holders[at + i], self._keys[at + i], held[at + i]) for i in self._once]
+
+    def _held(self, first: int, end: int | None) -> list[Any]:
+        return [d[k] for d, k in zip(self._holders[first:end], self._keys[first:end], strict=True)]
+
+
+@contextlib.contextmanager
+def in_modes(modules: Sequence[nn.Module], modes: Sequence[bool]) -> Iterator[None]:
+    """Modules in these modes (`training`), and afterwards in those that they had."""
+    changed = [(m, mode) for m, mode in zip(modules, modes, strict=True) if m.training is not mode]
+    if not changed:
+        yield
+        return
+    which, now = zip(*changed, strict=True)
+    before = [not mode for mode in now]
+    try:
+        try:
+            deque(map(setattr, which, repeat("training"), now), maxlen=0)
+            yield
+        finally:
+            deque(map(setattr, which, repeat("training"), before), maxlen=0)
+    finally:
+        deque(map(setattr, which, repeat("training"), before), maxlen=0)
+
+
+def _locks(modules: Sequence[nn.Module]) -> list[Any]:
+    with MAKING:
+        new: Any = threading.RLock()
+        found = {id(lock): lock for lock in (LOCKS.setdefault(m, new) for m in modules)}
+    return [found[i] for i in sorted(found)]
+
+
+@contextlib.contextmanager
+def _locked(locks: Sequence[Any]) -> Iterator[None]:
+    if not locks:
+        yield
+    elif len(locks) == 1:
+        with locks[0]:
+            yield
+    else:
+        with locks[0], _locked(locks[1:]):
+            yield

@@ -1,0 +1,168 @@
+"""What is declared between a flow, its field, and whatever steps or analyses the field."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from gamedyn._lib.errors import ArgumentError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import torch
+    from torch import Tensor
+
+    from gamedyn.core.evaluation import Point, Request, Velocity, Work
+    from gamedyn.core.game import Game
+    from gamedyn.core.state import Layout
+
+__all__ = ["FlowLike", "Linearised", "VectorField", "of_flow"]
+
+
+class FlowLike(Protocol):
+    """What a field needs of a flow."""
+
+    game: Game
+
+    @property
+    def double_backward(self) -> bool:
+        """Whether an evaluation differentiates a gradient."""
+
+    @property
+    def separates_players(self) -> bool:
+        """Whether one player's part costs that player's gradient alone."""
+
+    @property
+    def autonomous(self) -> bool:
+        """Whether the field does not depend on time."""
+
+    @property
+    def linear_in_losses(self) -> bool:
+        """Whether the field of a mean of losses is the mean of their fields."""
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Names of the parts whose sum it is: "game", and its penalty terms."""
+
+    @property
+    def whole_parts(self) -> tuple[str, ...]:
+        """The parts that it is made of, whether or not they can be told apart."""
+
+    @property
+    def rates(self) -> Mapping[str, float]:
+        """By player: what its gradient has been multiplied with."""
+
+    def check(self, batch: Any = None) -> None:
+        """Check what the flow takes from its game."""
+
+    def velocity(self, point: Point, request: Request) -> Velocity:
+        """The field at a point."""
+
+
+class Linearised(Protocol):
+    """A field at a point with its derivative there.
+
+    Attributes:
+        value: v, shape of y.
+    """
+
+    value: Tensor
+
+    def jvp(self, u: Tensor) -> Tensor:
+        """J u, shape of y."""
+
+    def vjp(self, u: Tensor) -> Tensor:
+        """J^T u."""
+
+    def cross(self, u: Tensor) -> Tensor:
+        """`W u`, W the cross-player blocks of J."""
+
+    def to_dense(self) -> Tensor:
+        """J, (n, n)."""
+
+
+class VectorField(Protocol):
+    """All that a stepper may touch of the field that it steps.
+
+    Implemented by the field of a game, by its pure form that the compiler traces, by the variational field (rows y and
+    d with `d' = J d`) and by a field whose clock runs slower.
+
+    Attributes:
+        layout: where players and leaves lie in the last dimension of y.
+        names: of the players.
+        players: entries of each.
+        shape: of y.
+        parts: names of the parts whose weighted sums can be asked for; "game" alone, or with penalties.
+        whole_parts: the parts that the flow is made of, whether or not they can be told apart.
+        rates: by player, its rate: a number, or (M, 1) of an ensemble.
+        autonomous: whether the field does not depend on time.
+        point: a buffer of y's shape that stage points may be written to: evaluating there saves a copy. None where
+            nothing may be written in place.
+        persistent: whether rooms and views made once may be used again at the next step: not in traced code, whose
+            field is another at each tracing, nor on rows.
+        samples: whether every evaluation may draw a batch of its own.
+        work: what has been spent.
+        batch_id: a number that changes with the field: field values of another belong to another field.
+        keeps_batch: whether the next step's field is this step's.
+    """
+
+    layout: Layout
+    names: tuple[str, ...]
+    players: tuple[slice, ...]
+    shape: torch.Size
+    point: Tensor | None
+    persistent: bool
+    work: Work
+    batch_id: int
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Names of the parts whose weighted sums can be asked for."""
+
+    @property
+    def whole_parts(self) -> tuple[str, ...]:
+        """The parts that the flow is made of."""
+
+    @property
+    def rates(self) -> Mapping[str, Any]:
+        """By player, its rate."""
+
+    @property
+    def autonomous(self) -> bool:
+        """Whether the field does not depend on time."""
+
+    @property
+    def keeps_batch(self) -> bool:
+        """Whether the next step's field is this step's."""
+
+    def __call__(self, t: float | Tensor, y: Tensor, out: Tensor | None = None) -> Tensor:
+        """v(t, y), shape of y, written to `out` if given."""
+
+    def player(self, i: int, t: float | Tensor, y: Tensor, out: Tensor | None = None) -> Tensor:
+        """v_i(t, y), the entries of player i alone."""
+
+    def weighted(self, factors: Mapping[str, float], t: float | Tensor, y: Tensor, out: Tensor | None = None) -> Tensor:
+        """`sum_parts factor v_part(t, y)`; parts that are not named are left out."""
+
+    def linearise(self, t: float | Tensor, y: Tensor) -> Linearised:
+        """The field at a point with its derivative."""
+
+    def stages(self, count: int, player: int | None = None) -> Tensor:
+        """Room for `count` field values (or one player's), shape (count, ..., n), to be filled again and again."""
+
+    def room(self, count: int, player: int | None = None) -> Tensor:
+        """As `stages`, to be filled once."""
+
+    def release(self, rows: Sequence[Tensor]) -> None:
+        """Forget rows of `stages` that will not be written again."""
+
+
+def of_flow(flow: object) -> Any:
+    """The flow itself, if it is one.
+
+    Raises:
+        ArgumentError: otherwise.
+    """
+    if not (callable(getattr(flow, "velocity", None)) and hasattr(flow, "game")):
+        raise ArgumentError("flow", "a flow", type(flow).__name__, "make one of a game: gamedyn.flows.gradient(game)")
+    return flow

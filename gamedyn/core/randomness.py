@@ -1,0 +1,62 @@
+"""The generators that losses may draw from without being told: PyTorch's, Python's and NumPy's default ones."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["RandomState"]
+
+
+class RandomState:
+    """The default generators' states, to replay the randomness inside losses at every stage of a step.
+
+    Args:
+        device: whose generator counts besides the CPU's.
+        kinds: of "torch", "cuda", "python", "numpy"; None: all that there are.
+    """
+
+    def __init__(self, device: torch.device, kinds: tuple[str, ...] | None = None) -> None:
+        known = _generators(device)
+        self._generators = known if kinds is None else {k: known[k] for k in kinds}
+        self.kinds = tuple(self._generators)
+        self._states = {kind: get() for kind, (get, _) in self._generators.items()}
+
+    def restore(self) -> None:
+        """Set the generators back."""
+        for kind, (_, put) in self._generators.items():
+            put(self._states[kind])
+
+    def moved(self) -> tuple[str, ...]:
+        """Kinds of generators that have been drawn from since."""
+        return tuple(k for k, (get, _) in self._generators.items() if not _same(get(), self._states[k]))
+
+
+def _generators(device: torch.device) -> dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]]:
+    found: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
+        "torch": (torch.get_rng_state, torch.set_rng_state),
+        "python": (random.getstate, random.setstate),
+        "numpy": (lambda: np.random.get_state(legacy=True), np.random.set_state),  # noqa: NPY002
+    }
+    if device.type == "cuda":
+        found["cuda"] = (
+            lambda: torch.cuda.get_rng_state(device),
+            lambda state: torch.cuda.set_rng_state(state, device),
+        )
+    return found
+
+
+def _same(a: Any, b: Any) -> bool:
+    if isinstance(a, torch.Tensor):
+        return torch.equal(a, b)
+    if isinstance(a, np.ndarray):
+        return bool(np.array_equal(a, b))
+    if isinstance(a, tuple) and len(a) < 10:  # of arrays and numbers; Python's holds 625 numbers
+        return all(map(_same, a, b))
+    return bool(a == b)

@@ -1,0 +1,271 @@
+"""Is what is differentiated what is stepped? Products held against differences of the field itself.
+
+`J u` by a strategy is compared, player by player, with `(v(y + e u) - v(y - e u)) / 2e`, and `<w, J u>` with
+`<J^T w, u>`. Losses may be written so that a gradient is right and its derivative is not: a `detach`, a parameter whose
+`requires_grad` is off for a moment, a kernel with a wrong second derivative. No identity between J u and J^T u sees
+that.
+
+A difference has errors of its own: rounding, and in networks of ReLUs the kinks between its two ends. It is taken so
+short that kinks are rare, in float64, which float32 modules are given for so long where they can be; and a disagreement
+counts only where a difference of another length says the same.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_map
+
+from gamedyn._lib.errors import ArgumentError
+from gamedyn.core import Point, Request, Velocity, Work
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from gamedyn.jacobian.held import HeldField
+    from gamedyn.jacobian.products import Products
+
+__all__ = ["check_products", "check_terms", "refuse_non_finite"]
+
+TOLERANCE = 1e-4
+"""Share of |J u| of a player by which a product may differ from a difference in float64."""
+
+COARSE = 0.05
+"""The same where the field is known in float32 only."""
+
+CHECKED: WeakKeyDictionary[Any, set[str]] = WeakKeyDictionary()
+"""By flow, what has been checked: once is enough."""
+
+CAUSES = (
+    "likely causes: detach(), no_grad or .item() in a loss, requires_grad turned off for a while, a hook on a tensor, "
+    "a custom or fused operation with a wrong second derivative (power iterations of one's own, scripted modules)"
+)
+
+
+@dataclass(frozen=True)
+class _Direction:
+    """A direction, and the two lengths at which the field is differenced along it."""
+
+    u: Tensor
+    fine: float
+    coarse: float
+    tolerance: float
+
+
+def check_products(
+    field: HeldField,
+    products: Products,
+    name: str,
+    t: float,
+    y: Tensor,
+    batch: Any,
+    factors: Mapping[str, float] | None = None,
+) -> None:
+    """Hold the products of a strategy against differences of the field, once for a flow.
+
+    Costs two evaluations of the field, a product each way; more only where they disagree.
+
+    Raises:
+        ArgumentError: if they disagree, with the blocks that do; if a product is not finite.
+    """
+    known, key = CHECKED.setdefault(field.flow, set()), f"{name} {sorted(factors or ())}"
+    if key in known:
+        return
+    spent = Work(**vars(field.work))
+    try:
+        _check(products, name, _Line(field, t, y, batch, factors=factors), y)
+    finally:
+        for what, count in vars(spent).items():
+            setattr(field.work, what, count)
+    known.add(key)
+
+
+def _check(products: Products, name: str, velocity: _Line, y: Tensor) -> None:
+    field = velocity.field
+    u, w = _random(y, 0), _random(y, 1)
+    image, pulled = products.jvp(u), products.vjp(w)
+    refuse_non_finite(field, products.value, image, pulled)
+    along = velocity.direction(u)
+    wrong = _disagreeing(velocity, along, image.to(velocity.y))
+    if wrong:
+        blocks = _blocks(field, velocity, products)
+        text = "; ".join(blocks) or f"the velocity of {', '.join(wrong)}"
+        got = f"{text}, in {name} products against differences of the field"
+        raise ArgumentError("losses", "a field whose derivative is that of its gradients", got, CAUSES)
+    scale = float(image.norm() * w.norm() + pulled.norm() * u.norm())
+    gap = abs(float(w @ image) - float(pulled @ u))
+    if gap > 10 * math.sqrt(torch.finfo(y.dtype).eps) * scale:
+        got = f"<w, J u> and <J^T w, u> that differ by {gap / scale:.2g} of their size, in {name} products"
+        raise ArgumentError("losses", "a field whose two products are each other's transposes", got, CAUSES)
+
+
+def refuse_non_finite(field: HeldField, value: Tensor, *images: Tensor) -> None:
+    """Refuse products that are not finite where the field is.
+
+    Raises:
+        ArgumentError: with the players whose derivative it is.
+    """
+    if all(bool(x.isfinite().all()) for x in images) or not bool(value.isfinite().all()):
+        return
+    broken = [
+        n for n, own in zip(field.names, field.players, strict=True) if not all(x[own].isfinite().all() for x in images)
+    ]
+    got = f"a derivative of {' and '.join(broken)}'s velocity that is not finite there, where the velocity is"
+    remedy = "a norm, root or absolute value at its kink? Add a small number under the root, begin at another point; "
+    remedy += "Adam's flow has no derivative where a second moment is 0; steps without J: an explicit method, or "
+    remedy += "solver=Anderson()"
+    raise ArgumentError("flow", "a field with a finite Jacobian", got, remedy)
+
+
+class _Line:
+    """A function of the point, evaluated along lines: in float64 where the modules can be.
+
+    Attributes:
+        y: the point, in the precision in which the function is known.
+    """
+
+    def __init__(
+        self,
+        field: HeldField,
+        t: float,
+        y: Tensor,
+        batch: Any,
+        flow: Any = None,
+        factors: Mapping[str, float] | None = None,
+    ) -> None:
+        self.field, self._t, self._batch, self._flow = field, t, batch, flow
+        self._request = Request(factors=factors)
+        self.y = y
+        if y.dtype != torch.float64:
+            self.y = y.double()
+            try:
+                self(self.y)
+            except Exception:  # whatever the losses say to double precision: they are taken as they are
+                self.y = y
+
+    def __call__(self, y: Tensor) -> Tensor:
+        """The function's value, flat."""
+        field, batch, double = self.field, self._batch, y.dtype != self.field.flow.game.dtype
+        leaves = [v.clone().requires_grad_() for v in field.layout.views(y.detach())]
+        with field.session(), field.doubled() if double else contextlib.nullcontext():
+            batch = tree_map(_doubled, batch) if double else batch
+            value = field.velocity(self._t, leaves, self._request, batch, flow=self._flow)
+        return field.layout.flat([x.detach() for x in value.leaves])
+
+    def direction(self, u: Tensor) -> _Direction:
+        """Lengths at which rounding, and the field's curvature, are small beside the tolerance."""
+        eps, u = torch.finfo(self.y.dtype).eps, u.to(self.y)
+        size = (float(self.y.norm()) or 1.0) / float(u.norm())
+        exact = self.y.dtype == torch.float64
+        fine = size * (eps**0.5 if exact else eps ** (1 / 3))
+        return _Direction(u, fine, fine * (100 if exact else 0.1), TOLERANCE if exact else COARSE)
+
+    def difference(self, u: Tensor, length: float) -> Tensor:
+        """`(v(y + e u) - v(y - e u)) / 2e`."""
+        return (self(self.y + length * u) - self(self.y - length * u)) / (2 * length)
+
+
+def _disagreeing(velocity: _Line, along: _Direction, image: Tensor) -> list[str]:
+    """Players whose part of J u is not what differences of two lengths say it is."""
+    field = velocity.field
+    first = velocity.difference(along.u, along.fine)
+    suspects = [i for i, own in enumerate(field.players) if _differs(image[own], first[own], image, along.tolerance)]
+    if not suspects:
+        return []
+    for length in (along.coarse, along.fine / 8):
+        second = velocity.difference(along.u, length)
+        for i in list(suspects):
+            own = field.players[i]
+            misfit = float((image[own] - first[own]).norm())
+            agree = float((first[own] - second[own]).norm()) <= 0.25 * misfit
+            if not _differs(image[own], second[own], image, along.tolerance):
+                suspects.remove(i)
+            elif agree and (bool(first[own].any()) or length == along.coarse):
+                return [field.names[i]]
+    return []
+
+
+def _differs(a: Tensor, b: Tensor, whole: Tensor, tolerance: float) -> bool:
+    size = max(float(a.norm()), float(b.norm()), 1e-6 * float(whole.norm()))
+    return float((a - b).norm()) > tolerance * size
+
+
+def _blocks(field: HeldField, velocity: _Line, products: Products) -> list[str]:
+    """Which blocks `d v_i / d y_j` disagree, and by how much, in words."""
+    found = []
+    for j, columns in enumerate(field.players):
+        u = torch.zeros_like(velocity.y)
+        u[columns] = _random(velocity.y, 2 + j)[columns]
+        along = velocity.direction(u)
+        image, right = products.jvp(u.to(products.value)).to(u), velocity.difference(u, along.fine)
+        for i, rows in enumerate(field.players):
+            if _differs(image[rows], right[rows], right, along.tolerance):
+                size = max(float(right[rows].norm()), float(image[rows].norm()))
+                off = float((image[rows] - right[rows]).norm()) / size
+                found.append(f"d v_{field.names[i]} / d {field.names[j]} off by {off:.0%}")
+    return found
+
+
+def check_terms(field: HeldField, t: float, y: Tensor, batch: Any) -> None:
+    """Hold the gradient of every penalty on a gradient against differences of the penalty, once for a flow.
+
+    Raises:
+        ArgumentError: if a term's own gradient is another, as where a loss cuts its graph.
+    """
+    known = CHECKED.setdefault(field.flow, set())
+    if "terms" in known:
+        return
+    penalties = _Penalties(field.flow)
+    line = _Line(field, t, y, batch, penalties)
+    for k, (name, into) in enumerate(penalties.found):
+        u = torch.zeros_like(y)
+        u[field.players[into]] = _random(y, 7)[field.players[into]]
+        slope, along = penalties.slope(field, t, y, batch, k, u), line.direction(u)
+        first, second = (float(line.difference(along.u, e)[k]) for e in (along.fine, along.coarse))
+        size = max(abs(slope), abs(first))
+        agree = abs(first - second) <= 0.25 * abs(first - slope)
+        if abs(first - slope) > max(along.tolerance, 1e-3) * size and agree:
+            who = field.names[into]
+            got = f"that of {name!r} in {who}, off by {abs(first - slope) / size:.0%} from differences of the term"
+            raise ArgumentError("term", "a penalty whose own gradient is right", got, CAUSES)
+    known.add("terms")
+
+
+class _Penalties:
+    """A flow whose velocity is the values of another's penalties on gradients.
+
+    Attributes:
+        found: name of each, and the place of the player that sees it; known once it has been evaluated.
+    """
+
+    def __init__(self, flow: Any) -> None:
+        self._flow = flow
+        self.found: list[tuple[str, int]] = [(name, into) for name, into in flow.penalised]
+
+    def velocity(self, point: Point, request: Request) -> Velocity:
+        return Velocity(self._flow.penalties(point), ())
+
+    def slope(self, field: HeldField, t: float, y: Tensor, batch: Any, k: int, u: Tensor) -> float:
+        """The derivative of penalty k along u, by its own gradient."""
+        leaves = [v.clone().requires_grad_() for v in field.layout.views(y.detach())]
+        with field.session(), torch.enable_grad():
+            value = field.velocity(t, leaves, Request(create_graph=True), batch, flow=self).leaves[k]
+            if not value.requires_grad:
+                return 0.0
+            gradient = torch.autograd.grad(value, leaves, allow_unused=True, materialize_grads=True)
+        return float(field.layout.flat([g.detach() for g in gradient]) @ u)
+
+
+def _doubled(x: Any) -> Any:
+    return x.double() if isinstance(x, Tensor) and x.is_floating_point() else x
+
+
+def _random(y: Tensor, seed: int) -> Tensor:
+    g = torch.Generator().manual_seed(seed)
+    return torch.randn(y.shape, generator=g, dtype=torch.float64).to(y)

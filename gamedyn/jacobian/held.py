@@ -1,0 +1,137 @@
+"""A field that can be differentiated, and the one way to hold it at a point."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+from gamedyn._lib.errors import ArgumentError
+from gamedyn.core import Field
+from gamedyn.core.ambient import sheltered
+from gamedyn.core.randomness import RandomState
+from gamedyn.jacobian.check import check_products, check_terms
+from gamedyn.jacobian.differentiation import differentiable, differentiates_norms, refuse_once
+from gamedyn.jacobian.kept import KeptProducts
+from gamedyn.jacobian.operator import GameJacobian
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from gamedyn.core import FlowLike, State
+
+__all__ = ["HeldField"]
+
+
+class HeldField(Field):
+    """The field of a flow with its derivative: `field(t, y)`, `field.linearise(t, y)`, `field.jacobian()`.
+
+    Made by `flow.at(state, batch)`, which holds it at a point; `solve` begins steps on it instead. Arguments as for
+    `Field`, and `check`: whether derivatives are held against differences of the field the first time.
+
+    Attributes:
+        at: the state that it is held at, or None.
+        t: time there.
+        third: whether products take third derivatives of the modules, known once it has been differentiated.
+
+    Example:
+        >>> from gamedyn import flows, games
+        >>> game = games.bilinear()
+        >>> held = flows.gradient(game).at(game.state())
+        >>> held.value.tolist(), held.jacobian().to_dense().tolist()
+        ([-1.0, 1.0], [[-0.0, -1.0], [1.0, 0.0]])
+    """
+
+    def __init__(self, flow: FlowLike, *args: Any, check: bool = True, **kwargs: Any) -> None:
+        super().__init__(flow, *args, **kwargs)
+        self.check = check
+        self.at: State | None = None
+        self.t = 0.0
+        self.third = flow.double_backward
+        self._examined = False
+
+    def held_at(self, state: State, batch: Any, t: float = 0.0) -> HeldField:
+        """Open it at a state, and let nothing advance from then on."""
+        with sheltered(), self._looking():
+            self.open(state.y, batch, t)
+        self.begin_step(batch)
+        self.hold()
+        self.at, self.t = state, t
+        return self
+
+    def open(self, y: Tensor, batch: Any, t: float = 0.0) -> None:
+        """As `Field.open`; penalties on gradients are held against differences, too: a step differentiates them.
+
+        Raises:
+            ArgumentError: as there, and for a penalty whose own gradient is cut.
+        """
+        with differentiable() if self._double else contextlib.nullcontext():
+            super().open(y, batch, t)
+            if self.check and self.members is None and self.finite_at_start:
+                check_terms(self, t, y, batch)
+
+    @property
+    def value(self) -> Tensor:
+        """V at the point where it is held, (n,)."""
+        return self.peek(self.t, self._where().y)
+
+    def jacobian(self, **options: Any) -> GameJacobian:
+        """J at the point where it is held, as an operator.
+
+        Args:
+            **options: of `GameJacobian`: part, strategy, memory, products.
+        """
+        return GameJacobian(self.flow, self._where(), self.batch, t=self.t, held=self, **options)
+
+    def linearise(self, t: float | Tensor, y: Tensor) -> KeptProducts:
+        """The field at a point with its derivative: `.value`, `.jvp(u)`, `.vjp(u)`, `.cross(u)`; shape (n,).
+
+        Raises:
+            ArgumentError: the first time, if the field cannot be differentiated (an operation has no second
+                derivative), its derivative is not that of the field, or is not finite.
+        """
+        self.advance(y)  # the graph has buffers of its own
+        first = not self._examined
+        products = self.examined(t, y)
+        if first and self.check and self.members is None:
+            check_products(self, products, "kept", float(t), y, self.batch)
+        if not self.losses:
+            self.losses = products.losses
+        return products
+
+    def examined(self, t: float | Tensor, y: Tensor, *, factors: Mapping[str, float] | None = None) -> KeptProducts:
+        """Kept products; the first time, having seen what it takes to differentiate the field.
+
+        Raises:
+            ArgumentError: for an operation that can be differentiated only once.
+        """
+        products = KeptProducts(self, t, y, factors=factors)
+        if self._examined:
+            return products
+        refuse_once(products.velocity)
+        if not self.third and differentiates_norms(products.graph_losses):
+            self.third = True
+            products = KeptProducts(self, t, y, factors=factors)
+        self._examined = True
+        return products
+
+    @contextlib.contextmanager
+    def looking(self) -> Iterator[None]:
+        """A session that leaves the default generators where they are."""
+        with self._looking(), self.session():
+            yield
+
+    @contextlib.contextmanager
+    def _looking(self) -> Iterator[None]:
+        random = RandomState(self.flow.game.device) if self.randomness or self.at is None else None
+        try:
+            yield
+        finally:
+            if random is not None:
+                random.restore()
+
+    def _where(self) -> State:
+        if self.at is None:
+            raise ArgumentError("field", "one that is held at a point", "one that steps", "flow.at(state, batch)")
+        return self.at
