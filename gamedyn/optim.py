@@ -15,7 +15,6 @@ from torch.utils._pytree import tree_leaves, tree_map
 from gamedyn._lib.errors import ArgumentError, SolveError
 from gamedyn.core import Game
 from gamedyn.core.ambient import sheltered
-from gamedyn.core.game import variables
 from gamedyn.core.randomness import RandomState
 from gamedyn.flows import GradientFlow
 from gamedyn.integrators import stepper
@@ -248,34 +247,24 @@ class GameOptimizer(torch.optim.Optimizer):
         """Evaluate three times before the first step: what the closure returns, and whether it is a function."""
         field, random = self._field, RandomState(self._game.device)
         try:
-            with field.session(), torch.enable_grad():
-                self._game.binding.put(field.leaves, field.scratch())
-                values = self._losses(*self._game.called_with(field.leaves))
-                self._refuse_backward()
-                for name, at in zip(field.names, field.layout.leaf_slices, strict=True):
-                    self._depends(name, values[name], field.leaves[at])
-            random.restore()
             field.open(y, None, float(self.steps))
+            self._refuse_backward()
         except ArgumentError as error:
-            if error.argument != "losses" or not error.got.startswith("two evaluations"):
-                raise
-            remedy = "draw the batch before the closure; noise too, unless it comes from a default generator"
-            raise ArgumentError("closure", "the same losses for the same parameters", error.got, remedy) from error
+            if error.expected.startswith("a function that takes") and error.__cause__ is not None:
+                raise error.__cause__  # noqa: B904: the closure's own
+            if error.argument.startswith("losses"):
+                remedy = error.remedy
+                if error.got.startswith("two evaluations"):
+                    remedy = "draw the batch before the closure; noise too, unless it comes from a default generator"
+                raise ArgumentError("closure", error.expected, error.got, remedy) from error
+            if error.argument.startswith("term "):
+                remedy = "terms get no batch here; let them close over it: r1(weight, real=lambda batch: x)"
+                raise ArgumentError("terms", f"{error.argument}: {error.expected}", error.got, remedy) from error
+            raise
         finally:
             random.restore()
-        field.randomness = tuple(random.kinds)  # a later closure may draw where this one does not: always replay
+        field.randomness = random.kinds  # a later closure may draw where this one does not: always replay
         self._tried = True
-
-    def _depends(self, name: str, loss: Tensor, leaves: Sequence[Tensor]) -> None:
-        given = {id(p) for p in self._own}
-        if any(id(v) in given for v in variables(loss)):
-            got = "one of parameters that were taken out of a player before"
-            remedy = "inside the closure the modules hold other tensors: ask them there, for p in G.parameters()"
-            raise ArgumentError("closure", f"a loss of {name!r} of the modules themselves", got, remedy)
-        found = torch.autograd.grad(loss, leaves, retain_graph=True, allow_unused=True) if loss.requires_grad else ()
-        if all(g is None for g in found):
-            got, remedy = "one that does not", "detach() or no_grad in the closure?"
-            raise ArgumentError("closure", f"a loss of {name!r} that depends on player {name!r}", got, remedy)
 
     def _take_rates(self) -> float:
         """The step h, with the flow's rates set so that `h rate_i` is player i's learning rate."""
@@ -323,7 +312,10 @@ class GameOptimizer(torch.optim.Optimizer):
         if own.device != point.device or own.dtype != point.dtype:
             got = f"{own.dtype} on {own.device}"
             raise ArgumentError("players", f"parameters in {point.dtype} on {point.device}, as before", got, remedy)
-        self._game.refuse_changes(quick=True)
+        try:
+            self._game.refuse_changes(quick=True)
+        except ArgumentError as error:
+            raise ArgumentError(error.argument, error.expected, error.got, remedy) from error
 
     def _refuse_backward(self, cause: BaseException | None = None) -> None:
         leaves = self._field.leaves

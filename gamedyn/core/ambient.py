@@ -42,7 +42,8 @@ def sheltered() -> Iterator[None]:
         return
     kept, enabled = parametrize._cache, parametrize._cache_enabled
     with contextlib.ExitStack() as stack:
-        stack.enter_context(torch.inference_mode(False))
+        if torch.is_inference_mode_enabled():
+            stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.autograd.set_detect_anomaly(False))
         for kind in TYPES:
             if torch.is_autocast_enabled(kind):

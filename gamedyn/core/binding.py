@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections import deque
-from itertools import repeat
 from operator import setitem
 from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakKeyDictionary
@@ -114,21 +113,22 @@ class Binding:
 
 @contextlib.contextmanager
 def in_modes(modules: Sequence[nn.Module], modes: Sequence[bool]) -> Iterator[None]:
-    """Modules in these modes (`training`), and afterwards in those that they had."""
-    changed = [(m, mode) for m, mode in zip(modules, modes, strict=True) if m.training is not mode]
-    if not changed:
-        yield
-        return
-    which, now = zip(*changed, strict=True)
-    before = [not mode for mode in now]
+    """Modules in these modes (`training`), and afterwards in those that they had, whatever is done inside."""
+    before = [m.training for m in modules]
     try:
         try:
-            deque(map(setattr, which, repeat("training"), now), maxlen=0)
+            _set_modes(modules, modes)
             yield
         finally:
-            deque(map(setattr, which, repeat("training"), before), maxlen=0)
+            _set_modes(modules, before)
     finally:
-        deque(map(setattr, which, repeat("training"), before), maxlen=0)
+        _set_modes(modules, before)
+
+
+def _set_modes(modules: Sequence[nn.Module], modes: Sequence[bool]) -> None:
+    changed = [(m, mode) for m, mode in zip(modules, modes, strict=True) if m.training is not mode]
+    for m, mode in changed:
+        m.training = mode
 
 
 def _locks(modules: Sequence[nn.Module]) -> list[Any]:

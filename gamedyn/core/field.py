@@ -272,8 +272,8 @@ class Field:
             mine = [x[m].detach().requires_grad_() for x in leaves]
             single = request._replace(
                 members=None,
-                rates={k: v[m] for k, v in request.rates.items()},
-                weights={k: v[m] for k, v in request.weights.items()},
+                rates={k: v[m] if v.dim() else v for k, v in request.rates.items()},
+                weights={k: v[m] if v.dim() else v for k, v in request.weights.items()},
             )
             when = t[m, 0] if isinstance(t, Tensor) and t.dim() else t
             own = batch
@@ -365,15 +365,15 @@ class Field:
         try:
             first, losses = self._observed(t, y, random)
             random.restore()
-            self.losses = ()
-            second, again = self.peek(t, y), self.losses
+            second, again = self._scaled_back(t, y)
+            if not _close(first, second) and self.flow.scales:
+                random.restore()
+                self._refuse_unscaled(first, self.peek(t, y))
         finally:
             random.restore()
             self.draw, self.losses = draw, ()
         self.finite_at_start = bool(first.isfinite().all())
-        rtol = torch.finfo(first.dtype).eps ** 0.5
-        atol = 1e-3 * rtol * float(first.abs().nan_to_num().max())
-        if not torch.allclose(first, second, rtol=rtol, atol=atol, equal_nan=True):
+        if not _close(first, second):
             gap = float((first - second).norm() / first.norm().clamp_min(1e-30))
             differing = [n for n, a, b in zip(self.names, losses, again, strict=False) if not torch.equal(a, b)]
             whose = ", ".join(differing) or "no loss, but gradients"
@@ -384,6 +384,30 @@ class Field:
                 f"draw noise outside the losses and pass it in the batch (here {describe(batch)}); "
                 "what a loss remembers between calls belongs in a buffer of a player's module",
             )
+
+    def _scaled_back(self, t: float, y: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """The second evaluation, and its losses: at rates of other size and sign where the flow has them, undone."""
+        request, scale = self._whole, 1.0
+        if self.flow.scales:
+            scale = -0.5  # rounds nothing
+            own = {
+                p: torch.as_tensor(r, dtype=self.point.dtype, device=self.point.device) for p, r in self._own_rates()
+            }
+            request = request._replace(rates={p: scale * r for p, r in own.items()})
+        self.point.copy_(y.detach())
+        with self.session():
+            found = self.velocity(t, self.leaves, request)
+        value = self.layout.flat([x.detach() for x in found.leaves], len(self.shape) - 1)
+        return value / scale, tuple([x.detach() for x in found.losses])
+
+    def _own_rates(self) -> list[tuple[str, Any]]:
+        return list({**self.flow.rates, **self._whole.rates}.items())
+
+    def _refuse_unscaled(self, first: Tensor, second: Tensor) -> None:
+        if _close(first, second):
+            remedy = "write what the hook does into the losses, or map the velocity: gamedyn.flows.mapped"
+            got = "one that is another function of the gradient's size and sign (a tensor's hook that clips?)"
+            raise ArgumentError("losses", "a backward pass that is linear in what it is given", got, remedy)
 
     def _observed(self, t: float, y: Tensor, random: RandomState) -> tuple[Tensor, tuple[Tensor, ...]]:
         """The first evaluation: whether it draws, what it writes; members one by one where they cannot be mapped."""
@@ -439,6 +463,12 @@ class Field:
 
 def _stacked(losses: Sequence[Sequence[Tensor]]) -> tuple[Tensor, ...]:
     return tuple([torch.stack([x.detach() for x in each]) for each in zip(*losses, strict=True)])
+
+
+def _close(a: Tensor, b: Tensor) -> bool:
+    """Whether two evaluations are the same, but for what sums in another order make of them."""
+    rtol = torch.finfo(a.dtype).eps ** 0.5
+    return torch.allclose(a, b, rtol=rtol, atol=1e-3 * rtol * float(a.abs().nan_to_num().max()), equal_nan=True)
 
 
 class _Losses:

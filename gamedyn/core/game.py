@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from gamedyn._lib.errors import ArgumentError
 from gamedyn.core.ambient import sheltered
 from gamedyn.core.binding import Binding, in_modes
+from gamedyn.core.checkpointing import checkpoints
 from gamedyn.core.players import Structure, collected, refuse_hooks
 from gamedyn.core.state import Layout, State
 
@@ -205,9 +206,12 @@ class Game:
     ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
         """The losses in the players' order, and `value(players, parameters, batch)` of each term, unchecked.
 
-        The hot path. The modules go on holding the point: `binding.borrowed` is the caller's.
+        The hot path. Inside `binding.borrowed` the modules go on holding the point, for backward passes.
         """
         leaves, batch, binding = point.leaves, point.batch, self.binding
+        if not binding.depth:
+            with binding.borrowed():
+                return Game.evaluate(self, point, terms)
         if binding.current is not leaves or point.buffers:
             binding.put(leaves, point.buffers)
         players = self.called_with(leaves)
@@ -258,20 +262,23 @@ class Game:
                 are captured from outside, or have sparse gradients; if a term cannot be evaluated or is not scalar.
         """
         leaves = [v.clone().requires_grad_() for v in self.layout.views(self.state().y)]
-        with torch.enable_grad(), sheltered(), self.binding.borrowed():
+        with torch.enable_grad(), sheltered(), self.binding.borrowed(), checkpoints():
             self.binding.put(leaves, self.state().buffers)
             players = self.called_with(leaves)
             try:
                 values = self.losses(*players) if batch is None else self.losses(*players, batch)
-            except ArgumentError:
+            except ArgumentError as error:
+                _refuse_backward(leaves, error)
                 raise
             except Exception as error:
+                _refuse_backward(leaves, error)
                 got = f"{type(error).__name__}: {error}; the batch is {describe(batch)}"
                 remedy = (
                     "a batch is what the batches yield: (loader's item, noise) with latent=, the loader's item "
                     "without; losses are called as losses(*players, batch), or losses(*players) when there is no batch"
                 )
                 raise ArgumentError("losses", "a function that takes the players and the batch", got, remedy) from error
+            _refuse_backward(leaves)
             self._refuse_values(values, leaves)
             for term in terms:
                 self._refuse_term(term, dict(zip(self.players, players, strict=True)), leaves, batch)
@@ -326,6 +333,12 @@ class Game:
                 remedy = "take it from the players that the losses are called with (list(D.parameters()) there; no "
                 remedy += "list kept beforehand); what is a constant is frozen: requires_grad_(False)"
                 raise ArgumentError("losses", "functions of the players they are called with", got, remedy)
+
+
+def _refuse_backward(leaves: Sequence[Tensor], cause: Exception | None = None) -> None:
+    if any(x.grad is not None for x in leaves):
+        remedy = "return the losses; the step takes the gradients that its method needs"
+        raise ArgumentError("losses", "a function that does not call backward", "one that does", remedy) from cause
 
 
 def variables(value: Tensor) -> Iterator[Tensor]:

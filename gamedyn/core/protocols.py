@@ -37,6 +37,10 @@ class FlowLike(Protocol):
         """Whether the field does not depend on time."""
 
     @property
+    def scales(self) -> bool:
+        """Whether a request's rates scale the velocity."""
+
+    @property
     def linear_in_losses(self) -> bool:
         """Whether the field of a mean of losses is the mean of their fields."""
 

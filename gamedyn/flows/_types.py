@@ -54,6 +54,11 @@ class Flow(ABC):
         return True
 
     @property
+    def scales(self) -> bool:
+        """Whether a request's rates scale the velocity."""
+        return False
+
+    @property
     def linear_in_losses(self) -> bool:
         """Whether the field of a mean of losses is the mean of their fields: batches can then be averaged."""
         return False

@@ -59,6 +59,11 @@ class GradientFlow(Flow):
         return True
 
     @property
+    def scales(self) -> bool:
+        """Always: every player's gradient is multiplied with its rate."""
+        return True
+
+    @property
     def linear_in_losses(self) -> bool:
         """Whether no term is a function of a whole gradient."""
         return not self._outside

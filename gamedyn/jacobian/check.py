@@ -141,11 +141,11 @@ class _Line:
     ) -> None:
         self.field, self._t, self._batch, self._flow = field, t, batch, flow
         self._request = Request(factors=factors)
-        self.y = y
+        self.y, self.noise = y, 0.0
         if y.dtype != torch.float64:
             self.y = y.double()
             try:
-                self(self.y)
+                self.noise = self._rounding(y)
             except Exception:  # whatever the losses say to double precision: they are taken as they are
                 self.y = y
 
@@ -158,13 +158,20 @@ class _Line:
             value = field.velocity(self._t, leaves, self._request, batch, flow=self._flow)
         return field.layout.flat([x.detach() for x in value.leaves])
 
+    def _rounding(self, y: Tensor) -> float:
+        """By how much the function is another in float64 (autocast in the losses?), away from where it may vanish."""
+        u = _random(y, 3)
+        at = y + 0.05 * (float(y.norm()) or 1.0) / float(u.norm()) * u
+        own, exact = self(at).double(), self(at.double())
+        return float((own - exact).norm() / exact.norm().clamp_min(1e-300))
+
     def direction(self, u: Tensor) -> _Direction:
         """Lengths at which rounding, and the field's curvature, are small beside the tolerance."""
         eps, u = torch.finfo(self.y.dtype).eps, u.to(self.y)
         size = (float(self.y.norm()) or 1.0) / float(u.norm())
         exact = self.y.dtype == torch.float64
         fine = size * (eps**0.5 if exact else eps ** (1 / 3))
-        return _Direction(u, fine, fine * (100 if exact else 0.1), TOLERANCE if exact else COARSE)
+        return _Direction(u, fine, fine * (100 if exact else 0.1), max(TOLERANCE, 20 * self.noise) if exact else COARSE)
 
     def difference(self, u: Tensor, length: float) -> Tensor:
         """`(v(y + e u) - v(y - e u)) / 2e`."""
@@ -219,7 +226,7 @@ def check_terms(field: HeldField, t: float, y: Tensor, batch: Any) -> None:
         ArgumentError: if a term's own gradient is another, as where a loss cuts its graph.
     """
     known = CHECKED.setdefault(field.flow, set())
-    if "terms" in known:
+    if "terms" in known or not field.flow.penalised:
         return
     penalties = _Penalties(field.flow)
     line = _Line(field, t, y, batch, penalties)

@@ -128,7 +128,7 @@ def _forward_differentiable() -> Iterator[None]:
         yield
     except (RuntimeError, NotImplementedError) as error:
         text = str(error)
-        if not any(mark in text.lower() for mark in ("forward", "jvp")):
+        if not any(mark in text.lower() for mark in ("forward", "jvp", "requires_grad flags")):
             raise
         remedy = 'take strategy="kept", which needs reverse derivatives only'
         raise ArgumentError("losses", "functions with forward derivatives", text.splitlines()[0], remedy) from error

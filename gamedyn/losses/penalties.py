@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import Tensor
 
+from gamedyn._lib.errors import ArgumentError
 from gamedyn.losses._types import GradientTerm, LossTerm, weight_of
 
 if TYPE_CHECKING:
@@ -15,14 +16,23 @@ if TYPE_CHECKING:
 __all__ = ["r1", "squared_gradient", "weight_decay"]
 
 
-def r1(weight: float, *, into: str = "D", real: Callable[[Any], Tensor] | None = None, name: str = "r1") -> LossTerm:
+def r1(
+    weight: float,
+    *,
+    into: str = "D",
+    real: Callable[[Any], Any] | None = None,
+    output: Callable[[Any], Tensor] | None = None,
+    name: str = "r1",
+) -> LossTerm:
     """R1: `weight/2 * E |grad_x D(x)|^2` at real samples x.
 
     Args:
         weight: gamma in the paper, at least 0; it has the 1/2: public codes that lack it halve their weight.
         into: the discriminator.
-        real: takes the real samples out of a batch; None: `batch` is (item, noise) and the samples are the
-            item, or the first entry of a tuple.
+        real: takes the real samples out of a batch, or a tuple of all that the discriminator is called with, samples
+            first: `lambda batch: (images, labels)`. None: `batch` is (item, noise) and the samples are the item, or
+            the first entry of a tuple.
+        output: takes the scores out of what the discriminator returns; None: that itself, or its first entry.
         name: of the term.
 
     Raises:
@@ -37,12 +47,41 @@ def r1(weight: float, *, into: str = "D", real: Callable[[Any], Tensor] | None =
     take = real_samples if real is None else real
 
     def value(players: Mapping[str, Any], parameters: Mapping[str, Sequence[Tensor]], batch: Any) -> Tensor:
-        x = take(batch)
-        scores, pull, *_ = torch.func.vjp(lambda inner: players[into](inner), x)
-        slope: Tensor = pull(torch.ones_like(scores))[0]
+        given = take(batch)
+        x, *more = given if isinstance(given, (tuple, list)) else (given,)
+
+        def scores(inner: Tensor) -> Tensor:
+            return _scores(players[into](inner, *more), output)
+
+        slope = input_gradient(scores, x)
         return 0.5 * slope.square().sum() / len(x)
 
     return LossTerm(name, into, weight_of(weight), value, double_backward=True)
+
+
+def input_gradient(scores: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """The gradient of the summed scores in x, to be differentiated again; inside `vmap` too.
+
+    Only a transform can differentiate inside `vmap`; outside, modules may write buffers, which a transform refuses.
+    """
+    if torch._C._functorch.maybe_current_level() is not None:
+        value, pull, *_ = torch.func.vjp(scores, x)
+        slope: Tensor = pull(torch.ones_like(value))[0]
+        return slope
+    inner = x.detach().requires_grad_() if not x.requires_grad else x
+    with torch.enable_grad():
+        return torch.autograd.grad(scores(inner).sum(), inner, create_graph=True)[0]
+
+
+def _scores(found: Any, output: Callable[[Any], Tensor] | None) -> Tensor:
+    if output is not None:
+        found = output(found)
+    elif isinstance(found, (tuple, list)) and found:
+        found = found[0]
+    if not isinstance(found, Tensor):
+        remedy = 'say which entry holds the scores: output=lambda out: out["scores"]'
+        raise ArgumentError("output", "a discriminator that returns scores", type(found).__name__, remedy)
+    return found
 
 
 def weight_decay(weight: float, *, into: str, name: str = "") -> LossTerm:

@@ -10,10 +10,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.data import DataLoader, TensorDataset
 
 import gamedyn as gd
-from gamedyn.jacobian import HeldField as Field, KeptProducts
 from gamedyn.integrators import newton, stepper
 from gamedyn.integrators.scipy import scipy_methods
 from gamedyn.integrators.torch_optim import torch_optim_methods
+from gamedyn.jacobian import HeldField as Field
 from gamedyn.methods import (
     Delegated,
     ExponentialRosenbrock,

@@ -13,9 +13,9 @@ import pytest
 import torch
 
 import gamedyn as gd
-from gamedyn.jacobian import HeldField as Field
 from gamedyn.integrators import stepper
 from gamedyn.integrators.newton import Krylov, NewtonKrylov
+from gamedyn.jacobian import HeldField as Field
 from gamedyn.methods import (
     AdditiveRungeKutta,
     ExponentialRosenbrock,

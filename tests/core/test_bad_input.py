@@ -160,7 +160,7 @@ def test_eigenvalues_alone_for_a_partitioned_method():
     refused(lambda: gd.stability.stable_steps("alternating", [-0.5 + 1j, -0.5 - 1j]), "BlockJacobian", "blocks")
     game = gd.games.affine_quadratic_gan(torch.randn(30, 3, generator=torch.Generator().manual_seed(0)), q=2)
     lin = gd.spectrum.linearise(gd.flows.gradient(game), game.state(), form=False, k=2)
-    refused(lambda: gd.spectrum.stable_steps("alternating", lin), "dense", "step_radius")
+    refused(lambda: gd.spectrum.stable_steps("alternating", lin), "formed", "step_radius")
 
 
 def test_states_of_another_size():

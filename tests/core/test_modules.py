@@ -8,8 +8,8 @@ from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm, weight_norm
 
 import gamedyn as gd
-from gamedyn.jacobian import HeldField as Field
 from gamedyn.integrators import stepper
+from gamedyn.jacobian import HeldField as Field
 
 DOUBLE = torch.float64
 

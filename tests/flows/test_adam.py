@@ -13,7 +13,7 @@ from scipy.integrate import solve_ivp
 from torch import nn
 
 import gamedyn as gd
-from gamedyn.core import Request
+from gamedyn.core import Point, Request
 
 DOUBLE = torch.float64
 F = gd.flows
@@ -152,7 +152,7 @@ class TestField:
             zip(
                 flow.game.players,
                 flow.velocity(
-                    0.0, [x.requires_grad_() for x in flow.game.layout.views(state.y)], (), batch, Request()
+                    Point(0.0, [x.requires_grad_() for x in flow.game.layout.views(state.y)], (), batch), Request()
                 ).losses,
                 strict=True,
             )
@@ -192,14 +192,15 @@ class TestField:
             assert all(torch.equal(x, old[k]) for k, x in module.state_dict().items())
 
     def test_float32(self):
-        # rejects: moments in another type; 1e-4: rounding
+        # rejects: moments in another type; 1e-4: rounding. A bias before a norm has no gradient but rounding, over
+        # epsilon: 1e-3 at t = 0
         values = []
         for dtype in (DOUBLE, torch.float32):
             game, batch = gan(nn.BatchNorm1d(4), dtype)
             flow = flow_of(F.gradient(game), bias_correction=True)
             values += [flow.field(batch)(t, warm(flow).y) for t in (0.0, 0.3)]
         assert values[2].dtype is values[3].dtype is torch.float32
-        torch.testing.assert_close(values[2].double(), values[0], rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(values[2].double(), values[0], rtol=1e-4, atol=1e-3)
         torch.testing.assert_close(values[3].double(), values[1], rtol=1e-4, atol=1e-4)
 
     @pytest.mark.parametrize("corrected", [False, True])

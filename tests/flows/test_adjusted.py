@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 import gamedyn as gd
-from gamedyn.core import Request
+from gamedyn.core import Point, Request
 
 DOUBLE = torch.float64
 F = gd.flows
@@ -329,7 +329,7 @@ class TestRequests:
         leaves = [x.clone().requires_grad_() for x in game.layout.views(game.state().y)]
 
         def asked(**request):
-            return flow.velocity(0.0, leaves, (), batch, Request(**request)).leaves
+            return flow.velocity(Point(0.0, leaves, (), batch), Request(**request)).leaves
 
         whole = asked()
         assert flow.parts == ("game",)

@@ -10,8 +10,8 @@ import torch
 from scipy.integrate import solve_ivp
 
 import gamedyn as gd
-from gamedyn.jacobian import HeldField as Field
 from gamedyn.integrators import Krylov, NewtonKrylov, NoiseWarning, StepControl
+from gamedyn.jacobian import HeldField as Field
 from gamedyn.methods import ExponentialRosenbrock, LinearlyImplicit, RungeKutta
 
 DOUBLE = torch.float64

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 import gamedyn as gd
-from gamedyn.jacobian import HeldField as Field
 from gamedyn.integrators import stepper
+from gamedyn.jacobian import HeldField as Field
 from gamedyn.methods import LowStorage, RungeKutta
 from gamedyn.methods._low_storage import Combine, Evaluate
 

@@ -8,9 +8,9 @@ import scipy.integrate
 import torch
 
 import gamedyn as gd
-from gamedyn.jacobian import HeldField as Field
 from gamedyn.integrators import stepper
 from gamedyn.integrators.scipy import scipy_methods
+from gamedyn.jacobian import HeldField as Field
 
 DOUBLE = torch.float64
 THEIRS = {m: m.removeprefix("scipy:").replace("NDF", "BDF") for m in scipy_methods()}

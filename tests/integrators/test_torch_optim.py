@@ -8,9 +8,9 @@ import pytest
 import torch
 
 import gamedyn as gd
-from gamedyn.jacobian import HeldField as Field
 from gamedyn.integrators import stepper
 from gamedyn.integrators.torch_optim import preconditioner, torch_optim_methods
+from gamedyn.jacobian import HeldField as Field
 
 DOUBLE = torch.float64
 RATES = {"G": 0.5, "D": 4.0}  # powers of two: multiplying a gradient by them and dividing again is exact

@@ -139,7 +139,7 @@ def stepped(flow, method, given):
     """The same steps by hand, by a field that owns copies of the buffers and replays its randomness."""
     state = flow.initial_state()
     field = gd.jacobian.HeldField(flow, state.buffers)
-    field.draws_randomness = True
+    field.randomness = ("torch",)
     integrator, y = gd.integrators.stepper(method), state.y
     with torch.no_grad():
         memory = integrator.init(field, 0.0, y, 1.0)

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 import gamedyn as gd
-from gamedyn.jacobian import HeldField as Field
 from gamedyn.integrators import stepper
+from gamedyn.jacobian import HeldField as Field
 from gamedyn.stability import BlockJacobian, Eigenvalues
 
 DOUBLE = torch.float64

@@ -9,8 +9,8 @@ import torch
 
 import gamedyn as gd
 from gamedyn.core import State
-from gamedyn.jacobian import HeldField as Field
 from gamedyn.integrators import stepper
+from gamedyn.jacobian import HeldField as Field
 
 DOUBLE = torch.float64
 
