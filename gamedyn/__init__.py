@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _PACKAGES = (
-    *("core", "flows", "games", "integrators", "krylov", "losses", "methods", "optim", "plot"),
+    *("core", "flows", "games", "integrators", "jacobian", "krylov", "losses", "methods", "optim", "plot"),
     *("spectrum", "stability"),
 )
 _NAMES = {
@@ -47,6 +47,7 @@ __all__ = [
     "flows",
     "games",
     "integrators",
+    "jacobian",
     "krylov",
     "losses",
     "methods",
@@ -59,7 +60,20 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from gamedyn import core, flows, games, integrators, krylov, losses, methods, optim, plot, spectrum, stability
+    from gamedyn import (
+        core,
+        flows,
+        games,
+        integrators,
+        jacobian,
+        krylov,
+        losses,
+        methods,
+        optim,
+        plot,
+        spectrum,
+        stability,
+    )
     from gamedyn._lib.errors import ArgumentError, GamedynError, SolveError, UnknownNameError
     from gamedyn.core import Game, State, batches, data_parallel
     from gamedyn.integrators import Run, solve, solve_ensemble

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves, tree_map
 
+from gamedyn._lib.border import border
 from gamedyn._lib.errors import ArgumentError, SolveError
 from gamedyn.core import Game
 from gamedyn.core.ambient import sheltered
@@ -251,7 +252,7 @@ class GameOptimizer(torch.optim.Optimizer):
             self._refuse_backward()
         except ArgumentError as error:
             if error.expected.startswith("a function that takes") and error.__cause__ is not None:
-                raise error.__cause__  # noqa: B904: the closure's own
+                raise error.__cause__  # noqa: B904
             if error.argument.startswith("losses"):
                 remedy = error.remedy
                 if error.got.startswith("two evaluations"):
@@ -395,3 +396,6 @@ def _rate(argument: str, value: Any) -> float:
 
 def _copied(memory: Any, device: torch.device | None = None) -> Any:
     return tree_map(lambda x: x.detach().to(device, copy=True) if isinstance(x, Tensor) else x, memory)
+
+
+border(globals())

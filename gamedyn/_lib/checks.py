@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from typing import TYPE_CHECKING
 
 from gamedyn._lib.errors import ArgumentError, UnknownNameError
@@ -42,24 +43,25 @@ def positive(argument: str, value: object, remedy: str = "") -> float:
         >>> positive("h", 0.5)
         0.5
     """
-    try:
-        number = float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        raise ArgumentError(argument, "a positive, finite number", value, remedy) from None
-    if not (math.isfinite(number) and number > 0):
+    number = finite(argument, value, "a positive, finite number", remedy)
+    if not number > 0:
         raise ArgumentError(argument, "a positive, finite number", value, remedy)
     return number
 
 
 def positive_int(argument: str, value: object, *, least: int = 1) -> int:
-    """Return `value` as an int if it is a whole number of at least `least`.
+    """Return `value` as an int if it is a whole number (NumPy's too) of at least `least`.
 
     Raises:
         ArgumentError: otherwise.
     """
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+    try:
+        number = least - 1 if isinstance(value, bool) else operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        number = least - 1
+    if number < least:
         raise ArgumentError(argument, f"a whole number of at least {least}", value)
-    return value
+    return number
 
 
 def choice(argument: str, value: str, allowed: Iterable[str]) -> str:
@@ -69,7 +71,7 @@ def choice(argument: str, value: str, allowed: Iterable[str]) -> str:
         UnknownNameError: otherwise, with the nearest allowed value.
     """
     options = tuple(allowed)
-    if value not in options:
+    if not isinstance(value, str) or value not in options:
         raise UnknownNameError(argument, value, options)
     return value
 

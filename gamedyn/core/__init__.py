@@ -1,5 +1,6 @@
 """Games, their states, fields and batches. The sign convention is stated in `game`."""
 
+from gamedyn._lib.border import border
 from gamedyn.core.batches import Batches, batches, moved, moved_to, stacked
 from gamedyn.core.evaluation import Members, Point, Request, Velocity, Work
 from gamedyn.core.field import Field
@@ -33,3 +34,8 @@ __all__ = [
     "point",
     "stacked",
 ]
+
+border(
+    globals(),
+    skip=("Field", "Game.evaluate", "Game.called_with", "Layout", "State", "Velocity", "Point", "Request", "Work"),
+)

@@ -25,12 +25,12 @@ class Batches:
     def __init__(
         self,
         source: Any,
-        latent: int | tuple[int, ...] | None,
+        latent: tuple[int, ...] | None,
         seed: int,
         batch_size: int | None,
     ) -> None:
         self.source, self.seed, self.batch_size = source, seed, batch_size
-        self.latent = (latent,) if isinstance(latent, int) else latent
+        self.latent = latent
         self.device: torch.device | None = None
         self.dtype: torch.dtype | None = None
         self._noise = torch.Generator().manual_seed(seed)
@@ -44,8 +44,12 @@ class Batches:
 
     def __next__(self) -> Any:
         item = self._next_item()
-        leaves = [x for x in tree_leaves(item) if isinstance(x, Tensor)]
-        count = len(leaves[0]) if leaves and leaves[0].dim() else 0
+        leaves = [x for x in tree_leaves(item) if isinstance(x, Tensor) and x.dim()]
+        if not leaves:
+            kinds = ", ".join(sorted({type(x).__name__ for x in tree_leaves(item)})) or "nothing"
+            remedy = "let the loader collate tensors: torch.as_tensor(array), or its default collate_fn"
+            raise ArgumentError("batches", "batches with a tensor of samples", f"one of {kinds}", remedy)
+        count = len(leaves[0])
         if not count:
             raise ArgumentError("batches", "batches with at least one sample", "an empty batch", "check the loader")
         item = moved(item, self.device, self.dtype)
@@ -150,9 +154,9 @@ def batches(
         raise ArgumentError("batch_size", "none for a loader, which has its own", batch_size)
     elif not hasattr(source, "__iter__") or hasattr(source, "__next__"):
         raise ArgumentError("source", "a tensor, or a loader that can be iterated again", type(source).__name__)
-    for size in (latent,) if isinstance(latent, int) else latent or ():
-        positive_int("latent", size)
-    return Batches(source, latent, seed, batch_size)
+    sizes = None if latent is None else tuple(latent) if isinstance(latent, (tuple, list)) else (latent,)
+    shape = None if sizes is None else tuple(positive_int("latent", size) for size in sizes)
+    return Batches(source, shape, seed, batch_size)
 
 
 def moved(batch: Any, device: torch.device | None, dtype: torch.dtype | None) -> Any:
@@ -161,6 +165,7 @@ def moved(batch: Any, device: torch.device | None, dtype: torch.dtype | None) ->
     def move(x: Any) -> Any:
         if not isinstance(x, Tensor):
             return x
+        x = x.clone() if x.is_inference() and not torch.is_inference_mode_enabled() else x  # else not differentiable
         return x.to(device, dtype if x.is_floating_point() else None, non_blocking=True)
 
     return tree_map(move, batch)

@@ -1,5 +1,6 @@
 """What is solved: the ODE made from a game."""
 
+from gamedyn._lib.border import border
 from gamedyn.flows._types import Flow, of_flow
 from gamedyn.flows.adam import AdamFlow, adam
 from gamedyn.flows.adjusted import (
@@ -42,3 +43,5 @@ __all__ = [
     "sga",
     "symplectic_adjustment",
 ]
+
+border(globals())

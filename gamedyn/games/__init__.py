@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gamedyn._lib.border import border
 from gamedyn._lib.discover import Registry
 from gamedyn.core.critical import CriticalPoint
 from gamedyn.games._types import GameFamily
@@ -68,3 +69,6 @@ def get(name: str) -> GameFamily:
         'dirac_gan'
     """
     return _REGISTRY.get(name)
+
+
+border(globals())

@@ -1,5 +1,6 @@
 """How a flow is solved: one stepper per family of methods, and the loop that drives them."""
 
+from gamedyn._lib.border import border
 from gamedyn.integrators._types import Integrator, StepInfo
 from gamedyn.integrators.adaptive import NoiseWarning, StepControl
 from gamedyn.integrators.dense import DenseOutput
@@ -33,3 +34,5 @@ __all__ = [
     "torch_optim_methods",
     "torchdiffeq_methods",
 ]
+
+border(globals())

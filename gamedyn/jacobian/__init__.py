@@ -1,5 +1,6 @@
 """The Jacobian of a game's flow: one operator, several ways to its products, and the field that they are held to."""
 
+from gamedyn._lib.border import border
 from gamedyn.jacobian.averaged import AveragedProducts
 from gamedyn.jacobian.compiled import Code, CompiledProducts
 from gamedyn.jacobian.formed import FormedProducts
@@ -21,3 +22,16 @@ __all__ = [
     "KeptProducts",
     "Products",
 ]
+
+border(
+    globals(),
+    skip=(
+        "HeldField",
+        "Products",
+        "KeptProducts",
+        "ForwardProducts",
+        "CompiledProducts",
+        "FormedProducts",
+        "AveragedProducts",
+    ),
+)

@@ -1,5 +1,6 @@
 """Linear systems, eigenvalues, fixed points and phi-functions from products alone, on torch vectors and callables."""
 
+from gamedyn._lib.border import border
 from gamedyn.krylov.anderson import FixedPoint, anderson
 from gamedyn.krylov.gmres import Solution, gmres
 from gamedyn.krylov.hessenberg import Hessenberg, hessenberg
@@ -27,3 +28,5 @@ __all__ = [
     "ritz_range",
     "symmetric_eigenpairs",
 ]
+
+border(globals(), skip=("LinearOperator.matvec", "LinearOperator.rmatvec"))

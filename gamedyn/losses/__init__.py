@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gamedyn._lib.border import border
 from gamedyn._lib.discover import Registry
 from gamedyn._lib.errors import ArgumentError
 from gamedyn.losses._types import AdversarialLoss, GradientTerm, LossTerm, Term
@@ -51,3 +52,6 @@ def get(loss: str | AdversarialLoss) -> AdversarialLoss:
     if not isinstance(loss, AdversarialLoss):
         raise ArgumentError("loss", "a name or an AdversarialLoss", loss)
     return loss
+
+
+border(globals())

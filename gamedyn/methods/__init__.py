@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Union
 
+from gamedyn._lib.border import border
 from gamedyn._lib.discover import Registry
 from gamedyn._lib.errors import ArgumentError, UnknownNameError
 from gamedyn.methods._additive import AdditiveRungeKutta
@@ -163,3 +164,6 @@ def get(method: str | Method, **options: object) -> Method:
     if not isinstance(method, (*Member.__args__, Map, Delegated)):  # type: ignore[attr-defined]
         raise ArgumentError("method", "a name or a method object", method, f"names: {', '.join(names())}")
     return method
+
+
+border(globals())

@@ -1,5 +1,6 @@
 """Pictures of the theory, torch-free. Needs matplotlib (the extra `plot`)."""
 
+from gamedyn._lib.border import border
 from gamedyn.plot.axis import boundary_locus, damping_and_phase
 from gamedyn.plot.explorer import write_explorer
 from gamedyn.plot.images import image_grid
@@ -20,3 +21,5 @@ __all__ = [
     "step_sets",
     "write_explorer",
 ]
+
+border(globals())

@@ -1,5 +1,6 @@
 """The game's own spectrum, laid over the theory: eigenvalues, tangents of steps, equilibria."""
 
+from gamedyn._lib.border import border
 from gamedyn.jacobian import GameJacobian
 from gamedyn.spectrum.confirm import Confirmation, confirm
 from gamedyn.spectrum.controller import SpectralController
@@ -84,3 +85,5 @@ __all__ = [
     "verdict",
     "verify",
 ]
+
+border(globals())

@@ -4,6 +4,7 @@ Sign convention: `J = dv/dy`, stable means eigenvalues in the left half-plane; `
 the region of absolute stability.
 """
 
+from gamedyn._lib.border import border
 from gamedyn.stability.accuracy import error_constant, noise_gain, principal_error_norm, stage_order
 from gamedyn.stability.amplification import amplification
 from gamedyn.stability.angles import a_alpha, disc_radius, sector_radius
@@ -116,3 +117,5 @@ __all__ = [
     "unstable_bands",
     "zero_stable",
 ]
+
+border(globals())

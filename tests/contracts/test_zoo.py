@@ -563,7 +563,7 @@ def families(flow, case, batch, ref, tol):
         return lambda y: gap(y - ref.y, step(hand, method, None, **options) - ref.y) < tol
 
     cells = {m: (lambda m=m: step(flow, m, batch), near(m)) for m in explicit}
-    solver = gd.integrators.Anderson(rtol=1e-11)
+    solver = gd.integrators.Anderson(rtol=1e-9)
     cells["implicit_midpoint"] = (
         lambda: step(flow, "implicit_midpoint", batch, solver=solver),
         near("implicit_midpoint", solver=solver),
