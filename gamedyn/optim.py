@@ -255,7 +255,7 @@ class GameOptimizer(torch.optim.Optimizer):
                 raise error.__cause__  # noqa: B904
             if error.argument.startswith("losses"):
                 remedy = error.remedy
-                if error.got.startswith("two evaluations"):
+                if str(error.got).startswith("two evaluations"):
                     remedy = "draw the batch before the closure; noise too, unless it comes from a default generator"
                 raise ArgumentError("closure", error.expected, error.got, remedy) from error
             if error.argument.startswith("term "):

@@ -27,7 +27,6 @@ from tqdm.auto import tqdm
 import gamedyn as gd
 from analysis.benchmarks.step_cost import Setting
 from analysis.digits import digits
-from gamedyn.jacobian import HeldField as Field
 from gamedyn.krylov import LinearOperator, eigenpairs, symmetric_eigenpairs
 
 if TYPE_CHECKING:
@@ -308,19 +307,19 @@ def memory_table() -> None:
 def peak(width: str, strategy: str) -> int:
     """In a process of its own: the most that is resident beyond what there was before (Linux)."""
     torch.set_num_threads(1)
-    gan(8, 0).at(strategy).jacobian()  # what is loaded and allocated once, by the first use
+    with_products(gan(8, 0), strategy)  # what is loaded and allocated once, by the first use
     flow, state, batch = gan(int(width), 0)
-    Field(flow, state.buffers).probe(state.y, batch)
+    flow.at(state, batch)
     status, reset = Path("/proc/self/status"), Path("/proc/self/clear_refs")
     reset.write_text("5")
     before = resident(status, "VmRSS")
-    J = products_at((flow, state, batch), strategy)
+    J = with_products((flow, state, batch), strategy)
     used, bound = resident(status, "VmHWM") - before, J.memory + 8 * state.y.nbytes
     print(f"  {J.shape[0]:>8} parameters, {strategy:8s}: {used / 1e6:7.1f} of {bound / 1e6:7.1f}")
     return 0
 
 
-def products_at(made: Any, strategy: str) -> GameJacobian:
+def with_products(made: Any, strategy: str) -> GameJacobian:
     """A Jacobian, and a product of either kind."""
     flow, state, batch = made
     J = gd.spectrum.GameJacobian(flow, state, batch, strategy=strategy)

@@ -26,9 +26,10 @@ from torchdiffeq import odeint
 from tqdm.auto import tqdm
 
 import gamedyn as gd
-from gamedyn.core import Field, Members, Work
+from gamedyn.core import Members, Work
 from gamedyn.integrators import stepper
 from gamedyn.integrators.compiled import CompiledStep
+from gamedyn.jacobian import HeldField as Field
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -94,5 +94,5 @@ def _trained_spectrum(settings: Any, case: str, state: State, cells: list[Any], 
         return {"eigenvalues": np.zeros(0, complex), "residuals": np.zeros(0)}
     images = torch.as_tensor(digits()[: settings.trained_images])
     z = torch.randn(len(images), LATENT, generator=torch.Generator().manual_seed(11), dtype=torch.float64)
-    lin = gd.spectrum.linearise(flow, y, (images, z), dense=False, k=4)
+    lin = gd.spectrum.linearise(flow, y, (images, z), form=False, k=4)
     return {"eigenvalues": lin.eigenvalues.values, "residuals": np.asarray(lin.eigenvalues.residuals)}

@@ -23,7 +23,7 @@ def declared(settings: Any, *, family: str) -> Result:
         game, batch = example()
         for point in game.critical_points:
             flow, state = gd.flows.gradient(game), game.state_of(point.point)
-            formed, searched = (gd.spectrum.verdict(flow, state, batch, dense=d) for d in (True, False))
+            formed, searched = (gd.spectrum.verdict(flow, state, batch, form=d) for d in (True, False))
             rows.append(
                 {
                     "game": repr(game),
@@ -42,7 +42,7 @@ def trained(settings: Any, *, name: str) -> Result:
     """A GAN after training, and what can be said of the point."""
     flow, batch = _digits_gan() if name == "digits" else _gaussians_gan()
     run = gd.solve(flow, "euler", h=0.1, steps=settings.steps, batch=batch)
-    found = gd.spectrum.verdict(flow, run, batch, dense=False, k=settings.k, basis=settings.basis)
+    found = gd.spectrum.verdict(flow, run, batch, form=False, k=settings.k, basis=settings.basis)
     values = found.flow.eigenvalues.values
     return Result({"kind": "trained", "name": name, "text": str(found), **found.to_dict()}, {"eigenvalues": values})
 

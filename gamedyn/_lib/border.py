@@ -8,6 +8,7 @@ explains comes through as it is: it is a fault of ours.
 
 from __future__ import annotations
 
+import builtins
 import collections.abc
 import functools
 import inspect
@@ -33,6 +34,7 @@ LIBRARIES = [sysconfig.get_paths()[k] for k in ("purelib", "platlib", "stdlib")]
 OURS = (str(Path(__file__).parents[1]), *LIBRARIES, "<frozen")
 NUMBERS = {int: "a whole number", float: "a number", complex: "a complex number", bool: "True or False", str: "text"}
 HUGE = 1e15
+SHAPES = ("shape", "size", "dimension", "broadcast")
 ABSTRACT = {name: getattr(collections.abc, name) for name in collections.abc.__all__}
 
 
@@ -41,20 +43,20 @@ def border(namespace: dict[str, Any], *, skip: Iterable[str] = ()) -> None:
 
     Args:
         namespace: the package's `globals()`.
-        skip: names that are called on the hot path: of functions, classes, or "Class.method".
+        skip: names that are called on the hot path: of classes, whose constructors are kept, or "Class.method".
     """
     skip = set(skip)
-    for name in set(namespace["__all__"]) - skip:
+    for name in namespace["__all__"]:
         found = namespace[name]
         if isinstance(found, types.FunctionType) and not hasattr(found, "__bordered__"):
             namespace[name] = told = bordered(found)
             module = sys.modules[found.__module__]
-            if getattr(module, found.__name__, None) is found:
-                setattr(module, found.__name__, told)
+            if getattr(module, name, None) is found:
+                setattr(module, name, told)
         elif inspect.isclass(found) and found.__module__.startswith("gamedyn") and not issubclass(found, BaseException):
             for key, method in list(vars(found).items()):
                 public = key == "__init__" or not key.startswith("_")
-                hot = f"{name}.{key}" in skip or hasattr(method, "__bordered__")
+                hot = f"{name}.{key}" in skip or (name in skip and key != "__init__") or hasattr(method, "__bordered__")
                 if public and not hot and isinstance(method, types.FunctionType):
                     setattr(found, key, bordered(method))
 
@@ -109,7 +111,7 @@ def _explain(function: Any, args: Any, kwargs: Any, error: Exception) -> None:
             continue
         raise ArgumentError(name, _words(parameter.annotation, hint), _got(value), led) from error
     for name, value, parameter in given:
-        odd = _odd(value)
+        odd = _odd(value, str(error))
         if odd and value is not parameter.default:
             raise ArgumentError(name, "a value that can be used here", f"{odd}, {_got(value)}", led) from error
 
@@ -123,8 +125,8 @@ class _Names(dict[str, Any]):
     """A module's names; those that it imports for type checkers alone, as far as they are known."""
 
     def __missing__(self, key: str) -> Any:
-        if key in ABSTRACT:
-            return ABSTRACT[key]
+        if key in ABSTRACT or hasattr(builtins, key):
+            return ABSTRACT.get(key) or getattr(builtins, key)
         torch = sys.modules.get("torch")
         return torch.Tensor if key == "Tensor" and torch is not None else Any
 
@@ -171,7 +173,8 @@ def _number(value: Any, kind: type) -> bool:
     if kind is bool:
         return isinstance(value, bool) or type(value).__name__ in ("bool", "bool_")
     try:
-        {int: operator.index, float: float, complex: complex}[kind](value)
+        converts: dict[type, Any] = {int: operator.index, float: float, complex: complex}
+        converts[kind](value)
     except Exception:  # whatever the conversion says
         return False
     return kind is not int or not isinstance(value, bool)
@@ -191,13 +194,15 @@ def _got(value: Any) -> str:
     return f"{text if len(text) < 80 else text[:77] + '...'} ({type(value).__name__})"
 
 
-def _odd(value: Any) -> str:
-    """What is unusual about a value, in a word; "" if nothing."""
+def _odd(value: Any, said: str = "") -> str:
+    """What is unusual about a value; "" if nothing. Of an array its shape, where that was said to be wrong."""
     shape = getattr(value, "shape", None)
     if shape is not None and hasattr(value, "dtype"):
-        return _odd_array(value, tuple(shape))
+        return _odd_array(value, tuple(shape), any(word in said for word in SHAPES))
     if isinstance(value, (str, bytes)):
         return "text"
+    if isinstance(value, (type, types.FunctionType, types.BuiltinFunctionType)):
+        return "a class" if isinstance(value, type) else "a function"
     if isinstance(value, (bool, complex)):
         return "a truth value" if isinstance(value, bool) else "a complex number"
     if isinstance(value, (int, float)) or hasattr(value, "__float__"):
@@ -217,11 +222,13 @@ def _nothing(x: Any) -> str:
     return "nothing" if x is None else "a bare object" if type(x) is object else ""
 
 
-def _odd_array(value: Any, shape: tuple[int, ...]) -> str:
+def _odd_array(value: Any, shape: tuple[int, ...], misshapen: bool) -> str:
     if 0 in shape or not shape:
         return "empty" if 0 in shape else "a single number"
     kind = str(value.dtype)
     if "float" not in kind:
         return f"of kind {kind}"
     finite = value == value
-    return "not finite" if not bool(finite.all()) or bool((abs(value) == math.inf).any()) else f"of shape {shape}"
+    if not bool(finite.all()) or bool((abs(value) == math.inf).any()):
+        return "not finite"
+    return f"of shape {shape}" if misshapen else ""

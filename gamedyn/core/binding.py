@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Binding", "Slot", "in_modes"]
 
-LOCKS: WeakKeyDictionary[nn.Module, threading.RLock] = WeakKeyDictionary()  # type: ignore[valid-type]
+LOCKS: WeakKeyDictionary[nn.Module, threading.RLock] = WeakKeyDictionary()
 """One for each module that a game has: games that share a module never evaluate at the same time."""
 MAKING = threading.Lock()
 
@@ -56,7 +56,9 @@ class Binding:
         self._leaves, self._buffers = [s.place for s in parameters], [s.place for s in buffers]
         self._first_frozen = len(parameters) + len(buffers)
         self._once = [self._buffers.index(place) for place in range(len(set(self._buffers)))]
-        self.depth, self.current, self._original = 0, None, []
+        self.depth = 0
+        self.current: Sequence[Tensor] | None = None
+        self._original: list[Any] = []
         self._locks = _locks(modules)
 
     def put(self, leaves: Sequence[Tensor], buffers: Sequence[Tensor] = ()) -> None:

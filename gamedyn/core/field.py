@@ -18,6 +18,7 @@ from gamedyn.core.checkpointing import checkpoints, evaluating
 from gamedyn.core.effects import Effects, Observed
 from gamedyn.core.evaluation import Point, Request, Velocity, Work
 from gamedyn.core.game import describe
+from gamedyn.core.protocols import of_flow
 from gamedyn.core.randomness import RandomState
 from gamedyn.core.state import State
 from gamedyn.core.traced import TracedField
@@ -67,6 +68,7 @@ class Field:
         one_batch: bool = False,
     ) -> None:
         self.one_batch, self.flow, self.members = one_batch, flow, members
+        of_flow(flow)
         self.buffers = tuple(b.detach().clone() for b in buffers)
         self.sampling = choice("sampling", sampling, SAMPLING)
         self.layout: Layout = flow.game.layout
@@ -250,19 +252,22 @@ class Field:
             self._random.restore()
         if not self.buffers and not self.effects and self._seen is None:
             with torch.enable_grad():
-                return flow.velocity(Point(t, leaves, (), batch), request)
+                found: Velocity = flow.velocity(Point(t, leaves, (), batch), request)
+            return found
         if first:
             self._advance_spectral(leaves)
         buffers = self.scratch(request.members)
-        seen, ended = self._seen or contextlib.nullcontext(), None
+        ended: Callable[[Sequence[Tensor]], None] | None = None
         if self.members is None:
-            ended = self._keep if first else self._seen and self._seen.ended
-        with torch.enable_grad(), self.effects.outside_held(advance=first), seen:
-            return flow.velocity(Point(t, leaves, buffers, batch, ended), request)
+            ended = self._keep if first else None if self._seen is None else self._seen.ended
+        watching = self._seen or contextlib.nullcontext()
+        with torch.enable_grad(), self.effects.outside_held(advance=first), watching:
+            value: Velocity = flow.velocity(Point(t, leaves, buffers, batch, ended), request)
+        return value
 
     def scratch(self, members: Members | None = None) -> tuple[Tensor, ...]:
         """The buffers as an evaluation may have them: copies, if it may write them; of an ensemble one for each."""
-        own = self._base if members is None else [b.expand(members.count, *b.shape) for b in self._base]
+        own = self._base if members is None else [b.expand((members.count, *b.shape)) for b in self._base]
         return tuple([b.clone() for b in own] if self.effects.buffers else own)
 
     def _one_by_one(self, t: Any, leaves: Sequence[Tensor], request: Request, batch: Any) -> Velocity:

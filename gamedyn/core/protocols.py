@@ -45,6 +45,10 @@ class FlowLike(Protocol):
         """Whether the field of a mean of losses is the mean of their fields."""
 
     @property
+    def penalised(self) -> tuple[tuple[str, int], ...]:
+        """Name of every penalty on a gradient, and the place of the player that sees it."""
+
+    @property
     def parts(self) -> tuple[str, ...]:
         """Names of the parts whose sum it is: "game", and its penalty terms."""
 
@@ -64,25 +68,14 @@ class FlowLike(Protocol):
 
 
 class Linearised(Protocol):
-    """A field at a point with its derivative there.
+    """A field at a point with its derivative there. That of a game's field has `vjp`, `cross` and `to_dense` too."""
 
-    Attributes:
-        value: v, shape of y.
-    """
-
-    value: Tensor
+    @property
+    def value(self) -> Tensor:
+        """v, shape of y."""
 
     def jvp(self, u: Tensor) -> Tensor:
         """J u, shape of y."""
-
-    def vjp(self, u: Tensor) -> Tensor:
-        """J^T u."""
-
-    def cross(self, u: Tensor) -> Tensor:
-        """`W u`, W the cross-player blocks of J."""
-
-    def to_dense(self) -> Tensor:
-        """J, (n, n)."""
 
 
 class VectorField(Protocol):
@@ -104,20 +97,42 @@ class VectorField(Protocol):
             nothing may be written in place.
         persistent: whether rooms and views made once may be used again at the next step: not in traced code, whose
             field is another at each tracing, nor on rows.
-        samples: whether every evaluation may draw a batch of its own.
         work: what has been spent.
         batch_id: a number that changes with the field: field values of another belong to another field.
         keeps_batch: whether the next step's field is this step's.
     """
 
-    layout: Layout
-    names: tuple[str, ...]
-    players: tuple[slice, ...]
-    shape: torch.Size
-    point: Tensor | None
-    persistent: bool
-    work: Work
-    batch_id: int
+    @property
+    def layout(self) -> Layout:
+        """Where players and leaves lie."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the players."""
+
+    @property
+    def players(self) -> tuple[slice, ...]:
+        """Entries of each."""
+
+    @property
+    def shape(self) -> torch.Size:
+        """Of y."""
+
+    @property
+    def point(self) -> Tensor | None:
+        """A buffer that stage points may be written to, or None."""
+
+    @property
+    def persistent(self) -> bool:
+        """Whether rooms and views may be kept."""
+
+    @property
+    def work(self) -> Work:
+        """What has been spent."""
+
+    @property
+    def batch_id(self) -> int:
+        """Changes with the field."""
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -167,6 +182,6 @@ def of_flow(flow: object) -> Any:
     Raises:
         ArgumentError: otherwise.
     """
-    if not (callable(getattr(flow, "velocity", None)) and hasattr(flow, "game")):
+    if isinstance(flow, type) or not (callable(getattr(flow, "velocity", None)) and hasattr(flow, "game")):
         raise ArgumentError("flow", "a flow", type(flow).__name__, "make one of a game: gamedyn.flows.gradient(game)")
     return flow

@@ -12,7 +12,6 @@ from gamedyn.core.evaluation import Point, Request, Work
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from gamedyn.core.field import Field
     from gamedyn.core.protocols import Linearised
 
 __all__ = ["TracedField"]
@@ -22,14 +21,14 @@ class TracedField:
     """A field without memory: leaves are made inside, nothing is written in place; made to be traced.
 
     Args:
-        parent: the field, in a session.
+        parent: the `Field`, in a session.
         batch: traced.
         buffers: traced.
     """
 
     point, persistent, batch_id, keeps_batch = None, False, 0, False
 
-    def __init__(self, parent: Field, batch: Any, buffers: Sequence[Tensor]) -> None:
+    def __init__(self, parent: Any, batch: Any, buffers: Sequence[Tensor]) -> None:
         self.layout, self.shape = parent.layout, parent.shape
         self.players, self.names, self.rates = parent.players, parent.names, parent.rates
         self.parts, self.whole_parts, self.autonomous = parent.parts, parent.whole_parts, parent.autonomous
@@ -58,11 +57,12 @@ class TracedField:
 
     def stages(self, count: int, player: int | None = None) -> Tensor:
         """Fresh room for field values."""
-        return self._parent.room(count, player)
+        room: Tensor = self._parent.room(count, player)
+        return room
 
     def room(self, count: int, player: int | None = None) -> Tensor:
         """The same."""
-        return self._parent.room(count, player)
+        return self.stages(count, player)
 
     def release(self, rows: Sequence[Tensor]) -> None:
         """Nothing is kept."""
@@ -70,7 +70,7 @@ class TracedField:
     def _evaluate(self, t: float | Tensor, y: Tensor, request: Request, out: Tensor | None) -> Tensor:
         flow, lead = self._parent.flow, len(self.shape) - 1
         leaves = [v.clone().requires_grad_() for v in self.layout.views(y.detach())]
-        buffers = [b.expand(*self.shape[:-1], *b.shape) for b in self._buffers]
+        buffers = [b.expand((*self.shape[:-1], *b.shape)) for b in self._buffers]
         if self._parent.effects.buffers:
             buffers = [b.clone() for b in buffers]
         with torch.enable_grad():

@@ -166,7 +166,8 @@ class GradientFlow(Flow):
             return self.game.evaluate(Point(point.t, leaves, buffers, batch), terms)
 
         over = torch.func.vmap(once, in_dims=(0, 0, members.batch_dim), randomness="different")
-        return over(list(point.leaves), tuple(point.buffers), point.batch)
+        found: Any = over(list(point.leaves), tuple(point.buffers), point.batch)
+        return found[0], found[1]
 
     @property
     def penalised(self) -> tuple[tuple[str, int], ...]:

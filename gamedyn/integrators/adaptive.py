@@ -17,8 +17,8 @@ from gamedyn.integrators.dense import hermite
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from gamedyn.core import Field
     from gamedyn.integrators._types import Integrator
+    from gamedyn.jacobian import HeldField
 
 __all__ = ["AdaptiveStepper", "NoiseWarning", "StepControl"]
 
@@ -131,7 +131,7 @@ class AdaptiveStepper:
         self.noise: list[dict[str, float]] = []
         self.last: dict[str, Any] = {}
 
-    def init(self, field: Field, t: float, y: Tensor, h: float | None) -> dict[str, Any]:
+    def init(self, field: HeldField, t: float, y: Tensor, h: float | None) -> dict[str, Any]:
         """The inner memory, and the first step; where none is given, `step` chooses one from v and its change."""
         return {"inner": self.inner.init(field, t, y, h or 1.0), "h": h, "sizes": [], "slope": None, "tried": 0}
 
@@ -139,7 +139,7 @@ class AdaptiveStepper:
         """Always."""
         return True
 
-    def step(self, field: Field, t: float, y: Tensor, left: float, memory: Any) -> tuple[Tensor, Any, StepInfo]:
+    def step(self, field: HeldField, t: float, y: Tensor, left: float, memory: Any) -> tuple[Tensor, Any, StepInfo]:
         """One accepted step, of at most the time that is left."""
         control, rejected, counts = self.control, 0, Counter[str]()
         h = float(memory["h"] if memory["h"] is not None else self._first_step(field, t, y))
@@ -173,7 +173,7 @@ class AdaptiveStepper:
             self._measure_noise(field, t, y, h, memory, size)
         return new, kept, StepInfo("ok", {**counts, "accepted": 1.0, "rejected": float(rejected)}, h)
 
-    def at(self, field: Field, when: float) -> Tensor:
+    def at(self, field: HeldField, when: float) -> Tensor:
         """The state at a time within the last step, by cubic Hermite interpolation.
 
         An evaluation more where the method has no slope at the end.
@@ -190,7 +190,7 @@ class AdaptiveStepper:
         return {"error_noise": list(self.noise)} if self.noise else {}
 
     def _attempt(
-        self, field: Field, t: float, y: Tensor, h: float, memory: Any
+        self, field: HeldField, t: float, y: Tensor, h: float, memory: Any
     ) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None, StepInfo]:
         """A step, its error estimate, its slopes at both ends where it has them."""
         if hasattr(self.inner, "step_with_error"):
@@ -207,7 +207,7 @@ class AdaptiveStepper:
         power: float = math.prod((self.control.safety**k / e) ** (b / k) for e, b in zip(sizes, weights, strict=False))
         return min(self.control.grow, max(self.control.shrink, power))
 
-    def _first_step(self, field: Field, t: float, y: Tensor) -> float:
+    def _first_step(self, field: HeldField, t: float, y: Tensor) -> float:
         """Source: Hairer, Norsett, Wanner I, II.4, starting step size; two evaluations."""
         f0 = field(t, y)
         scale = self.control
@@ -218,7 +218,7 @@ class AdaptiveStepper:
         h1 = max(1e-6, h0 * 1e-3) if largest <= 1e-15 else (0.01 / largest) ** (1 / self._estimates)
         return min(100 * h0, h1, scale.h_max)
 
-    def _measure_noise(self, field: Field, t: float, y: Tensor, h: float, memory: Any, size: float) -> None:
+    def _measure_noise(self, field: HeldField, t: float, y: Tensor, h: float, memory: Any, size: float) -> None:
         """The spread of the error estimate over the last few batches, at one point and step."""
         self._seen.append(field.batch)
         step = memory["tried"]

@@ -19,8 +19,8 @@ from gamedyn.core.compile import compiled
 from gamedyn.integrators._types import OK, StepInfo
 
 if TYPE_CHECKING:
-    from gamedyn.core import Field
     from gamedyn.integrators._types import Integrator
+    from gamedyn.jacobian import HeldField
 
 __all__ = ["CompiledStep"]
 
@@ -44,7 +44,7 @@ class CompiledStep:
             self.reason = f"{type(stepper).__name__} cannot be traced"
 
     def step(
-        self, field: Field, t: float | Tensor, y: Tensor, h: float | Tensor, memory: Any
+        self, field: HeldField, t: float | Tensor, y: Tensor, h: float | Tensor, memory: Any
     ) -> tuple[Tensor, Any, StepInfo]:
         """One step: compiled if it can be, else eager."""
         if self.reason or not self.stepper.started(memory):
@@ -71,7 +71,7 @@ class CompiledStep:
         field.work.add(entry.work)
         return new, kept, OK
 
-    def _compiled(self, field: Field, tensors: list[Any], spec: TreeSpec) -> Compiled:
+    def _compiled(self, field: HeldField, tensors: list[Any], spec: TreeSpec) -> Compiled:
         moving = [i for i, x in enumerate(tensors) if isinstance(x, Tensor)]
         traced: dict[str, Any] = {}
 

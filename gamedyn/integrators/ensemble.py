@@ -112,7 +112,7 @@ def solve_ensemble(
 
 def _members(
     flow: Flow, h: Any, rates: Mapping[str, Any] | None, weights: Mapping[str, Any] | None, others: dict[str, int]
-) -> tuple[int, Tensor, dict[str, dict[str, Tensor]]]:
+) -> tuple[int, Tensor, dict[str, Any]]:
     """How many members; their steps, (M, 1); rates and weights where they differ."""
     like = flow.game.state().y
     rate = {p: _column(f"rates[{p!r}]", v, like) for p, v in (rates or {}).items()}

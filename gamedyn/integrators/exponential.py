@@ -45,7 +45,7 @@ class ExponentialStepper(Stepper):
     ) -> tuple[Tensor, Any, StepInfo]:
         """One step: one linearisation, an evaluation for every inner stage."""
         span, start = float(h), float(t)
-        at = field.linearise(start, y)
+        at: Any = field.linearise(start, y)
         drift = None if field.autonomous else time_derivative(field, start, y, at.value, span)
         counts, status = {"krylov_products": 0.0}, "ok"
         terms: list[Tensor | None] = [None, span * at.value, None if drift is None else span**2 * drift]

@@ -52,7 +52,7 @@ class LinearlyImplicitStepper(Stepper):
     ) -> tuple[Tensor, Any, StepInfo]:
         """One step: one linearisation, an evaluation and a linear system for every stage."""
         span, start = float(h), float(t)
-        at = field.linearise(start, y)
+        at: Any = field.linearise(start, y)
         W = applied(at, self.method.part)
         moving = self.method.part == "full" and not field.autonomous
         drift = time_derivative(field, start, y, at.value, span) if moving else None

@@ -68,14 +68,15 @@ class LowStorageStepper(Stepper):
         """The registers, filled; made once per field (traced, and on rows: each time)."""
         if not field.persistent:
             return [y.clone() if copied else torch.zeros_like(y) for copied in self.method.initial], None
+        point: Any = field.point
         if self._owner is not field:
             others = self.method.registers_used - 1
-            self._registers = [field.point, *(torch.empty_like(field.point) for _ in range(others))]
+            self._registers = [point, *(torch.empty_like(point) for _ in range(others))]
             self._slope, self._owner = field.stages(1)[0], field
-        if y is not field.point:
-            field.point.copy_(y)
+        if y is not point:
+            point.copy_(y)
         for register, copied in zip(self._registers[1:], self.method.initial[1:], strict=True):
-            register.copy_(field.point) if copied else register.zero_()
+            register.copy_(point) if copied else register.zero_()
         return self._registers, self._slope
 
 

@@ -142,7 +142,7 @@ class MultistepStepper(Stepper):
         """The method itself, once started."""
         coupled, newest = None, None
         if self._coupling:
-            at = field.linearise(t, y)
+            at: Any = field.linearise(t, y)
             newest = self._room(field).copy_(at.value)
             gap = sum(w * v for w, v in zip(self._coupling, [y, *values], strict=True))
             coupled = at.cross(gap)

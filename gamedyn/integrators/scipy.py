@@ -138,7 +138,9 @@ class ScipyStepper(Stepper):
             return None
 
         def jacobian(t: float, y: NDArray[np.float64]) -> NDArray[np.float64]:
-            return field.linearise(float(t), torch.tensor(y).to(like)).to_dense().double().cpu().numpy()
+            at: Any = field.linearise(float(t), torch.tensor(y).to(like))
+            matrix: NDArray[np.float64] = at.to_dense().double().cpu().numpy()
+            return matrix
 
         return jacobian
 

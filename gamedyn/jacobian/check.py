@@ -28,7 +28,7 @@ from gamedyn.core import Point, Request, Velocity, Work
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from gamedyn.jacobian.held import HeldField
+    from gamedyn.jacobian.evaluated import Evaluated
     from gamedyn.jacobian.products import Products
 
 __all__ = ["check_products", "check_terms", "refuse_non_finite"]
@@ -59,7 +59,7 @@ class _Direction:
 
 
 def check_products(
-    field: HeldField,
+    field: Evaluated,
     products: Products,
     name: str,
     t: float,
@@ -105,7 +105,7 @@ def _check(products: Products, name: str, velocity: _Line, y: Tensor) -> None:
         raise ArgumentError("losses", "a field whose two products are each other's transposes", got, CAUSES)
 
 
-def refuse_non_finite(field: HeldField, value: Tensor, *images: Tensor) -> None:
+def refuse_non_finite(field: Evaluated, value: Tensor, *images: Tensor) -> None:
     """Refuse products that are not finite where the field is.
 
     Raises:
@@ -113,10 +113,9 @@ def refuse_non_finite(field: HeldField, value: Tensor, *images: Tensor) -> None:
     """
     if all(bool(x.isfinite().all()) for x in images) or not bool(value.isfinite().all()):
         return
-    broken = [
-        n for n, own in zip(field.names, field.players, strict=True) if not all(x[own].isfinite().all() for x in images)
-    ]
-    got = f"a derivative of {' and '.join(broken)}'s velocity that is not finite there, where the velocity is"
+    first = next(x for x in images if not bool(x.isfinite().all()))  # J u before J^T w: rows before columns
+    broken = [n for n, own in zip(field.names, field.players, strict=True) if not bool(first[own].isfinite().all())]
+    got = f"the velocity of {', '.join(broken)}, whose derivative is not finite there"
     remedy = "a norm, root or absolute value at its kink? Add a small number under the root, begin at another point; "
     remedy += "Adam's flow has no derivative where a second moment is 0; steps without J: an explicit method, or "
     remedy += "solver=Anderson()"
@@ -132,7 +131,7 @@ class _Line:
 
     def __init__(
         self,
-        field: HeldField,
+        field: Evaluated,
         t: float,
         y: Tensor,
         batch: Any,
@@ -203,7 +202,7 @@ def _differs(a: Tensor, b: Tensor, whole: Tensor, tolerance: float) -> bool:
     return float((a - b).norm()) > tolerance * size
 
 
-def _blocks(field: HeldField, velocity: _Line, products: Products) -> list[str]:
+def _blocks(field: Evaluated, velocity: _Line, products: Products) -> list[str]:
     """Which blocks `d v_i / d y_j` disagree, and by how much, in words."""
     found = []
     for j, columns in enumerate(field.players):
@@ -219,7 +218,7 @@ def _blocks(field: HeldField, velocity: _Line, products: Products) -> list[str]:
     return found
 
 
-def check_terms(field: HeldField, t: float, y: Tensor, batch: Any) -> None:
+def check_terms(field: Evaluated, t: float, y: Tensor, batch: Any) -> None:
     """Hold the gradient of every penalty on a gradient against differences of the penalty, once for a flow.
 
     Raises:
@@ -258,7 +257,7 @@ class _Penalties:
     def velocity(self, point: Point, request: Request) -> Velocity:
         return Velocity(self._flow.penalties(point), ())
 
-    def slope(self, field: HeldField, t: float, y: Tensor, batch: Any, k: int, u: Tensor) -> float:
+    def slope(self, field: Evaluated, t: float, y: Tensor, batch: Any, k: int, u: Tensor) -> float:
         """The derivative of penalty k along u, by its own gradient."""
         leaves = [v.clone().requires_grad_() for v in field.layout.views(y.detach())]
         with field.session(), torch.enable_grad():

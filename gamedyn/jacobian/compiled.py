@@ -18,7 +18,7 @@ from gamedyn.jacobian.products import Products
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from gamedyn.jacobian.held import HeldField
+    from gamedyn.jacobian.evaluated import Evaluated
 
 __all__ = ["Code", "CompiledProducts"]
 
@@ -50,7 +50,7 @@ class CompiledProducts(Products):
 
     def __init__(
         self,
-        field: HeldField,
+        field: Evaluated,
         t: float | Tensor,
         y: Tensor,
         batch: Any,

@@ -50,7 +50,8 @@ def _group_norm(
 def _weight_norm(v: Tensor, g: Tensor, dim: int = 0) -> Tensor:
     """`g v / |v|`, the norm over all dimensions but one; over all where that is -1."""
     over = [i for i in range(v.dim()) if i != dim]
-    return v * (g / torch.linalg.vector_norm(v, dim=over, keepdim=True))
+    out: Tensor = v * (g / torch.linalg.vector_norm(v, dim=over, keepdim=True))
+    return out
 
 
 def _by_channel(x: Tensor, dims: Sequence[int], weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:

@@ -20,7 +20,7 @@ from gamedyn.jacobian.products import Products
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from gamedyn.jacobian.held import HeldField
+    from gamedyn.jacobian.evaluated import Evaluated
 
 __all__ = ["ForwardProducts", "asks_for_graph"]
 
@@ -39,7 +39,7 @@ class ForwardProducts(Products):
     """
 
     def __init__(
-        self, field: HeldField, t: float | Tensor, y: Tensor, batch: Any, factors: Mapping[str, float] | None = None
+        self, field: Evaluated, t: float | Tensor, y: Tensor, batch: Any, factors: Mapping[str, float] | None = None
     ) -> None:
         self.layout, self.work, self._field = field.layout, field.work, field
         self._t, self._y, self._batch, self._factors = t, y.detach().clone(), batch, factors
@@ -104,7 +104,7 @@ class ForwardProducts(Products):
         return self.jvp(torch.eye(self.n, dtype=self._y.dtype, device=self._y.device)).T
 
 
-def asks_for_graph(field: HeldField) -> bool:
+def asks_for_graph(field: Evaluated) -> bool:
     """Whether a forward product must ask for a graph that it does not use.
 
     A flow may detach its velocity where none is asked for, which drops the dual too: J u would be 0. Only a plain

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from gamedyn._lib.errors import ArgumentError
-from gamedyn.core import Field
+from gamedyn.core import Field, of_flow
 from gamedyn.core.ambient import sheltered
 from gamedyn.core.randomness import RandomState
 from gamedyn.jacobian.check import check_products, check_terms
@@ -31,8 +31,7 @@ class HeldField(Field):
     `Field`, and `check`: whether derivatives are held against differences of the field the first time.
 
     Attributes:
-        at: the state that it is held at, or None.
-        t: time there.
+        t: time of the point where it is held.
         third: whether products take third derivatives of the modules, known once it has been differentiated.
 
     Example:
@@ -44,9 +43,9 @@ class HeldField(Field):
     """
 
     def __init__(self, flow: FlowLike, *args: Any, check: bool = True, **kwargs: Any) -> None:
-        super().__init__(flow, *args, **kwargs)
+        super().__init__(of_flow(flow), *args, **kwargs)
         self.check = check
-        self.at: State | None = None
+        self._at: State | None = None
         self.t = 0.0
         self.third = flow.double_backward
         self._examined = False
@@ -57,7 +56,7 @@ class HeldField(Field):
             self.open(state.y, batch, t)
         self.begin_step(batch)
         self.hold()
-        self.at, self.t = state, t
+        self._at, self.t = state, t
         return self
 
     def open(self, y: Tensor, batch: Any, t: float = 0.0) -> None:
@@ -72,9 +71,20 @@ class HeldField(Field):
                 check_terms(self, t, y, batch)
 
     @property
+    def at(self) -> State:
+        """The state that it is held at.
+
+        Raises:
+            ArgumentError: if it steps, and is held nowhere.
+        """
+        if self._at is None:
+            raise ArgumentError("field", "one that is held at a point", "one that steps", "flow.at(state, batch)")
+        return self._at
+
+    @property
     def value(self) -> Tensor:
         """V at the point where it is held, (n,)."""
-        return self.peek(self.t, self._where().y)
+        return self.peek(self.t, self.at.y)
 
     def jacobian(self, **options: Any) -> GameJacobian:
         """J at the point where it is held, as an operator.
@@ -82,7 +92,7 @@ class HeldField(Field):
         Args:
             **options: of `GameJacobian`: part, strategy, memory, products.
         """
-        return GameJacobian(self.flow, self._where(), self.batch, t=self.t, held=self, **options)
+        return GameJacobian(self.flow, self.at, self.batch, t=self.t, held=self, **options)
 
     def linearise(self, t: float | Tensor, y: Tensor) -> KeptProducts:
         """The field at a point with its derivative: `.value`, `.jvp(u)`, `.vjp(u)`, `.cross(u)`; shape (n,).
@@ -124,14 +134,9 @@ class HeldField(Field):
 
     @contextlib.contextmanager
     def _looking(self) -> Iterator[None]:
-        random = RandomState(self.flow.game.device) if self.randomness or self.at is None else None
+        random = RandomState(self.flow.game.device) if self.randomness or self._at is None else None
         try:
             yield
         finally:
             if random is not None:
                 random.restore()
-
-    def _where(self) -> State:
-        if self.at is None:
-            raise ArgumentError("field", "one that is held at a point", "one that steps", "flow.at(state, batch)")
-        return self.at

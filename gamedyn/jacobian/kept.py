@@ -14,7 +14,7 @@ from gamedyn.jacobian.products import Products
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from gamedyn.jacobian.held import HeldField
+    from gamedyn.jacobian.evaluated import Evaluated
 
 __all__ = ["KeptProducts"]
 
@@ -37,7 +37,7 @@ class KeptProducts(Products):
 
     def __init__(
         self,
-        field: HeldField,
+        field: Evaluated,
         t: float | Tensor,
         y: Tensor,
         batch: Any = ...,
@@ -105,7 +105,8 @@ class KeptProducts(Products):
     def _grad(self, outputs: Any, inputs: Any, cotangents: Any, **options: Any) -> Sequence[Any]:
         with self._field.session(), torch.enable_grad(), differentiable():
             self._field.flow.game.binding.put(self.leaves, self._buffers)
-            return torch.autograd.grad(outputs, inputs, cotangents, allow_unused=True, **options)
+            found: Sequence[Any] = torch.autograd.grad(outputs, inputs, cotangents, allow_unused=True, **options)
+        return found
 
     def _pulled(
         self,

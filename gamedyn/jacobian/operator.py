@@ -24,7 +24,6 @@ from gamedyn.krylov.room import available, check_room
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from gamedyn.jacobian.held import HeldField
     from gamedyn.jacobian.products import Products
 
 __all__ = ["STRATEGIES", "GameJacobian"]
@@ -101,7 +100,7 @@ class GameJacobian(LinearOperator):
         memory: float | None = None,
         products: int = 200,
         check: bool = True,
-        held: HeldField | None = None,
+        held: Any = None,
         _code: Code | None = None,
     ) -> None:
         of_flow(flow)
@@ -109,8 +108,8 @@ class GameJacobian(LinearOperator):
         count = _length(source)
         if not count:
             raise ArgumentError("batches", "at least one batch", "none")
-        field: HeldField = flow.at(state, next(iter(source)), t, check=check) if held is None else held
-        self.flow, self.t, self.part, self.state, self.field = flow, t, part, field._where(), field
+        field = flow.at(state, next(iter(source)), t, check=check) if held is None else held
+        self.flow, self.t, self.part, self.state, self.field = flow, t, part, field.at, field
         self._given = {"batch": batch, "batches": batches, "memory": memory, "products": products, "check": check}
         self._code, self.work, y = Code() if _code is None else _code, field.work, self.state.y
         super().__init__((len(y), len(y)), self.jvp, self.vjp, dtype=y.dtype, device=y.device, matrix=self._formed)

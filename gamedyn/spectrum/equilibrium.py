@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from gamedyn.core import State
     from gamedyn.flows import Flow
     from gamedyn.integrators import Run
-    from gamedyn.jacobian import Products
+    from gamedyn.jacobian.products import Products
 
 __all__ = ["Equilibrium", "find_equilibrium"]
 

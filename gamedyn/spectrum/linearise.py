@@ -47,7 +47,8 @@ class Linearisation:
     @property
     def state(self) -> State:
         """The point."""
-        return self.J.state
+        state: State = self.J.state
+        return state
 
     @property
     def value(self) -> Tensor:

@@ -23,8 +23,8 @@ from gamedyn.core import State, point
 from gamedyn.core.ambient import shielded
 from gamedyn.integrators import StepInfo, stepper
 from gamedyn.integrators._types import label
-from gamedyn.jacobian import KeptProducts
 from gamedyn.jacobian.check import refuse_non_finite
+from gamedyn.jacobian.kept import KeptProducts
 from gamedyn.krylov import eigenpairs
 
 if TYPE_CHECKING:

@@ -14,6 +14,7 @@ from gamedyn.integrators import stepper
 from gamedyn.integrators.scipy import scipy_methods
 from gamedyn.integrators.torch_optim import torch_optim_methods
 from gamedyn.jacobian import HeldField as Field
+from gamedyn.jacobian.kept import KeptProducts
 from gamedyn.methods import (
     Delegated,
     ExponentialRosenbrock,
@@ -344,9 +345,9 @@ SMALL = N // 100
 class Bare:
     """A field v = -y that holds nothing but its point, and evaluates in place; one of its two players is nearly all."""
 
-    class flow:
-        parts, autonomous, rates = ("game", "penalty"), True, {"x": 1.0, "y": 1.0}
-
+    parts = whole_parts = ("game", "penalty")
+    autonomous, persistent, rates = True, True, {"x": 1.0, "y": 1.0}
+    work, batch_id, keeps_batch = None, 0, True
     layout = gd.Game({"x": torch.zeros(SMALL), "y": torch.zeros(N - SMALL)}, dict).layout
     names, players, members = ("x", "y"), (slice(0, SMALL), slice(SMALL, N)), None
 

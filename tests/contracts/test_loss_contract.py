@@ -244,6 +244,6 @@ def test_a_user_written_penalty_by_autograd_grad_needs_no_term():
     ours = toy.flow.with_term(gd.losses.r1(0.7))
     torch.testing.assert_close(own.field(toy.batch)(0.0, y), ours.field(toy.batch)(0.0, y), rtol=1e-11, atol=1e-14)
     u = torch.randn(y.shape, generator=torch.Generator().manual_seed(1), dtype=DOUBLE)
-    a, b = (gd.spectrum.linearise(f, y, toy.batch, form=False, k=2).products.jvp(u) for f in (own, ours))
+    a, b = (gd.spectrum.linearise(f, y, toy.batch, form=False, k=2).J.jvp(u) for f in (own, ours))
     torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-12)
     assert isinstance(toy.D, nn.Module)

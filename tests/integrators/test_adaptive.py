@@ -276,7 +276,7 @@ class TestNoise:
             on_step=lambda n, t, state, losses: at.append(state.y),
         )
         y, (seen,) = at[2], run.stats["error_noise"]
-        field, method, estimates = pulled().field(), OWN["bosh3"], []
+        field, method, estimates = pulled().field(drawn[0]), OWN["bosh3"], []
         for batch in drawn:
             field.batch, K = batch, []
             for row in method.A:

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import gamedyn as gd
+from gamedyn.core import Point
 from gamedyn.integrators import Krylov
 from gamedyn.methods import LinearlyImplicit
 
@@ -56,8 +57,9 @@ def dense(flow, batch):
     leaves = [p.clone().requires_grad_() for p in flow.game.layout.views(state.y)]
 
     def velocity(*leaves):
-        with flow.game.bound(leaves) as players:
-            losses = flow.game.losses(*players) if batch is None else flow.game.losses(*players, batch)
+        with flow.game.binding.borrowed():
+            values = flow.game.evaluate(Point(0.0, leaves, (), batch))[0]
+            losses = dict(zip(flow.game.players, values, strict=True))
         out = []
         for name, at in zip(flow.game.players, flow.game.layout.leaf_slices, strict=True):
             out += torch.autograd.grad(losses[name], leaves[at], create_graph=True, materialize_grads=True)

@@ -24,8 +24,7 @@ class Pendulum:
 
     names, players = ("x", "y"), (slice(0, 1), slice(1, 2))
 
-    class flow:
-        autonomous, parts = True, ("game",)
+    autonomous, parts, persistent = True, ("game",), True
 
     def __init__(self):
         self.point, self.members = torch.zeros(2, dtype=DOUBLE), None

@@ -94,7 +94,7 @@ def test_density_of_a_gan_from_its_products(generator):
     # rejects: the game without its penalty, J for J^T in one of the parts (the other's moments)
     flow, batch = toy_gan(generator)
     products = flow.at(flow.initial_state(), batch).jacobian()
-    J = products.dense()
+    J = products.to_dense()
     for part, half in (("symmetric", (J + J.T) / 2), ("skew", (J - J.T) / 2)):
         found = part_density(products, part, steps=20, probes=6, formed_up_to=100)
         mean, error = found.mean(np.square)

@@ -320,7 +320,7 @@ class TestEvidence:
         d = torch.linspace(1, 2, 500, dtype=DOUBLE)
         op = LinearOperator((500, 500), lambda x: d * x, lambda x: d * x, dtype=DOUBLE)
         assert extent(op, formed=False, basis=60).sign == "positive"
-        assert extent(op * -1.0, form=False, basis=60).sign == "negative"
+        assert extent(op * -1.0, formed=False, basis=60).sign == "negative"
         wide = torch.linspace(1e-4, 2, 500, dtype=DOUBLE)  # definite, but not by what sixty steps can tell
         op = LinearOperator((500, 500), lambda x: wide * x, lambda x: wide * x, dtype=DOUBLE)
         assert extent(op, formed=False, basis=60).sign == "unknown"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -201,7 +202,7 @@ def batch_spread(
     at = point(flow, state)
     drawn = _drawn(batches, count)
     form = form if form is not None else at.layout.n <= FORMED_UP_TO
-    mean = _Mean([lambda b=b: GameJacobian(flow, at, b) for b in drawn], at.y, keep=keep)  # type: ignore[misc]
+    mean = _Mean([partial(GameJacobian, flow, at, b) for b in drawn], at.y, keep=keep)
     bar = tqdm(mean.each(), total=count, disable=None if progress else True, unit="batch")
     found = tuple([_spectrum(one, k, form=form) for one in bar])
     of_mean, (tracked, right, left) = _decomposed(mean, k, form=form)
@@ -328,7 +329,7 @@ def _decomposed(mean: _Mean, k: int, *, form: bool) -> tuple[Eigenvalues, Vector
         spectrum = Eigenvalues(values.astype(np.complex128), True, residuals)
         return spectrum, (values[kept], right[:, kept], left[:, kept])
     of_J, of_transpose = outer_pairs(mean, k), outer_pairs(mean.T, k)
-    spectrum = outer_eigenvalues(mean, k)  # type: ignore[arg-type]
+    spectrum = outer_eigenvalues(mean, k)
     rows: list[tuple[complex, Any, Any]] = []
     scale = float(np.abs(spectrum.values).max())
     for kind, pairs in of_J.items():

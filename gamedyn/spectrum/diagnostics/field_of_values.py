@@ -95,9 +95,9 @@ def numerical_range(
     positive_int("angles", angles, least=2)
     operator = operator_of(J)
     tol = max(positive("tol", tol), ROUNDINGS * float(torch.finfo(operator.dtype).eps))
-    n, like, rows, used = operator.shape[0], operator.like, [], 0
+    n, rows, used = operator.shape[0], [], 0
     generator = torch.Generator().manual_seed(seed)
-    noise = torch.randn(2 * n, generator=generator, dtype=torch.float64).to(like)
+    noise = torch.randn(2 * n, generator=generator, dtype=torch.float64).to(operator.device, operator.dtype)
     start, phis = noise, np.linspace(0.0, math.pi, angles)
     for phi in tqdm(phis, disable=None if progress else True, unit="angle"):
         product = _turned(operator, float(phi))
@@ -128,7 +128,7 @@ def _turned(J: LinearOperator, phi: float) -> Callable[[Tensor], Tensor]:
     c, s = math.cos(phi), math.sin(phi)
 
     def product(z: Tensor) -> Tensor:
-        x, y = z[: J.n].clone(), z[J.n :].clone()
+        x, y = z[: J.shape[0]].clone(), z[J.shape[0] :].clone()
         forward, back = [J.matvec(x), J.matvec(y)], [J.rmatvec(x), J.rmatvec(y)]
         S, A = ([(f + sign * b) / 2 for f, b in zip(forward, back, strict=True)] for sign in (1, -1))
         return torch.cat([c * S[0] + s * A[1], c * S[1] - s * A[0]])

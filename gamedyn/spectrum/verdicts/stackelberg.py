@@ -187,7 +187,8 @@ class _Response:
                 out = torch.autograd.grad(
                     outputs, leaves, cotangents, retain_graph=True, materialize_grads=True, allow_unused=True
                 )
-            return layout.flat([x.detach() for x in out])
+            image: Tensor = layout.flat([x.detach() for x in out])
+            return image
 
         return gradient, product
 

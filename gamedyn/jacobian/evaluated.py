@@ -1,0 +1,56 @@
+"""What products need of the field that they are taken of."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    import contextlib
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+    from gamedyn.core import FlowLike, Layout, Request, Velocity, Work
+
+__all__ = ["Evaluated"]
+
+
+class Evaluated(Protocol):
+    """A field that evaluates its flow at any leaves, with everything held; `HeldField` is one.
+
+    Attributes:
+        flow: the flow.
+        layout: of its players.
+        names: of the players.
+        players: entries of each.
+        work: what has been spent.
+        third: whether products take third derivatives of the modules.
+        effects: what evaluating changes.
+    """
+
+    flow: FlowLike
+    layout: Layout
+    names: tuple[str, ...]
+    players: tuple[slice, ...]
+    work: Work
+    third: bool
+    effects: Any
+
+    @property
+    def standing(self) -> tuple[Tensor, ...]:
+        """The buffers that evaluations begin from."""
+
+    @property
+    def draws_randomness(self) -> bool:
+        """Whether the losses draw from default generators."""
+
+    def session(self) -> contextlib.AbstractContextManager[None]:
+        """The modules are the field's for so long."""
+
+    def doubled(self) -> contextlib.AbstractContextManager[None]:
+        """In a session: buffers and frozen parameters in float64."""
+
+    def velocity(
+        self, t: float | Tensor, leaves: Sequence[Tensor], request: Request, batch: Any = ..., *, flow: Any = None
+    ) -> Velocity:
+        """The flow's velocity at leaves, in a session."""
