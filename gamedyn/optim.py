@@ -15,7 +15,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 from gamedyn._lib.border import border
 from gamedyn._lib.errors import ArgumentError, SolveError
 from gamedyn.core import Game
-from gamedyn.core.ambient import sheltered
+from gamedyn.core.ambient import sheltered, shielded
 from gamedyn.core.randomness import RandomState
 from gamedyn.flows import GradientFlow
 from gamedyn.integrators import stepper
@@ -66,6 +66,7 @@ class GameOptimizer(torch.optim.Optimizer):
 
     _step_supports_amp_scaling = True  # so that GradScaler calls `step`, which refuses it by name
 
+    @shielded
     def __init__(
         self,
         players: Mapping[str, nn.Module | Tensor],
@@ -130,7 +131,7 @@ class GameOptimizer(torch.optim.Optimizer):
         inside = torch.is_autocast_enabled(kind)
         self._closure, self._autocast = closure, torch.get_autocast_dtype(kind) if inside else None
         try:
-            with torch.no_grad(), sheltered():  # the closure alone is autocast: sums of stages need their own precision
+            with sheltered(), torch.no_grad():  # the closure alone is autocast: sums of stages need their own precision
                 return self._advanced()
         finally:
             self._closure = None

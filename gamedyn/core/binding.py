@@ -14,6 +14,8 @@ from operator import setitem
 from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakKeyDictionary
 
+from gamedyn._lib.errors import ArgumentError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -78,18 +80,19 @@ class Binding:
     def borrowed(self) -> Iterator[None]:
         """Whatever is put inside, the modules hold afterwards what they held before. No other thread may come in."""
         with _locked(self._locks):
-            kept, before, depth = self._held(0, None), self.current, self.depth
+            own, depth = self.__dict__, self.depth  # what is known of the slots is put back with them
+            kept = [*self._held(0, None), depth, self.current]
+            holders, keys = [*self._holders, own, own], [*self._keys, "depth", "current"]
             try:
                 try:
-                    self.depth = depth + 1
                     if not depth:
                         self._original = kept
+                    self.depth = depth + 1
                     yield
                 finally:
-                    deque(map(setitem, self._holders, self._keys, kept), maxlen=0)
+                    deque(map(setitem, holders, keys, kept), maxlen=0)
             finally:
-                deque(map(setitem, self._holders, self._keys, kept), maxlen=0)
-                self.depth, self.current = depth, before
+                deque(map(setitem, holders, keys, kept), maxlen=0)
 
     def leaves(self) -> dict[int, Tensor]:
         """What the modules hold now, by the leaf's place; players that are tensors have no slot."""
@@ -110,7 +113,13 @@ class Binding:
         return [(self._holders[at + i], self._keys[at + i], held[at + i]) for i in self._once]
 
     def _held(self, first: int, end: int | None) -> list[Any]:
-        return [d[k] for d, k in zip(self._holders[first:end], self._keys[first:end], strict=True)]
+        try:
+            return [d[k] for d, k in zip(self._holders[first:end], self._keys[first:end], strict=True)]
+        except KeyError as error:
+            got, remedy = f"{error.args[0]!r} taken away (a parametrisation?)", "make the game anew"
+            raise ArgumentError(
+                "players", "the modules and parameters that the game was made with", got, remedy
+            ) from error
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ from gamedyn._lib.errors import ArgumentError
 from gamedyn.core.ambient import sheltered
 from gamedyn.core.binding import Binding, in_modes
 from gamedyn.core.checkpointing import checkpoints
-from gamedyn.core.players import Structure, collected, refuse_hooks
+from gamedyn.core.players import Structure, Used, collected, refuse_captured, refuse_hooks
 from gamedyn.core.state import Layout, State
 
 if TYPE_CHECKING:
@@ -265,8 +265,10 @@ class Game:
         with torch.enable_grad(), sheltered(), self.binding.borrowed(), checkpoints():
             self.binding.put(leaves, self.state().buffers)
             players = self.called_with(leaves)
+            used = Used(self._own)
             try:
-                values = self.losses(*players) if batch is None else self.losses(*players, batch)
+                with used:
+                    values = self.losses(*players) if batch is None else self.losses(*players, batch)
             except ArgumentError as error:
                 _refuse_backward(leaves, error)
                 raise
@@ -279,6 +281,7 @@ class Game:
                 )
                 raise ArgumentError("losses", "a function that takes the players and the batch", got, remedy) from error
             _refuse_backward(leaves)
+            used.refuse()
             self._refuse_values(values, leaves)
             for term in terms:
                 self._refuse_term(term, dict(zip(self.players, players, strict=True)), leaves, batch)
@@ -325,14 +328,10 @@ class Game:
 
     def _refuse_captured(self, value: Tensor, leaves: Sequence[Tensor]) -> None:
         """Refuse parameters in a loss's graph that are not those that the players hold for the time being."""
-        own, bound = {id(p) for p in self._own}, {id(x) for x in leaves}
+        bound = {id(x) for x in leaves}
         for x in variables(value):
-            if id(x) not in bound and (id(x) in own or isinstance(x, nn.Parameter)):
-                whose = "a player's own tensor" if id(x) in own else "a parameter of no player"
-                got = f"{whose}, of shape {tuple(x.shape)}, captured from outside"
-                remedy = "take it from the players that the losses are called with (list(D.parameters()) there; no "
-                remedy += "list kept beforehand); what is a constant is frozen: requires_grad_(False)"
-                raise ArgumentError("losses", "functions of the players they are called with", got, remedy)
+            if id(x) not in bound and isinstance(x, nn.Parameter):
+                refuse_captured("a parameter of no player", x)
 
 
 def _refuse_backward(leaves: Sequence[Tensor], cause: Exception | None = None) -> None:

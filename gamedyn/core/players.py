@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
+from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_leaves
 
 from gamedyn._lib.errors import ArgumentError
 from gamedyn.core.binding import Slot
@@ -14,7 +16,7 @@ from gamedyn.core.state import Leaf
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["Collected", "Structure", "collected", "refuse_hooks"]
+__all__ = ["Collected", "Structure", "Used", "collected", "refuse_captured", "refuse_hooks"]
 
 PROJECTED = "what is done to parameters after a step is no part of the losses"
 
@@ -148,6 +150,67 @@ def _refuse_tensor_hooks(name: str, p: Tensor) -> None:
     if p._backward_hooks or getattr(p, "_post_accumulate_grad_hooks", None):
         remedy = "a hook sees accumulated gradients, and a field has none; gamedyn.flows.mapped maps the velocity"
         raise ArgumentError("players", "parameters without hooks", f"a hook on {name!r}", remedy)
+
+
+FACTS = (
+    "shape",
+    "dtype",
+    "device",
+    "ndim",
+    "requires_grad",
+    "is_leaf",
+    "layout",
+    "size",
+    "dim",
+    "numel",
+    "is_floating_point",
+)
+"""What may be asked of a parameter that the players do not hold for now: no value of it."""
+
+
+class Used(TorchFunctionMode):
+    """Sees whether the losses use players' own tensors, in whose place others stand for now.
+
+    Args:
+        own: those tensors.
+    """
+
+    def __init__(self, own: Sequence[Tensor]) -> None:
+        super().__init__()
+        self._own = {id(p): p for p in own}
+        self._found: Tensor | None = None
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """The operation as it is; what it is called with is looked at."""
+        name = getattr(function, "__name__", "")
+        if name == "__get__":
+            name = getattr(getattr(function, "__self__", None), "__name__", "")
+        if name not in FACTS:
+            for x in tree_leaves((args, kwargs)):
+                if id(x) in self._own:
+                    self._found = x
+        return function(*args, **(kwargs or {}))
+
+    def refuse(self) -> None:
+        """Refuse what has been seen.
+
+        Raises:
+            ArgumentError: if a player's own tensor has been used.
+        """
+        if self._found is not None:
+            refuse_captured("a player's own tensor", self._found)
+
+
+def refuse_captured(whose: str, x: Tensor) -> None:
+    """Refuse a tensor that the losses have not from the players.
+
+    Raises:
+        ArgumentError: always.
+    """
+    got = f"{whose}, of shape {tuple(x.shape)}, captured from outside"
+    remedy = "take it from the players that the losses are called with (list(D.parameters()) there; no list kept "
+    remedy += "beforehand); what is a constant is frozen: requires_grad_(False)"
+    raise ArgumentError("losses", "functions of the players they are called with", got, remedy)
 
 
 def _modules(players: Mapping[str, nn.Module | Tensor]) -> tuple[nn.Module, ...]:

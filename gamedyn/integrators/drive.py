@@ -36,7 +36,7 @@ FAILURES = {
     ),
     "not_converged": (
         "a stage did not converge",
-        "h = {h}: allow the solver more iterations or a looser rtol (solver=), or take shorter steps",
+        "h = {h}: take shorter steps, or a solver with a looser rtol (1e-3 for networks of ReLUs) or more iterations",
     ),
     "krylov_breakdown": ("a linear system was singular", "h = {h} meets an eigenvalue of J: take another step"),
     "step_too_small": (

@@ -13,6 +13,7 @@ counts only where a difference of another length says the same.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_map
 
 from gamedyn._lib.errors import ArgumentError
@@ -44,17 +46,17 @@ CHECKED: WeakKeyDictionary[Any, set[str]] = WeakKeyDictionary()
 
 CAUSES = (
     "likely causes: detach(), no_grad or .item() in a loss, requires_grad turned off for a while, a hook on a tensor, "
-    "a custom or fused operation with a wrong second derivative (power iterations of one's own, scripted modules)"
+    "a custom or fused operation with a wrong second derivative (power iterations of one's own, scripted modules, an "
+    "embedding's padding_idx or scale_grad_by_freq), or a point on a kink (a ReLU whose weights are all 0)"
 )
 
 
 @dataclass(frozen=True)
 class _Direction:
-    """A direction, and the two lengths at which the field is differenced along it."""
+    """A direction, the lengths at which the field is differenced along it, and what it may be off by."""
 
     u: Tensor
-    fine: float
-    coarse: float
+    lengths: tuple[float, ...]
     tolerance: float
 
 
@@ -154,7 +156,8 @@ class _Line:
         leaves = [v.clone().requires_grad_() for v in field.layout.views(y.detach())]
         with field.session(), field.doubled() if double else contextlib.nullcontext():
             batch = tree_map(_doubled, batch) if double else batch
-            value = field.velocity(self._t, leaves, self._request, batch, flow=self._flow)
+            with _InDouble() if double else contextlib.nullcontext():
+                value = field.velocity(self._t, leaves, self._request, batch, flow=self._flow)
         return field.layout.flat([x.detach() for x in value.leaves])
 
     def _rounding(self, y: Tensor) -> float:
@@ -168,9 +171,10 @@ class _Line:
         """Lengths at which rounding, and the field's curvature, are small beside the tolerance."""
         eps, u = torch.finfo(self.y.dtype).eps, u.to(self.y)
         size = (float(self.y.norm()) or 1.0) / float(u.norm())
-        exact = self.y.dtype == torch.float64
-        fine = size * (eps**0.5 if exact else eps ** (1 / 3))
-        return _Direction(u, fine, fine * (100 if exact else 0.1), max(TOLERANCE, 20 * self.noise) if exact else COARSE)
+        if self.y.dtype != torch.float64:
+            return _Direction(u, (size * eps ** (1 / 3), 0.1 * size * eps ** (1 / 3)), COARSE)
+        fine = size * eps**0.5
+        return _Direction(u, (fine, 1e-2 * fine, 1e-4 * fine), max(TOLERANCE, 20 * self.noise))
 
     def difference(self, u: Tensor, length: float) -> Tensor:
         """`(v(y + e u) - v(y - e u)) / 2e`."""
@@ -178,28 +182,31 @@ class _Line:
 
 
 def _disagreeing(velocity: _Line, along: _Direction, image: Tensor) -> list[str]:
-    """Players whose part of J u is not what differences of two lengths say it is."""
-    field = velocity.field
-    first = velocity.difference(along.u, along.fine)
-    suspects = [i for i, own in enumerate(field.players) if _differs(image[own], first[own], image, along.tolerance)]
-    if not suspects:
-        return []
-    for length in (along.coarse, along.fine / 8):
-        second = velocity.difference(along.u, length)
-        for i in list(suspects):
-            own = field.players[i]
-            misfit = float((image[own] - first[own]).norm())
-            agree = float((first[own] - second[own]).norm()) <= 0.25 * misfit
-            if not _differs(image[own], second[own], image, along.tolerance):
-                suspects.remove(i)
-            elif agree and (bool(first[own].any()) or length == along.coarse):
-                return [field.names[i]]
-    return []
+    """Players whose part of J u is not what differences of two neighbouring lengths agree that it is.
+
+    A difference across kinks is no derivative: shorter ones are tried, until one agrees with J u, or none is left.
+    """
+    field, differences = velocity.field, [velocity.difference(along.u, along.lengths[0])]
+    suspects = [i for i, own in enumerate(field.players) if _differs(image[own], differences[0][own], image, along)]
+    for length in along.lengths[1:] if suspects else ():
+        differences.append(velocity.difference(along.u, length))
+        suspects = [
+            i for i in suspects if _differs(image[(own := field.players[i])], differences[-1][own], image, along, 10)
+        ]
+    wrong = []
+    for i in suspects:
+        own = field.players[i]
+        for a, b in itertools.pairwise(differences):
+            moved = bool(a[own].any()) or bool(b[own].any()) or not bool(differences[0][own].any())
+            if moved and float((a[own] - b[own]).norm()) <= 0.25 * float((image[own] - b[own]).norm()):
+                wrong.append(field.names[i])
+                break
+    return wrong
 
 
-def _differs(a: Tensor, b: Tensor, whole: Tensor, tolerance: float) -> bool:
+def _differs(a: Tensor, b: Tensor, whole: Tensor, along: _Direction, times: float = 1.0) -> bool:
     size = max(float(a.norm()), float(b.norm()), 1e-6 * float(whole.norm()))
-    return float((a - b).norm()) > tolerance * size
+    return float((a - b).norm()) > times * along.tolerance * size
 
 
 def _blocks(field: Evaluated, velocity: _Line, products: Products) -> list[str]:
@@ -209,9 +216,9 @@ def _blocks(field: Evaluated, velocity: _Line, products: Products) -> list[str]:
         u = torch.zeros_like(velocity.y)
         u[columns] = _random(velocity.y, 2 + j)[columns]
         along = velocity.direction(u)
-        image, right = products.jvp(u.to(products.value)).to(u), velocity.difference(u, along.fine)
+        image, right = products.jvp(u.to(products.value)).to(u), velocity.difference(u, along.lengths[0])
         for i, rows in enumerate(field.players):
-            if _differs(image[rows], right[rows], right, along.tolerance):
+            if _differs(image[rows], right[rows], right, along):
                 size = max(float(right[rows].norm()), float(image[rows].norm()))
                 off = float((image[rows] - right[rows]).norm()) / size
                 found.append(f"d v_{field.names[i]} / d {field.names[j]} off by {off:.0%}")
@@ -233,7 +240,7 @@ def check_terms(field: Evaluated, t: float, y: Tensor, batch: Any) -> None:
         u = torch.zeros_like(y)
         u[field.players[into]] = _random(y, 7)[field.players[into]]
         slope, along = penalties.slope(field, t, y, batch, k, u), line.direction(u)
-        first, second = (float(line.difference(along.u, e)[k]) for e in (along.fine, along.coarse))
+        first, second = (float(line.difference(along.u, e)[k]) for e in along.lengths[:2])
         size = max(abs(slope), abs(first))
         agree = abs(first - second) <= 0.25 * abs(first - slope)
         if abs(first - slope) > max(along.tolerance, 1e-3) * size and agree:
@@ -268,10 +275,19 @@ class _Penalties:
         return float(field.layout.flat([g.detach() for g in gradient]) @ u)
 
 
+class _InDouble(TorchFunctionMode):
+    """Operations on float64 where they would have been on float32: what the losses have captured goes with it."""
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """The operation on the same numbers in float64."""
+        args, kwargs = tree_map(_doubled, (args, kwargs or {}))
+        return function(*args, **kwargs)
+
+
 def _doubled(x: Any) -> Any:
-    return x.double() if isinstance(x, Tensor) and x.is_floating_point() else x
+    return x.double() if isinstance(x, Tensor) and x.dtype == torch.float32 else x
 
 
 def _random(y: Tensor, seed: int) -> Tensor:
-    g = torch.Generator().manual_seed(seed)
-    return torch.randn(y.shape, generator=g, dtype=torch.float64).to(y)
+    g = torch.Generator("cpu").manual_seed(seed)
+    return torch.randn(y.shape, generator=g, dtype=torch.float64, device="cpu").to(y)

@@ -97,14 +97,14 @@ def opcodes(call, at=None):
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_modules_are_what_they_were_after_an_interrupt_anywhere(name, times=TIMES, seed=0):
+def test_modules_are_what_they_were_after_an_interrupt_anywhere(name):
     # rejects: flags set before the `try`, restoring loops that are cut in the middle (10 of 1,060 spoiled)
     G, D = players()
     flow = gd.flows.gradient(gd.Game({"G": G, "D": D}, losses))
     before, call = snapshot(G, D), lambda: CALLS[name](G, D, flow)
     call()
-    whole, rng, spoiled = opcodes(call), random.Random(seed), []
-    for _ in range(times):
+    whole, rng, spoiled = opcodes(call), random.Random(0), []
+    for _ in range(TIMES):
         at = rng.randrange(1, whole)
         with contextlib.suppress(Interrupted):
             opcodes(call, at)

@@ -1,22 +1,24 @@
-"""The page on the spectrum runs as it stands; its assertions are its own."""
+"""The pages on the spectrum and on what is held run as they stand; their assertions are their own."""
 
 import re
 from pathlib import Path
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
+import pytest
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 
-def test_the_spectrum_page_runs(tmp_path, monkeypatch):
+@pytest.mark.parametrize(("name", "least"), [("spectrum", 8), ("holding", 3)])
+def test_the_page_runs(name, least, tmp_path, monkeypatch):
     # rejects: a name or a claim that the page has and the package has not
     mpl.use("Agg")
     monkeypatch.chdir(tmp_path)
-    page = (DOCS / "spectrum.md").read_text(encoding="utf-8")
+    page = (DOCS / f"{name}.md").read_text(encoding="utf-8")
     blocks = re.findall(r"^```python\n(.*?)^```$", page, flags=re.DOTALL | re.MULTILINE)
-    names = {"__name__": "spectrum"}
+    names = {"__name__": name}
     for code in blocks:
-        exec(compile(code, "spectrum.md", "exec"), names)
+        exec(compile(code, f"{name}.md", "exec"), names)
     plt.close("all")
-    assert len(blocks) >= 8
+    assert len(blocks) >= least
