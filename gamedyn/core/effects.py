@@ -13,6 +13,7 @@ held, so that the field is differentiated as it is evaluated.
 from __future__ import annotations
 
 import contextlib
+import functools
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
@@ -109,17 +110,13 @@ class Observed(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """The operation as it is; what it writes and makes is noted."""
         out = function(*args, **(kwargs or {}))
-        given = dict(zip((a.name for a in function._schema.arguments), args, strict=False)) | (kwargs or {})
-        for argument in function._schema.arguments:
-            if argument.alias_info is not None and argument.alias_info.is_write:
-                self._note(given.get(argument.name))
-        if any(name in function._schema.name for name in BATCH_NORMS):
-            for x in args[3:5]:
-                self._note(x)
-        known = {storage(x) for x in torch.utils._pytree.tree_leaves((args, kwargs)) if isinstance(x, Tensor)}
-        for x in torch.utils._pytree.tree_leaves(out):
-            if isinstance(x, Tensor) and storage(x) not in known:
-                self._made.add(storage(x))
+        writes, fresh = _facts(function)
+        for place, name in writes:
+            self._note(args[place] if place < len(args) else (kwargs or {}).get(name))
+        if fresh:
+            for x in (out,) if isinstance(out, Tensor) else out if isinstance(out, (tuple, list)) else ():
+                if isinstance(x, Tensor):
+                    self._made.add(storage(x))
         return out
 
     def _note(self, x: Any) -> None:
@@ -147,6 +144,16 @@ class Observed(TorchDispatchMode):  # type: ignore[no-untyped-call]
             now = _plain(m)
             found += [(m.__dict__, k) for k, v in before.items() if k in now and _other(v, now[k])]
         return found
+
+
+@functools.cache
+def _facts(function: Any) -> tuple[tuple[tuple[int, str], ...], bool]:
+    """Of an operation: the arguments that it writes, by place and name; whether it returns memory of its own."""
+    schema = function._schema
+    writes = [(i, a.name) for i, a in enumerate(schema.arguments) if a.alias_info is not None and a.alias_info.is_write]
+    if any(name in schema.name for name in BATCH_NORMS):
+        writes += [(3, "running_mean"), (4, "running_var")]
+    return tuple(writes), all(r.alias_info is None for r in schema.returns)
 
 
 def _plain(m: nn.Module) -> dict[str, Any]:
