@@ -1,0 +1,247 @@
+"""How a flow is evaluated with everything held that evaluating changes: buffers, generators, modes, modules."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from gamedyn._lib.checks import choice
+from gamedyn.core.ambient import ambient, sheltered
+from gamedyn.core.binding import in_modes
+from gamedyn.core.checkpointing import checkpoints, evaluating
+from gamedyn.core.effects import Effects, Observed
+from gamedyn.core.evaluation import Point, Request, Velocity, Work
+from gamedyn.core.protocols import of_flow
+from gamedyn.core.randomness import RandomState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from gamedyn.core.evaluation import Members
+    from gamedyn.core.protocols import FlowLike
+    from gamedyn.core.state import Layout
+
+__all__ = ["Holding"]
+
+SAMPLING = ("frozen", "fresh")
+
+
+class Holding:
+    """A flow on one batch after another, evaluated at any leaves; arguments as for `Field`, which it is the base of."""
+
+    persistent = True
+
+    def __init__(
+        self,
+        flow: FlowLike,
+        buffers: Sequence[Tensor] = (),
+        *,
+        sampling: str = "frozen",
+        members: Members | None = None,
+        rates: Mapping[str, Tensor] | None = None,
+        weights: Mapping[str, Tensor] | None = None,
+        one_batch: bool = False,
+    ) -> None:
+        self.one_batch, self.flow, self.members = one_batch, flow, members
+        of_flow(flow)
+        self.buffers = tuple(b.detach().clone() for b in buffers)
+        self.sampling = choice("sampling", sampling, SAMPLING)
+        self.layout: Layout = flow.game.layout
+        self.players, self.names = tuple(self.layout.slices), self.layout.players
+        lead = () if members is None else (members.count,)
+        self.shape = torch.Size((*lead, self.layout.n))
+        self.point: Tensor = torch.zeros(self.shape, dtype=flow.game.dtype, device=flow.game.device)
+        self.leaves = [v.requires_grad_() for v in self.layout.views(self.point.detach())]
+        self.work = Work(len(self.names))
+        self.batch_id, self.batch = -1, None
+        self.losses: tuple[Tensor, ...] = ()
+        """Losses at the first evaluation of the step, in the players' order."""
+        self.draw: Callable[[], Any] | None = None
+        self.effects, self._modes = Effects(flow.game.modules), [m.training for m in flow.game.modules]
+        self.randomness: tuple[str, ...] = ()
+        """Kinds of generators that the losses draw from."""
+        self.finite_at_start = True
+        self._base = self.buffers  # what every evaluation of a step begins from
+        self._random: RandomState | None = None
+        self._first = False
+        self._owner: int | None = None
+        self._seen: Observed | None = None
+        self._views: dict[tuple[int, int], list[Tensor]] = {}
+        self._double = flow.double_backward
+        self._share = 1 if flow.separates_players else len(self.names)
+        self._whole = Request(members=members, rates=rates or {}, weights=weights or {})
+        self._requests: dict[int | None, Request] = {
+            i: self._whole._replace(players=None if i is None else (i,)) for i in (None, *range(len(self.names)))
+        }
+
+    def begin_step(self, batch: Any) -> None:
+        """Start a step on a batch: the next evaluation advances the buffers, all replay its randomness."""
+        self.batch_id += self.batch_id < 0 or not self.keeps_batch
+        self.batch, self.losses, self._first = batch, (), True
+        self._base = self.buffers
+        self._random = RandomState(self.flow.game.device, self.randomness) if self.randomness else None
+
+    @property
+    def draws_randomness(self) -> bool:
+        """Whether the losses draw from default generators."""
+        return bool(self.randomness)
+
+    @property
+    def keeps_batch(self) -> bool:
+        """Whether the next step's field is this step's: one batch, nothing that advances, no randomness."""
+        return self.one_batch and not self.effects and not self.randomness
+
+    @contextlib.contextmanager
+    def session(self) -> Iterator[None]:
+        """The modules are the field's for so long, in the modes in which it was made; modes around are off.
+
+        Evaluations and products open one of their own; around many of them it saves the opening. On every way out the
+        modules hold what they held before. Other threads wait that evaluate a game with one of these modules.
+        """
+        me = threading.get_ident()
+        if self._owner == me and not ambient():
+            yield
+            return
+        game, before = self.flow.game, self._owner
+        with sheltered(), game.binding.borrowed(), in_modes(game.modules, self._held_modes()), checkpoints():
+            try:
+                self._owner = me
+                yield
+            finally:
+                self._owner = before
+
+    def follow_modes(self) -> None:
+        """Take the modes that the modules have now (`train()` and `eval()` between steps) for those to be held."""
+        modes = [m.training for m in self.flow.game.modules]
+        if modes != self._modes:
+            self._modes, seen = modes, self.effects
+            self.effects = Effects(self.flow.game.modules)
+            self.effects.tensors, self.effects.slots = seen.tensors, seen.slots
+
+    def _held_modes(self) -> list[bool]:
+        """Spectral norms do not iterate by themselves."""
+        if not self.effects.spectral:
+            return self._modes
+        held = {id(m) for m in self.effects.spectral}
+        return [mode and id(m) not in held for m, mode in zip(self.flow.game.modules, self._modes, strict=True)]
+
+    def velocity(
+        self, t: float | Tensor, leaves: Sequence[Tensor], request: Request, batch: Any = ..., *, flow: Any = None
+    ) -> Velocity:
+        """The flow's velocity at leaves, in a session: from the step's buffers, with the step's random numbers.
+
+        Args:
+            t: time.
+            leaves: tensors that require grad, or duals.
+            request: what is wanted.
+            batch: another than the step's.
+            flow: another flow of the same game.
+        """
+        flow, batch = self.flow if flow is None else flow, self.batch if batch is ... else batch
+        if request.members is not None and request.members.looped:
+            return self._one_by_one(t, leaves, request, batch)
+        first, self._first = self._first, False
+        evaluating(plain=request.create_graph or self._double)
+        if self._random is not None and not first:
+            self._random.restore()
+        if not self.buffers and not self.effects and self._seen is None:
+            with torch.enable_grad():
+                found: Velocity = flow.velocity(Point(t, leaves, (), batch), request)
+            return found
+        if first:
+            self._advance_spectral(leaves)
+        buffers = self.scratch(request.members)
+        ended: Callable[[Sequence[Tensor]], None] | None = None
+        if self.members is None:
+            ended = self._keep if first else None if self._seen is None else self._seen.ended
+        watching = self._seen or contextlib.nullcontext()
+        with torch.enable_grad(), self.effects.outside_held(advance=first), watching:
+            value: Velocity = flow.velocity(Point(t, leaves, buffers, batch, ended), request)
+        return value
+
+    def scratch(self, members: Members | None = None) -> tuple[Tensor, ...]:
+        """The buffers as an evaluation may have them: copies, if it may write them; of an ensemble one for each."""
+        own = self._base if members is None else [b.expand((members.count, *b.shape)) for b in self._base]
+        return tuple([b.clone() for b in own] if self.effects.buffers else own)
+
+    def _one_by_one(self, t: Any, leaves: Sequence[Tensor], request: Request, batch: Any) -> Velocity:
+        """The members of an ensemble one after the other: for losses that `vmap` cannot take."""
+        rows, losses = [], []
+        for m in range(self.shape[0]):
+            mine = [x[m].detach().requires_grad_() for x in leaves]
+            single = request._replace(
+                members=None,
+                rates={k: v[m] if v.dim() else v for k, v in request.rates.items()},
+                weights={k: v[m] if v.dim() else v for k, v in request.weights.items()},
+            )
+            when = t[m, 0] if isinstance(t, Tensor) and t.dim() else t
+            own = batch
+            if self.members is not None and self.members.batch_dim == 0:
+                own = torch.utils._pytree.tree_map(lambda x, m=m: x[m] if isinstance(x, Tensor) else x, batch)
+            value = self.velocity(when, mine, single, own)
+            rows.append(value.leaves)
+            losses.append(value.losses)
+        return Velocity([torch.stack(x) for x in zip(*rows, strict=True)], _stacked(losses))
+
+    def _advance_spectral(self, leaves: Sequence[Tensor]) -> None:
+        """Before the first evaluation of a step: one power iteration at its point."""
+        if self.effects.spectral and self.members is None:
+            self._base = tuple([b.clone() for b in self._base])
+            self.flow.game.binding.put(leaves, self._base)
+            modes = {id(m): True for m in self.effects.spectral}
+            modules = self.flow.game.modules
+            with in_modes(modules, [modes.get(id(m), m.training) for m in modules]):
+                self.effects.iterate_spectral()
+            self._keep(self._base)
+
+    def _keep(self, buffers: Sequence[Tensor]) -> None:
+        """What the first evaluation of a step leaves is the next step's."""
+        self.buffers = tuple([b.detach().clone() for b in buffers])
+
+    @contextlib.contextmanager
+    def doubled(self) -> Iterator[None]:
+        """In a session: buffers and frozen parameters in float64, for leaves in float64."""
+        binding, base = self.flow.game.binding, self._base
+        frozen = binding.frozen()
+        try:
+            binding.put_frozen([x.double() if x.is_floating_point() else x for x in frozen])
+            self._base = tuple([b.double() if b.is_floating_point() else b for b in base])
+            yield
+        finally:
+            self._base = base
+            binding.put_frozen(frozen)
+
+    def hold(self) -> None:
+        """Let nothing advance until the next step begins: for looking without touching."""
+        self._first = False
+
+    def advance(self, y: Tensor) -> None:
+        """Advance what evaluating advances, by evaluating the losses (for steps that trace theirs, or keep graphs)."""
+        if self._first and self.effects and self.members is None:
+            with self.session(), torch.enable_grad():
+                leaves = [v.clone().requires_grad_() for v in self.layout.views(y.detach())]
+                self.velocity(0.0, leaves, Request(), flow=_Losses(self.flow))
+        self._first = False
+
+    @property
+    def standing(self) -> tuple[Tensor, ...]:
+        """The buffers that the evaluations of this step begin from."""
+        return self._base
+
+
+def _stacked(losses: Sequence[Sequence[Tensor]]) -> tuple[Tensor, ...]:
+    return tuple([torch.stack([x.detach() for x in each]) for each in zip(*losses, strict=True)])
+
+
+class _Losses:
+    """A flow whose velocity is not wanted: only its losses are evaluated."""
+
+    def __init__(self, flow: FlowLike) -> None:
+        self._game = flow.game
+
+    def velocity(self, point: Point, request: Request) -> Velocity:
+        return Velocity([], self._game.evaluate(point)[0])
