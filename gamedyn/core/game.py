@@ -291,7 +291,10 @@ class Game:
         argument = f"term {term.name!r}"
         try:
             value = term.value(players, own, batch)
-        except (ArgumentError, RuntimeError):  # the latter: no second derivative, which is told where it is asked for
+        except ArgumentError as error:
+            expected = f"{error.argument}: {error.expected}"
+            raise ArgumentError(argument, expected, error.got, error.remedy) from error
+        except RuntimeError:  # no second derivative, which is told where it is asked for
             raise
         except Exception as error:
             got = f"{type(error).__name__}: {error}; the batch is {describe(batch)}"

@@ -135,5 +135,8 @@ def squared_gradient(weight: float, *, of: str = "G", into: str = "D", name: str
 
 def real_samples(batch: Any) -> Tensor:
     """The real samples of a batch `(item, noise)`: the item, or the first entry of a tuple."""
+    if not isinstance(batch, (tuple, list)) or not batch:
+        remedy = "say where the samples are: real=lambda batch: ..."
+        raise ArgumentError("batch", "(item, noise), the real samples being the item", type(batch).__name__, remedy)
     item = batch[0]
     return cast("Tensor", item[0] if isinstance(item, (tuple, list)) else item)
