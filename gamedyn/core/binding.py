@@ -76,6 +76,10 @@ class Binding:
         at = self._first_frozen
         deque(map(setitem, self._holders[at:], self._keys[at:], frozen), maxlen=0)
 
+    def locked(self) -> contextlib.AbstractContextManager[None]:
+        """No other thread that uses one of the modules may come in: for looking at what they hold."""
+        return _locked(self._locks)
+
     @contextlib.contextmanager
     def borrowed(self) -> Iterator[None]:
         """Whatever is put inside, the modules hold afterwards what they held before. No other thread may come in."""

@@ -211,8 +211,10 @@ class Field(Holding):
 
     def _observed(self, t: float, y: Tensor, random: RandomState) -> tuple[Tensor, tuple[Tensor, ...]]:
         """The first evaluation: whether it draws, what it writes; members one by one where they cannot be mapped."""
-        self.effects, self.losses = Effects(self.flow.game.modules), ()
-        self._modes = [m.training for m in self.flow.game.modules]
+        self.losses = ()
+        with self.flow.game.binding.locked():
+            self.effects = Effects(self.flow.game.modules)
+            self._modes = [m.training for m in self.flow.game.modules]
         seen = self._seen = Observed(self.flow.game.modules)
         self.point.copy_(y.detach())
         try:
@@ -235,7 +237,8 @@ class Field(Holding):
             changed = any(not torch.equal(a, b) for a, b in zip(seen.buffers, self._base, strict=False))
             self.effects.buffers = changed or seen.written(seen.buffers)
         game = self.flow.game
-        known = [self.point, *self.buffers, *game.binding.buffers(), *torch.utils._pytree.tree_leaves(self.batch)]
+        own = [b for _, _, b in game.binding.own_buffers()]
+        known = [self.point, *self.buffers, *own, *torch.utils._pytree.tree_leaves(self.batch)]
         self.effects.tensors = seen.tensors([x for x in known if isinstance(x, Tensor)])
         self.effects.slots = seen.slots()
         value = self.layout.flat([x.detach() for x in found.leaves], len(self.shape) - 1)

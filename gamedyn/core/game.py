@@ -110,12 +110,13 @@ class Game:
     def state(self) -> State:
         """The players' present parameters and buffers, copied; inside `at`, those of its state."""
         leaves = list(self._own)
-        for place, held in self.binding.leaves().items():
-            leaves[place] = held
-        for _, first in self._tensors if self._standing is not None else ():
-            leaves[first] = self._standing[first]  # type: ignore[index]
-        y = self.layout.flat([p.detach() for p in leaves])
-        return State(self.layout, y, tuple(b.detach().clone() for b in self.binding.buffers()))
+        with self.binding.locked():
+            for place, held in self.binding.leaves().items():
+                leaves[place] = held
+            for _, first in self._tensors if self._standing is not None else ():
+                leaves[first] = self._standing[first]  # type: ignore[index]
+            y = self.layout.flat([p.detach() for p in leaves])
+            return State(self.layout, y, tuple(b.detach().clone() for b in self.binding.buffers()))
 
     def state_of(self, parts: Mapping[str, Tensor]) -> State:
         """The state with the given tensor per player.
@@ -195,7 +196,7 @@ class Game:
             ArgumentError: if the state belongs to another game, or holds an ensemble.
         """
         state = self.own(state)
-        with torch.no_grad():
+        with self.binding.locked(), torch.no_grad():
             for own, value in zip(self._own, self.layout.views(state.y), strict=True):
                 own.copy_(value)
             for (_, _, own), value in zip(self.binding.own_buffers(), state.buffers, strict=bool(state.buffers)):
@@ -244,10 +245,11 @@ class Game:
         Raises:
             ArgumentError: with what has changed, and the hook's place.
         """
-        if quick and self._structure.same_parameters():
-            return
-        self._structure.refuse_changed(bound=self.binding.depth > 0)
-        refuse_hooks(self.players)
+        with self.binding.locked():
+            if quick and self._structure.same_parameters():
+                return
+            self._structure.refuse_changed(bound=self.binding.depth > 0)
+            refuse_hooks(self.players)
 
     def least(self, number: float) -> float:
         """The least of a number over all processes that share the game: of one process, the number."""

@@ -61,7 +61,8 @@ class Holding:
         self.losses: tuple[Tensor, ...] = ()
         """Losses at the first evaluation of the step, in the players' order."""
         self.draw: Callable[[], Any] | None = None
-        self.effects, self._modes = Effects(flow.game.modules), [m.training for m in flow.game.modules]
+        with flow.game.binding.locked():  # another thread's session may have the modules in other modes
+            self.effects, self._modes = Effects(flow.game.modules), [m.training for m in flow.game.modules]
         self.randomness: tuple[str, ...] = ()
         """Kinds of generators that the losses draw from."""
         self.finite_at_start = True

@@ -370,6 +370,9 @@ class Bare:
     def weighted(self, factors, t, y, out=None):
         return self(t, y, out)
 
+    def room(self, count, player=None):
+        return self.stages(count, player)
+
     def release(self, rows):
         """Nothing is kept of them here."""
 
