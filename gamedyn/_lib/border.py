@@ -54,7 +54,7 @@ def border(namespace: dict[str, Any], *, skip: Iterable[str] = ()) -> None:
             if getattr(module, name, None) is found:
                 setattr(module, name, told)
         elif inspect.isclass(found) and found.__module__.startswith("gamedyn") and not issubclass(found, BaseException):
-            for key, method in list(vars(found).items()):
+            for key, method in {"__init__": found.__init__, **vars(found)}.items():
                 public = key == "__init__" or not key.startswith("_")
                 hot = f"{name}.{key}" in skip or (name in skip and key != "__init__") or hasattr(method, "__bordered__")
                 if public and not hot and isinstance(method, types.FunctionType):
