@@ -169,6 +169,9 @@ def _reference(package: str) -> str:
     if package == "games":
         about = "The families themselves are in the [catalogue](games.md).\n\n"
         options = "   :members: GameFamily, get, members, names, mlp\n"
+    if package == "spectrum":
+        about = "`GameJacobian` has its page with [gamedyn.jacobian](api_jacobian.md).\n\n"
+        options = "   :exclude-members: GameJacobian\n"
     return f"# gamedyn.{package}\n\n{about}```{{eval-rst}}\n.. automodule:: gamedyn.{package}\n{options}```\n"
 
 
