@@ -281,4 +281,4 @@ class TestTheCompiler:
         J, kept = (GameJacobian(flow, game.state(), batch, strategy=s) for s in ("compiled", "kept"))
         U = randn(9, J.shape[0]).float()
         torch.testing.assert_close(J.vjp(U), kept.vjp(U), rtol=0, atol=2e-5 * float(kept.vjp(U).abs().max()))
-        assert len(compilations) == 3  # v, J^T u, and J^T of eight
+        assert len(compilations) == 4  # v, J u (for the check), J^T u, and J^T of eight
