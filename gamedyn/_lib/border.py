@@ -43,7 +43,7 @@ def border(namespace: dict[str, Any], *, skip: Iterable[str] = ()) -> None:
 
     Args:
         namespace: the package's `globals()`.
-        skip: names that are called on the hot path: of classes, whose constructors are kept, or "Class.method".
+        skip: names that are called on the hot path: of classes, whose constructors are kept, of methods, or "Class.method".
     """
     skip = set(skip)
     for name in namespace["__all__"]:
@@ -56,7 +56,8 @@ def border(namespace: dict[str, Any], *, skip: Iterable[str] = ()) -> None:
         elif inspect.isclass(found) and found.__module__.startswith("gamedyn") and not issubclass(found, BaseException):
             for key, method in {"__init__": found.__init__, **vars(found)}.items():
                 public = key == "__init__" or not key.startswith("_")
-                hot = f"{name}.{key}" in skip or (name in skip and key != "__init__") or hasattr(method, "__bordered__")
+                hot = not skip.isdisjoint({key, f"{name}.{key}"}) or (name in skip and key != "__init__")
+                hot = hot or hasattr(method, "__bordered__")
                 if public and not hot and isinstance(method, types.FunctionType):
                     setattr(found, key, bordered(method))
 

@@ -44,4 +44,4 @@ __all__ = [
     "symplectic_adjustment",
 ]
 
-border(globals())
+border(globals(), skip=("velocity", "penalties"))
