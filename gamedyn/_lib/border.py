@@ -43,7 +43,7 @@ def border(namespace: dict[str, Any], *, skip: Iterable[str] = ()) -> None:
 
     Args:
         namespace: the package's `globals()`.
-        skip: names that are called on the hot path: of classes, whose constructors are kept, of methods, or "Class.method".
+        skip: names on the hot path: of classes, all but their constructors, of methods, or "Class.method".
     """
     skip = set(skip)
     for name in namespace["__all__"]:
