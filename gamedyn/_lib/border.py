@@ -1,9 +1,10 @@
 """The public border: what a bad argument leads to is told as what it is.
 
-A call that succeeds costs nothing. Where one fails with an error that is not gamedyn's, and no code of the user's was
-running, its arguments are held against the annotations: one of another type, or with a value that few functions take
-(not finite, not positive, empty, of another kind of number), is named, with the error that it has led to. What neither
-explains comes through as it is: it is a fault of ours.
+A call that succeeds costs nothing. Where a call from outside the package fails with an error that is not gamedyn's, and
+no code of the user's was running, its arguments are held against the annotations: one of another type, or with a value
+that few functions take (not finite, not positive, empty, of another kind of number), is named, with the error that it
+has led to. What neither explains comes through as it is, and so does what a call from inside the package raises: it is
+a fault of ours, or of something further out.
 """
 
 from __future__ import annotations
@@ -62,8 +63,8 @@ def border(namespace: dict[str, Any], *, skip: Iterable[str] = ()) -> None:
                     setattr(found, key, bordered(method))
 
 
-def bordered(function: F) -> F:
-    """A function that explains its bad arguments."""
+def bordered(function: F, *, through: int = 0) -> F:
+    """A function that explains its bad arguments to whoever calls it, `through` so many functions of the package's."""
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -72,7 +73,7 @@ def bordered(function: F) -> F:
         except GamedynError:
             raise
         except Exception as error:
-            if not _users(error):
+            if not _inside(sys._getframe(1 + through).f_code) and not _users(error):
                 _explain(function, args, kwargs, error)
             raise
 
@@ -80,13 +81,17 @@ def bordered(function: F) -> F:
     return call  # type: ignore[return-value]
 
 
+def _inside(code: types.CodeType) -> bool:
+    """Whether code is the package's or a library's; a dataclass's generated constructor is."""
+    generated = code.co_filename == "<string>" and code.co_name == "__init__"
+    return generated or code.co_filename.startswith(OURS)
+
+
 def _users(error: BaseException) -> bool:
     """Whether code that is not the package's, nor a library's, was running."""
     step = error.__traceback__
     while step is not None:
-        code = step.tb_frame.f_code
-        generated = code.co_filename == "<string>" and code.co_name == "__init__"  # a dataclass's
-        if not generated and not code.co_filename.startswith(OURS):
+        if not _inside(step.tb_frame.f_code):
             return True
         step = step.tb_next
     return False
@@ -104,15 +109,19 @@ def _explain(function: Any, args: Any, kwargs: Any, error: Exception) -> None:
     except TypeError as unfit:
         name = getattr(function, "__qualname__", "the call")
         raise ArgumentError(name, f"a call as {name}{_shown(signature)}", str(unfit)) from error
-    given = [(k, v, signature.parameters[k]) for k, v in bound.arguments.items() if k != "self"]
+    given = [
+        (k, v, signature.parameters[k], _hint(signature.parameters[k].annotation, function))
+        for k, v in bound.arguments.items()
+        if k != "self"
+    ]
     led = f"it led to {type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
-    for name, value, parameter in given:
-        hint = _hint(parameter.annotation, function)
+    for name, value, parameter, hint in given:
         if parameter.kind is parameter.VAR_KEYWORD or parameter.kind is parameter.VAR_POSITIONAL or _fits(value, hint):
             continue
         raise ArgumentError(name, _words(parameter.annotation, hint), _got(value), led) from error
-    for name, value, parameter in given:
-        odd = _odd(value, str(error))
+    for name, value, parameter, hint in given:
+        named = name in str(error).lower()
+        odd = "" if _declared(value, hint) and not named else _odd(value, str(error))
         if odd and value is not parameter.default:
             raise ArgumentError(name, "a value that can be used here", f"{odd}, {_got(value)}", led) from error
 
@@ -164,6 +173,13 @@ def _fits(value: Any, hint: Any) -> bool:
     if inspect.isclass(kind) and not getattr(kind, "_is_protocol", False):
         return isinstance(value, kind)
     return True
+
+
+def _declared(value: Any, hint: Any) -> bool:
+    """Whether the annotation asks for text, or for a truth value, and this is one."""
+    if typing.get_origin(hint) in (Union, types.UnionType):
+        return any(_declared(value, h) for h in typing.get_args(hint))
+    return hint in (str, bool) and _fits(value, hint)
 
 
 def _number(value: Any, kind: type) -> bool:

@@ -42,7 +42,7 @@ class GameFamily:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "__doc__", self.make.__doc__)
-        object.__setattr__(self, "make", bordered(self.make))
+        object.__setattr__(self, "make", bordered(self.make, through=1))
 
 
 def start(

@@ -129,3 +129,16 @@ def test_few_end_in_anothers_error(package, tmp_path, monkeypatch):
             raw[f"{name}({argument}={label}): {ending}"] += 1
     assert count > 20
     assert sum(raw.values()) <= MOST * count, (f"{sum(raw.values())} of {count}", sorted(raw)[:20])
+
+
+def test_an_error_that_no_argument_explains_comes_through():
+    # rejects: naming `method`, which is text as its annotation asks, or an argument of some function on the way
+    game = gd.games.gan(torch.nn.Linear(2, 2), torch.nn.Linear(2, 1))
+    batches = iter([(torch.ones(4, 2), torch.ones(4, 2)), (torch.ones(4, 1), torch.ones(4, 2))])
+    with pytest.raises(RuntimeError, match="size"):
+        gd.solve_ensemble(gd.flows.gradient(game), "euler", h=[0.1, 0.2], steps=2, batches=batches)
+
+
+def test_text_is_named_where_the_error_speaks_of_it():
+    with pytest.raises(gd.ArgumentError, match="device: expected"):
+        gd.games.bilinear(device="x")

@@ -532,7 +532,7 @@ class TestFailures:
         (kind0, text0), (kind1, text1) = told(both, ("breaks", name))
         assert kind0 == "ArgumentError"
         assert text0.startswith("losses: expected losses that every rank can evaluate, got an error on rank 1")
-        assert kind1 == ("ArgumentError" if name == "ensemble" else "KeyError")
+        assert kind1 == ("RuntimeError" if name == "ensemble" else "KeyError")
         assert SEES not in text1
 
     def test_a_compiled_step_falls_back_on_both(self, both):
