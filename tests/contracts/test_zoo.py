@@ -389,7 +389,7 @@ ZOO = {
     "a net outside, trainable": lambda: players(losses=with_constant(mlp(3, 1).double()), **REFUSED),
     "a net outside, frozen": lambda: players(losses=with_constant(mlp(3, 2, 1).double().requires_grad_(False))),
     "a net outside with batch norm": lambda: players(
-        losses=with_constant(S(L(3, 2), nn.BatchNorm1d(2)).double().requires_grad_(False))
+        losses=with_constant(S(L(3, 2), nn.BatchNorm1d(2, eps=1.0)).double().requires_grad_(False))
     ),
     "lazy": lambda: players(D=S(nn.LazyLinear(4), nn.Tanh(), nn.LazyLinear(1)), **REFUSED),
     "parameter hook": lambda: players(D=hooked(mlp(3, 4, 1), "parameter"), **REFUSED),

@@ -23,8 +23,9 @@ with warnings.catch_warnings():
 WRONG_IMAGINARY = {"Tsit5": 0.477978869, "SSP53": 2.6951728, "SSP54": 3.2783556, "CMR6": 2.60926773, "PD8": 0.0}
 """What it is (methods.md b1 and the faults listed there); nodepy gives 0, 1.35e-4, 3.9e-4, 0 and 0.105."""
 
-WRONG_ORDER = {"Tsit5": 4, "SSP53": 0}
-"""What nodepy says with its default tolerance, of methods of order 5 and, to their ten digits, 3."""
+WRONG_ORDER = {"Tsit5": {4, 5}, "SSP53": {0}}
+"""What nodepy says with its default tolerance, of methods of order 5 (the processor's rounding decides) and, to their
+ten digits, 3."""
 
 
 FEW_DIGITS = {"SSP53": 11}
@@ -61,14 +62,14 @@ def test_limits(name):
 @pytest.mark.parametrize("name", [n for n in METHODS if n != "SSP53"])
 def test_orders(name):
     theirs, ours = METHODS[name], read(name)
-    assert theirs.order() == WRONG_ORDER.get(name, ours.order)
+    assert theirs.order() in WRONG_ORDER.get(name, {ours.order})
     if name in WRONG_ORDER:
         assert ours.order == 5
 
 
 def test_few_digits():
     # to its ten digits of order 3; nodepy says 0
-    assert METHODS["SSP53"].order() == WRONG_ORDER["SSP53"]
+    assert METHODS["SSP53"].order() in WRONG_ORDER["SSP53"]
     assert read("SSP53").order == 3
     assert read_tableau(METHODS["SSP53"]).method().order == 0  # held to a float's digits
 

@@ -2,7 +2,6 @@
 
 import json
 import math
-import time
 from itertools import pairwise
 
 import numpy as np
@@ -13,7 +12,7 @@ from hypothesis import strategies as st
 import gamedyn as gd
 from gamedyn._lib.errors import ArgumentError, UnknownNameError
 from gamedyn.methods import Delegated, LinearMultistep, get, heavy_ball, maps, members
-from gamedyn.stability import BlockJacobian, Eigenvalues, largest_stable_step, needs_blocks, stable_steps
+from gamedyn.stability import BlockJacobian, Eigenvalues, first_steps, largest_stable_step, needs_blocks, stable_steps
 from gamedyn.stability.first_steps import _harmless, first_limit, outermost
 from gamedyn.stability.ranking import rank_methods
 from gamedyn.stability.tailoring import tailor
@@ -75,14 +74,16 @@ def test_every_member_has_its_place_or_a_reason():
     assert ranking.rows[-1].limit == 0  # leapfrog: no stable step, last
 
 
-def test_all_members_on_a_full_size_spectrum_in_time():
+def test_few_rays_of_a_full_size_spectrum_are_computed(monkeypatch):
     """1129 eigenvalues, no two in one direction. Rejects: every ray of every method (a minute)."""
+    computed = []
+    own = first_steps._own_limit
+    monkeypatch.setattr(first_steps, "_own_limit", lambda method, ray: computed.append(ray) or own(method, ray))
     rng = np.random.default_rng(0)
     n = 1129
     values = np.linalg.eigvals(rng.normal(size=(n, n)) / np.sqrt(n) - 1.05 * np.eye(n))
-    start = time.process_time()
     ranking = rank_methods(values)
-    assert time.process_time() - start < 5
+    assert len(computed) < 200 * len(ranking)
     for name in ("rk4", "ab3", "optimistic"):
         assert ranking[name].limit == pytest.approx(largest_stable_step(name, values), rel=1e-12)
 
