@@ -3,8 +3,8 @@
 "Bare" is a hand-written evaluation: the modules called directly, one shared forward, one pruned
 `torch.autograd.grad` per player on their own parameters, nothing flattened. Where players move in turn it is
 that of the one player; where products are taken, hand-written kept graphs and products are added. Every
-variant is run once a round in random order, in CPU time; the figure is the median over rounds divided by that
-of the bare work in the same run.
+variant is run ten times a round, in random order of the variants, in CPU time: steps in one session, as `solve`
+takes them. The figure is the median over rounds divided by that of the bare work in the same run.
 """
 
 from __future__ import annotations
@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 
 H = 0.01
 
+STEPS = 10
+"""Steps, evaluations or products that are measured together."""
+
 COMPILED = ["euler", "heun2", "rk4", "ab2", "ab3", "optimistic", "alternating", "ndb124"]
 """Compiled unless told otherwise: every compilation takes seconds."""
 
@@ -43,7 +46,7 @@ COMPILED = ["euler", "heun2", "rk4", "ab2", "ab3", "optimistic", "alternating", 
 def main(arguments: list[str] | None = None) -> int:
     """Measure, print the tables, write JSON; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=150)
+    parser.add_argument("--rounds", type=int, default=60)
     parser.add_argument("--out", type=Path, default=Path("out/step_cost.json"))
     parser.add_argument("--eager-only", action="store_true", help="skip compilation (it takes a minute)")
     parser.add_argument("--methods", nargs="+", default=list(gd.methods.names()))
@@ -138,15 +141,15 @@ class Setting:
         with torch.no_grad():
             now["memory"] = integrator.init(field, 0.0, now["y"], H)
 
-        def once() -> None:
-            with torch.no_grad():
-                field.begin_step(self.batch)
-                _, now["memory"], _ = stepping.step(field, 0.0, now["y"], H, now["memory"])
+        def once(steps: int = STEPS) -> None:
+            with torch.no_grad(), field.session():
+                for _ in range(steps):
+                    field.begin_step(self.batch)
+                    _, now["memory"], _ = stepping.step(field, 0.0, now["y"], H, now["memory"])
 
-        for _ in range(8):
-            once()
-        field.work = Work(2)
         once()
+        field.work = Work(2)
+        once(1)
         return once, stepping.reason if compiled else "", replace(field.work)
 
     def odeint_step(self) -> Callable[[], None]:
@@ -156,8 +159,9 @@ class Setting:
         t = torch.tensor([0.0, H], dtype=torch.float64)
 
         def once() -> None:
-            with torch.no_grad():
-                odeint(lambda when, at: field(0.0, at), y, t, method="rk4")
+            with torch.no_grad(), field.session():
+                for _ in range(STEPS):
+                    odeint(lambda when, at: field(0.0, at), y, t, method="rk4")
 
         return once
 
@@ -183,12 +187,12 @@ def step_costs(
     """Cost of a step over the bare cost of its work, and over torchdiffeq's rk4, for every method."""
     setting = Setting(sizes, batch)
     runs: dict[str, Callable[[], Any]] = {
-        "bare": setting.bare,
-        "player 0": setting.bare_player(0),
-        "player 1": setting.bare_player(1),
-        "linearisation": setting.bare_linearisation,
-        "second graph": setting.bare_second_graph(),
-        "product": setting.bare_product(),
+        "bare": repeated(setting.bare),
+        "player 0": repeated(setting.bare_player(0)),
+        "player 1": repeated(setting.bare_player(1)),
+        "linearisation": repeated(setting.bare_linearisation),
+        "second graph": repeated(setting.bare_second_graph()),
+        "product": repeated(setting.bare_product()),
         "torchdiffeq rk4": setting.odeint_step(),
     }
     reasons, works = {}, {}
@@ -227,8 +231,18 @@ def bare_cost(method: Any, work: Work, times: dict[str, float]) -> float:
     return plain * times["bare"] + graphs + work.products * times["product"]
 
 
+def repeated(once: Callable[[], Any]) -> Callable[[], None]:
+    """It, `STEPS` times."""
+
+    def many() -> None:
+        for _ in range(STEPS):
+            once()
+
+    return many
+
+
 def measured(runs: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
-    """Median CPU seconds of each, all run once a round in random order."""
+    """Median CPU seconds of one of each, all run once a round (`STEPS` of them) in random order."""
     times: dict[str, list[float]] = {k: [] for k in runs}
     order, shuffle = list(runs), random.Random(0)
     for _ in tqdm(range(rounds), desc="measuring", disable=None):
@@ -237,10 +251,10 @@ def measured(runs: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float
             began = time.process_time()
             runs[k]()
             times[k].append(time.process_time() - began)
-    return {k: statistics.median(v) for k, v in times.items()}
+    return {k: statistics.median(v) / STEPS for k, v in times.items()}
 
 
-def ensemble_cost(cells: int = 256, rounds: int = 200, *, compiled: bool = True) -> dict[str, float]:
+def ensemble_cost(cells: int = 256, rounds: int = 60, *, compiled: bool = True) -> dict[str, float]:
     """A step of an ensemble of Dirac-GANs over torchdiffeq's rk4 on one cell after another."""
     flow = gd.flows.gradient(gd.games.dirac_gan("nonsaturating", "r1", 0.3))
     h = torch.linspace(0.01, 0.5, cells, dtype=torch.float64)
@@ -250,8 +264,9 @@ def ensemble_cost(cells: int = 256, rounds: int = 200, *, compiled: bool = True)
 
     def one_cell() -> None:
         t = torch.tensor([0.0, float(h[0])], dtype=torch.float64)
-        with torch.no_grad():
-            odeint(lambda when, at: single(0.0, at), y0[0], t, method="rk4")
+        with torch.no_grad(), single.session():
+            for _ in range(STEPS):
+                odeint(lambda when, at: single(0.0, at), y0[0], t, method="rk4")
 
     runs = {"torchdiffeq": one_cell}
     for kind in ("eager", "compiled") if compiled else ("eager",):
@@ -270,12 +285,12 @@ def ensemble_step(field: Field, stepping: Any, y0: Tensor, h: Tensor) -> Callabl
     """One step of all members, from the same place each time."""
 
     def once() -> None:
-        with torch.no_grad():
-            field.begin_step(None)
-            stepping.step(field, 0.0, y0, h, {})
+        with torch.no_grad(), field.session():
+            for _ in range(STEPS):
+                field.begin_step(None)
+                stepping.step(field, 0.0, y0, h, {})
 
-    for _ in range(3):
-        once()
+    once()
     return once
 
 

@@ -54,17 +54,7 @@ class AveragedProducts(Products):
         if value is None or losses is None:
             raise ArgumentError("batches", "at least one batch", "none")
         self._kept, self.total = held or None, total
-        self._value, self._losses = value / total, tuple([x / total for x in losses])
-
-    @property
-    def value(self) -> Tensor:
-        """The mean of v, (n,)."""
-        return self._value
-
-    @property
-    def losses(self) -> tuple[Tensor, ...]:
-        """Means."""
-        return self._losses
+        self._evaluated = value / total, tuple([x / total for x in losses])
 
     def jvp(self, u: Tensor) -> Tensor:
         """`J u`, shape (n,) or, for rows of vectors, (k, n)."""

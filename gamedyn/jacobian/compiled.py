@@ -68,19 +68,9 @@ class CompiledProducts(Products):
         self._items, self._spec = tree_flatten((batch, tuple(b.clone() for b in field.standing)))
         self._moving = [i for i, x in enumerate(self._items) if isinstance(x, Tensor)]
         self._modes = tuple([m.training for m in field.flow.game.modules])
-        self._value, *losses = self._run("value", None)
-        self._losses = tuple(losses)
+        value, *losses = self._run("value", None)
+        self._evaluated = value, tuple(losses)
         self.work.player_gradients += self.work.players
-
-    @property
-    def value(self) -> Tensor:
-        """v, (n,)."""
-        return self._value
-
-    @property
-    def losses(self) -> tuple[Tensor, ...]:
-        """Of all players."""
-        return self._losses
 
     def jvp(self, u: Tensor) -> Tensor:
         """`J u`, shape (n,) or, for rows of vectors, (k, n)."""

@@ -26,22 +26,7 @@ class FormedProducts(Products):
 
     def __init__(self, products: Products) -> None:
         self.matrix = products.to_dense()
-        self.layout, self.work, self._value, self._losses = (
-            products.layout,
-            products.work,
-            products.value,
-            products.losses,
-        )
-
-    @property
-    def value(self) -> Tensor:
-        """v, (n,)."""
-        return self._value
-
-    @property
-    def losses(self) -> tuple[Tensor, ...]:
-        """Of all players."""
-        return self._losses
+        self.layout, self.work, self._evaluated = products.layout, products.work, (products.value, products.losses)
 
     def jvp(self, u: Tensor) -> Tensor:
         """`J u`, shape (n,) or, for rows of vectors, (k, n)."""

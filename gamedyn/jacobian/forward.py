@@ -43,26 +43,14 @@ class ForwardProducts(Products):
     ) -> None:
         self.layout, self.work, self._field = field.layout, field.work, field
         self._t, self._y, self._batch, self._factors = t, y.detach().clone(), batch, factors
-        self._first: tuple[Tensor, tuple[Tensor, ...]] | None = None
 
-    @property
-    def value(self) -> Tensor:
-        """v, (n,): evaluated when first asked for."""
-        return self._evaluated()[0]
-
-    @property
-    def losses(self) -> tuple[Tensor, ...]:
-        """Losses of all players."""
-        return self._evaluated()[1]
-
+    @functools.cached_property
     def _evaluated(self) -> tuple[Tensor, tuple[Tensor, ...]]:
-        if self._first is None:
-            with self._field.session():
-                found = self._field.velocity(self._t, self._leaves(), Request(factors=self._factors), self._batch)
-            self.work.player_gradients += self.work.players
-            value = self.layout.flat([x.detach() for x in found.leaves])
-            self._first = value, tuple([x.detach() for x in found.losses])
-        return self._first
+        """The value and the losses, when first asked for."""
+        with self._field.session():
+            found = self._field.velocity(self._t, self._leaves(), Request(factors=self._factors), self._batch)
+        self.work.player_gradients += self.work.players
+        return self.layout.flat([x.detach() for x in found.leaves]), tuple([x.detach() for x in found.losses])
 
     def _leaves(self) -> list[Tensor]:
         return [v.clone().requires_grad_() for v in self.layout.views(self._y)]

@@ -50,21 +50,11 @@ class KeptProducts(Products):
             velocity = field.velocity(t, self.leaves, request, batch)
             self._buffers = tuple(field.flow.game.binding.buffers())
         self._v, self.graph_losses = velocity.leaves, velocity.losses
-        self._losses = tuple([x.detach() for x in velocity.losses])
         self.work.player_gradients += self.work.players
         self.work.linearisations += 1
-        self._value = self.layout.flat([x.detach() for x in self._v])
+        losses = tuple([x.detach() for x in velocity.losses])
+        self._evaluated = self.layout.flat([x.detach() for x in self._v]), losses
         self._double: tuple[Sequence[Tensor], Sequence[Tensor]] | None = None
-
-    @property
-    def value(self) -> Tensor:
-        """v, (n,)."""
-        return self._value
-
-    @property
-    def losses(self) -> tuple[Tensor, ...]:
-        """Of all players."""
-        return self._losses
 
     @property
     def velocity(self) -> Sequence[Tensor]:

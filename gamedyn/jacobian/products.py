@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
@@ -29,15 +30,20 @@ class Products(ABC):
     layout: Layout
     work: Work
 
-    @property
-    @abstractmethod
-    def value(self) -> Tensor:
-        """v, (n,)."""
+    @functools.cached_property
+    def _evaluated(self) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """The value and the losses: assigned where they are known from the start."""
+        raise NotImplementedError
 
     @property
-    @abstractmethod
+    def value(self) -> Tensor:
+        """v, (n,)."""
+        return self._evaluated[0]
+
+    @property
     def losses(self) -> tuple[Tensor, ...]:
-        """Of all players."""
+        """Of all players; of several batches, their means."""
+        return self._evaluated[1]
 
     @abstractmethod
     def jvp(self, u: Tensor) -> Tensor:
