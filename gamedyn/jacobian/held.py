@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
@@ -14,6 +15,7 @@ from gamedyn.core.randomness import RandomState
 from gamedyn.jacobian.check import check_products, check_terms
 from gamedyn.jacobian.differentiation import differentiable, differentiates_norms, refuse_once
 from gamedyn.jacobian.kept import KeptProducts
+from gamedyn.jacobian.memory import evaluation_bytes
 from gamedyn.jacobian.operator import GameJacobian
 
 if TYPE_CHECKING:
@@ -85,6 +87,11 @@ class HeldField(Field):
     def value(self) -> Tensor:
         """V at the point where it is held, (n,)."""
         return self.peek(self.t, self.at.y)
+
+    @functools.cached_property
+    def graph_bytes(self) -> int:
+        """Bytes of the tensors that one evaluation at the point makes: a bound on what its graph can hold."""
+        return evaluation_bytes(self, self.at)
 
     def jacobian(self, **options: Any) -> GameJacobian:
         """J at the point where it is held, as an operator.

@@ -17,7 +17,7 @@ from gamedyn.jacobian.compiled import Code, CompiledProducts
 from gamedyn.jacobian.formed import FormedProducts
 from gamedyn.jacobian.forward import ForwardProducts, asks_for_graph
 from gamedyn.jacobian.kept import KeptProducts
-from gamedyn.jacobian.memory import FORWARD, FORWARD_DOUBLE, KEPT, evaluation_bytes
+from gamedyn.jacobian.memory import FORWARD, FORWARD_DOUBLE, KEPT
 from gamedyn.krylov import LinearOperator, gmres
 from gamedyn.krylov.room import available, check_room
 
@@ -271,7 +271,7 @@ class GameJacobian(LinearOperator):
         positive_int("products", products)
         game = self.flow.game  # of several processes, all must choose alike: by the tightest memory, the largest shard
         budget = game.least(available(self.device) / 2 if memory is None else positive("memory", memory))
-        saved = -game.least(-evaluation_bytes(self.field, self.state))
+        saved = -game.least(-self.field.graph_bytes)
         kept = int(KEPT * saved * (1 if strategy == "formed" else count))
         forward = int((FORWARD_DOUBLE if asks_for_graph(self.field) else FORWARD) * saved)
         if strategy == "auto":

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -76,12 +77,19 @@ def test_an_interrupted_study_keeps_its_finished_parts(tmp_path):
         "--out",
         str(tmp_path),
     ]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=Path.cwd())
+    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # whatever started the tests ignores
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=Path.cwd(), preexec_fn=heard
+    )
     records, deadline = tmp_path / "records", time.monotonic() + 120
     while time.monotonic() < deadline and not list(records.glob("*.json")):
         time.sleep(0.1)
     os.kill(process.pid, signal.SIGINT)
-    _, error = process.communicate(timeout=60)
+    try:
+        _, error = process.communicate(timeout=60)
+    finally:
+        process.kill()
+        process.wait()
     assert process.returncode == 130
     assert b"interrupted" in error
     kept = list(records.glob("*.json"))

@@ -143,7 +143,7 @@ def test_first_order_jackknife_against_the_exact_one(generator):
 
 def test_products_and_matrices_agree_and_a_stream_serves(generator):
     # rejects: the transpose's vectors matched to the wrong eigenvalue, graphs of one batch for all
-    flow, state, batches, full = toy_gan(generator, count=4, size=256)
+    flow, state, batches, full = toy_gan(generator, count=4, size=64)
     dense = batch_spread(flow, state, batches, count=4, k=2, full=full)
     found = batch_spread(flow, state, batches, count=4, k=2, full=full, form=False)
     assert found.abscissa_of_mean.low == pytest.approx(dense.abscissa_of_mean.low, abs=1e-4)

@@ -278,7 +278,7 @@ class TestTheCompiler:
         D = nn.Sequential(linear(2, 3, 1), nn.Tanh(), linear(3, 1, 2)).float()
         game = gd.Game({"G": linear(2, 2, 3).float(), "D": D}, losses)
         flow, batch = gd.flows.gradient(game), tuple(randn(8, 2, seed=i).float() for i in (4, 5))
-        J, kept = (GameJacobian(flow, game.state(), batch, strategy=s) for s in ("compiled", "kept"))
+        J, kept = (GameJacobian(flow, game.state(), batch, strategy=s, check=False) for s in ("compiled", "kept"))
         U = randn(9, J.shape[0]).float()
         torch.testing.assert_close(J.vjp(U), kept.vjp(U), rtol=0, atol=2e-5 * float(kept.vjp(U).abs().max()))
-        assert len(compilations) == 4  # v, J u (for the check), J^T u, and J^T of eight
+        assert len(compilations) == 3  # v, J^T u, and J^T of eight

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
     from gamedyn.core import State
     from gamedyn.flows import Flow
     from gamedyn.integrators import Run
+    from gamedyn.jacobian import HeldField
     from gamedyn.methods import Method
 
 __all__ = ["Band", "BatchSpread", "batch_spread"]
@@ -202,7 +202,7 @@ def batch_spread(
     at = point(flow, state)
     drawn = _drawn(batches, count)
     form = form if form is not None else at.layout.n <= FORMED_UP_TO
-    mean = _Mean([partial(GameJacobian, flow, at, b) for b in drawn], at.y, keep=keep)
+    mean = _Mean([flow.at(at, b) for b in drawn], at.y, keep=keep)
     bar = tqdm(mean.each(), total=count, disable=None if progress else True, unit="batch")
     found = tuple([_spectrum(one, k, form=form) for one in bar])
     of_mean, (tracked, right, left) = _decomposed(mean, k, form=form)
@@ -264,9 +264,9 @@ def _outermost(
 class _Mean(LinearOperator):
     """The mean of the batches' Jacobians: kept, or made anew."""
 
-    def __init__(self, makers: list[Callable[[], GameJacobian]], like: Tensor, *, keep: bool) -> None:
-        self._makers = makers
-        self._kept = [make() for make in makers] if keep else None
+    def __init__(self, fields: list[HeldField], like: Tensor, *, keep: bool) -> None:
+        self._fields = fields
+        self._kept = [field.jacobian() for field in fields] if keep else None
         n = len(like)
 
         def along(u: Tensor) -> Tensor:
@@ -279,14 +279,14 @@ class _Mean(LinearOperator):
 
     def each(self) -> Any:
         """One batch's after another."""
-        return iter(self._kept) if self._kept is not None else (make() for make in self._makers)
+        return iter(self._kept) if self._kept is not None else (field.jacobian() for field in self._fields)
 
     def averaged(self, of: Callable[[GameJacobian], Tensor]) -> Tensor:
         """The mean of a function of the batches' Jacobians."""
         total: Any = 0
         for J in self.each():
             total = total + of(J)
-        out: Tensor = total / len(self._makers)
+        out: Tensor = total / len(self._fields)
         return out
 
 
