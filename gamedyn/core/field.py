@@ -117,12 +117,12 @@ class Field(Holding):
         self.work.double_backward += self._double
         if not self.losses:
             self.losses = tuple([x.detach() for x in value.losses])
-        torch._foreach_copy_(self._row_views(out, player), value.leaves)
+        views = self._views.get((out.data_ptr(), -1 if player is None else player))
+        if views is None:  # of a row that `stages` has not given: to make them would cost more
+            out.copy_(self.layout.flat([x.detach() for x in value.leaves], out.dim() - 1))
+        else:
+            torch._foreach_copy_(views, value.leaves)
         return None
-
-    def _row_views(self, out: Tensor, player: int | None) -> list[Tensor]:
-        found = self._views.get((out.data_ptr(), -1 if player is None else player))
-        return self.layout.views(out, player) if found is None else found
 
     def peek(self, t: float, y: Tensor) -> Tensor:
         """v(t, y), not counted as work."""

@@ -142,13 +142,13 @@ class _Line:
     ) -> None:
         self.field, self._t, self._batch, self._flow = field, t, batch, flow
         self._request = Request(factors=factors)
-        self.y, self.noise = y, 0.0
+        self.y, self.noise = y.detach(), 0.0
         if y.dtype != torch.float64:
-            self.y = y.double()
+            self.y = self.y.double()
             try:
-                self.noise = self._rounding(y)
+                self.noise = self._rounding(y.detach())
             except Exception:  # whatever the losses say to double precision: they are taken as they are
-                self.y = y
+                self.y = y.detach()
 
     def __call__(self, y: Tensor) -> Tensor:
         """The function's value, flat."""
