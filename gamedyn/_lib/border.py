@@ -231,7 +231,8 @@ def _odd(value: Any, said: str = "") -> str:
         if len(value) == 0:
             return "empty"
         entries = list(inside) if isinstance(value, (list, tuple, dict)) and len(value) < 100 else []
-        return next((f"with an entry that is {odd}" for x in entries if (odd := _odd(x) or _nothing(x))), "")
+        found = (odd for x in entries if (odd := _odd(x) or _nothing(x)))
+        return next((f"with an entry that is {odd}" for odd in found if odd != "not positive"), "")
     return _nothing(value)
 
 

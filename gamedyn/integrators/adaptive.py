@@ -210,12 +210,16 @@ class AdaptiveStepper:
     def _first_step(self, field: HeldField, t: float, y: Tensor) -> float:
         """Source: Hairer, Norsett, Wanner I, II.4, starting step size; two evaluations."""
         f0 = field(t, y)
-        scale = self.control
-        d0, d1 = (scale.size(x, y, y, field.players) for x in (y, f0))
+        scale, at = self.control, torch.maximum(y.abs(), y.abs().mean())  # biases that begin at 0 have no size yet
+        d0, d1 = (scale.size(x, at, at, field.players) for x in (y, f0))
         h0 = 1e-6 if min(d0, d1) < 1e-5 else 0.01 * d0 / d1
-        d2 = scale.size(field(t + h0, y + h0 * f0) - f0, y, y, field.players) / h0
+        d2 = scale.size(field(t + h0, y + h0 * f0) - f0, at, at, field.players) / h0
         largest = max(d1, d2)
-        h1 = max(1e-6, h0 * 1e-3) if largest <= 1e-15 else (0.01 / largest) ** (1 / self._estimates)
+        h1 = (
+            max(1e-6, h0 * 1e-3)
+            if largest <= 1e-15 or not math.isfinite(largest)
+            else (0.01 / largest) ** (1 / self._estimates)
+        )
         return min(100 * h0, h1, scale.h_max)
 
     def _measure_noise(self, field: HeldField, t: float, y: Tensor, h: float, memory: Any, size: float) -> None:

@@ -586,3 +586,14 @@ def test_user_made_pairs_adapt_too(exact):
     pair = RungeKutta(A=[[], [1]], b=["1/2", "1/2"], b_hat=[1, 0])
     run = gd.solve(dirac(), pair, t_span=(0.0, END), adapt=StepControl(rtol=1e-5, atol=1e-5))
     assert float((run.state.y - exact).norm()) < 1e-3
+
+
+@pytest.mark.parametrize("start", [(0.0, 1.0), (0.0, 0.0)])
+def test_a_first_step_where_components_begin_at_zero(start):
+    # rejects: |v_i| / (rtol |y_i|) of a component that is 0, which makes the first step 0 (and divides by it)
+    like = gd.games.bilinear()
+    flow = gd.flows.custom(lambda t, s, b: {"x": 1 - s["x"], "y": -s["y"]}, like=like)
+    y0 = torch.tensor(start, dtype=torch.float64)
+    run = gd.solve(flow, "dopri5", y0=y0, t_span=(0.0, 1.0), adapt=gd.integrators.StepControl(rtol=1e-6))
+    exact = torch.tensor([1 - math.exp(-1), start[1] * math.exp(-1)], dtype=torch.float64)
+    torch.testing.assert_close(run.state.y, exact, rtol=0, atol=1e-5)
