@@ -215,11 +215,8 @@ class AdaptiveStepper:
         h0 = 1e-6 if min(d0, d1) < 1e-5 else 0.01 * d0 / d1
         d2 = scale.size(field(t + h0, y + h0 * f0) - f0, at, at, field.players) / h0
         largest = max(d1, d2)
-        h1 = (
-            max(1e-6, h0 * 1e-3)
-            if largest <= 1e-15 or not math.isfinite(largest)
-            else (0.01 / largest) ** (1 / self._estimates)
-        )
+        told = 1e-15 < largest < math.inf
+        h1 = (0.01 / largest) ** (1 / self._estimates) if told else max(1e-6, h0 * 1e-3)
         return min(100 * h0, h1, scale.h_max)
 
     def _measure_noise(self, field: HeldField, t: float, y: Tensor, h: float, memory: Any, size: float) -> None:
