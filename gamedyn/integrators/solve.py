@@ -176,8 +176,18 @@ def _adaptive_plan(
 
 
 def past_run(flow: Flow, resume: Run | str | os.PathLike[str] | None) -> Run | None:
-    """The run to go on from, read from its file if need be."""
-    return resume if resume is None or isinstance(resume, Run) else Run.load(resume, flow)
+    """The run to go on from, read from its file if need be.
+
+    Raises:
+        ArgumentError: for one of another game, or in another precision.
+    """
+    past = resume if resume is None or isinstance(resume, Run) else Run.load(resume, flow)
+    if past is not None and past.state.layout.signature != flow.game.layout.signature:
+        raise ArgumentError("resume", f"a run of {flow.game!r}", f"one of another game, {past.state!r}")
+    if past is not None and past.state.y.dtype != flow.game.dtype:
+        got, remedy = str(past.state.y.dtype), "begin a new run where it ended: y0=run.state"
+        raise ArgumentError("resume", f"a run in the players' {flow.game.dtype}", got, remedy)
+    return past
 
 
 def _first_state(flow: Flow, y0: State | Mapping[str, Tensor] | Tensor | None, past: Run | None) -> State:

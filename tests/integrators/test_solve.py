@@ -362,3 +362,21 @@ class TestSampling:
             for s in ("fresh", "frozen")
         )
         assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize("saved", [False, True])
+def test_a_run_of_another_game_or_precision_is_not_resumed(saved, tmp_path):
+    # rejects: a Run object taken for its numbers alone; memory in float32 beside a field in float64
+    def flow(names, dtype):
+        made = [torch.nn.Linear(2, 2, dtype=dtype) for _ in names]
+        players = dict(zip(names, made, strict=True))
+        losses = lambda *modules: {n: m.weight.square().sum() for n, m in zip(names, modules, strict=True)}  # noqa: E731
+        return gd.flows.gradient(gd.Game(players, losses))
+
+    run = gd.solve(flow("GD", torch.float32), "rk4", h=0.1, steps=1)
+    run.save(tmp_path / "run.pt")
+    given = tmp_path / "run.pt" if saved else run
+    with pytest.raises(gd.ArgumentError, match="another game"):
+        gd.solve(flow("DG", torch.float32), "rk4", h=0.1, steps=2, resume=given)
+    with pytest.raises(gd.ArgumentError, match=r"float32.*y0=run\.state"):
+        gd.solve(flow("GD", torch.float64), "rk4", h=0.1, steps=2, resume=given)
