@@ -210,7 +210,9 @@ class AdaptiveStepper:
     def _first_step(self, field: HeldField, t: float, y: Tensor) -> float:
         """Source: Hairer, Norsett, Wanner I, II.4, starting step size; two evaluations."""
         f0 = field(t, y)
-        scale, at = self.control, torch.maximum(y.abs(), y.abs().mean())  # biases that begin at 0 have no size yet
+        scale, at = self.control, y
+        if not scale.atol:  # components that begin at 0 (biases) have no size yet: that of the others
+            at = torch.where(y == 0, y.abs().mean(), y.abs())
         d0, d1 = (scale.size(x, at, at, field.players) for x in (y, f0))
         h0 = 1e-6 if min(d0, d1) < 1e-5 else 0.01 * d0 / d1
         d2 = scale.size(field(t + h0, y + h0 * f0) - f0, at, at, field.players) / h0
