@@ -142,13 +142,14 @@ class _Line:
     ) -> None:
         self.field, self._t, self._batch, self._flow = field, t, batch, flow
         self._request = Request(factors=factors)
-        self.y, self.noise = y.detach(), 0.0
+        y = y.detach()
+        self.y, self.noise = y, 0.0
         if y.dtype != torch.float64:
-            self.y = self.y.double()
+            self.y = y.double()
             try:
-                self.noise = self._rounding(y.detach())
+                self.noise = self._rounding(y)
             except Exception:  # whatever the losses say to double precision: they are taken as they are
-                self.y = y.detach()
+                self.y = y
 
     def __call__(self, y: Tensor) -> Tensor:
         """The function's value, flat."""
