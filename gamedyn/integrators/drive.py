@@ -270,7 +270,7 @@ class Loop:
             "sampling": "fresh (voids the order of the method)" if fresh else "frozen",
             "history": "none" if self.integrator.changes_h else getattr(self.integrator, "history", "stale"),
             "compiled": compiled,
-            "check": "yes" if self.field.check else "skipped",
+            "check": self.field.checked,
             **({"members": f"one by one: {members.looped}"} if members is not None and members.looped else {}),
             **({"outside": outside} if (outside := self.field.effects.outside) else {}),
         }

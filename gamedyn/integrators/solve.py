@@ -90,7 +90,7 @@ def solve(
             that the losses read, and the modules' modes, are frozen into it: let what changes be a tensor, or in
             the batch.
         check: whether derivatives that the method or a penalty takes are held against differences of the field, once
-            for a flow; `run.stats["check"]` says so.
+            for a flow; `run.stats["check"]` says what came of it (`HeldField.checked`).
         throw: whether a failure raises; if not, `run.status` tells.
         progress: whether to show a progress bar (never unless standard error is a terminal).
 

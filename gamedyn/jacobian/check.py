@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from gamedyn.jacobian.evaluated import Evaluated
     from gamedyn.jacobian.products import Products
 
-__all__ = ["check_products", "check_terms", "refuse_non_finite"]
+__all__ = ["check_products", "check_terms", "outcome", "refuse_non_finite"]
 
 TOLERANCE = 1e-4
 """Share of |J u| of a player by which a product may differ from a difference in float64."""
@@ -41,8 +41,8 @@ TOLERANCE = 1e-4
 COARSE = 0.05
 """The same where the field is known in float32 only."""
 
-CHECKED: WeakKeyDictionary[Any, set[str]] = WeakKeyDictionary()
-"""By flow, what has been checked: once is enough."""
+CHECKED: WeakKeyDictionary[Any, dict[str, tuple[str, ...]]] = WeakKeyDictionary()
+"""By flow, what has been checked (once is enough), and the players of which differences did not decide."""
 
 CAUSES = (
     "likely causes: detach(), no_grad or .item() in a loss, requires_grad turned off for a while, a hook on a tensor, "
@@ -58,6 +58,13 @@ class _Direction:
     u: Tensor
     lengths: tuple[float, ...]
     tolerance: float
+
+
+def outcome(flow: Any) -> str:
+    """What the checks of a flow's derivatives have said: "not differentiated", "agrees", or "undecided: ..."."""
+    known = CHECKED.get(flow, {})
+    open_ones = [f"{', '.join(players)} in {what}" for what, players in known.items() if players]
+    return f"undecided: {'; '.join(open_ones)}" if open_ones else "agrees" if known else "not differentiated"
 
 
 def check_products(
@@ -76,25 +83,27 @@ def check_products(
     Raises:
         ArgumentError: if they disagree, with the blocks that do; if a product is not finite.
     """
-    known, key = CHECKED.setdefault(field.flow, set()), f"{name} {sorted(factors or ())}"
+    known = CHECKED.setdefault(field.flow, {})
+    key = " ".join([name, "products", *(f"of {part}" for part in factors or ())])
     if key in known:
         return
     spent = Work(**vars(field.work))
     try:
-        _check(products, name, _Line(field, t, y, batch, factors=factors), y)
+        undecided = _check(products, name, _Line(field, t, y, batch, factors=factors), y)
     finally:
         for what, count in vars(spent).items():
             setattr(field.work, what, count)
-    known.add(key)
+    known[key] = undecided
 
 
-def _check(products: Products, name: str, velocity: _Line, y: Tensor) -> None:
+def _check(products: Products, name: str, velocity: _Line, y: Tensor) -> tuple[str, ...]:
+    """The players of which differences do not decide; raises where they disagree."""
     field = velocity.field
     u, w = _random(y, 0), _random(y, 1)
     image, pulled = products.jvp(u), products.vjp(w)
     refuse_non_finite(field, products.value, image, pulled)
     along = velocity.direction(u)
-    wrong = _disagreeing(velocity, along, image.to(velocity.y))
+    wrong, undecided = _disagreeing(velocity, along, image.to(velocity.y))
     if wrong:
         blocks = _blocks(field, velocity, products)
         text = "; ".join(blocks) or f"the velocity of {', '.join(wrong)}"
@@ -105,6 +114,7 @@ def _check(products: Products, name: str, velocity: _Line, y: Tensor) -> None:
     if gap > 10 * math.sqrt(torch.finfo(y.dtype).eps) * scale:
         got = f"<w, J u> and <J^T w, u> that differ by {gap / scale:.2g} of their size, in {name} products"
         raise ArgumentError("losses", "a field whose two products are each other's transposes", got, CAUSES)
+    return undecided
 
 
 def refuse_non_finite(field: Evaluated, value: Tensor, *images: Tensor) -> None:
@@ -182,8 +192,8 @@ class _Line:
         return (self(self.y + length * u) - self(self.y - length * u)) / (2 * length)
 
 
-def _disagreeing(velocity: _Line, along: _Direction, image: Tensor) -> list[str]:
-    """Players whose part of J u is not what differences of two neighbouring lengths agree that it is.
+def _disagreeing(velocity: _Line, along: _Direction, image: Tensor) -> tuple[list[str], tuple[str, ...]]:
+    """Players whose part of J u is another than differences of two neighbouring lengths say; and those left undecided.
 
     A difference across kinks is no derivative: shorter ones are tried, until one agrees with J u, or none is left.
     """
@@ -202,7 +212,7 @@ def _disagreeing(velocity: _Line, along: _Direction, image: Tensor) -> list[str]
             if moved and float((a[own] - b[own]).norm()) <= 0.25 * float((image[own] - b[own]).norm()):
                 wrong.append(field.names[i])
                 break
-    return wrong
+    return wrong, tuple(field.names[i] for i in suspects if field.names[i] not in wrong)
 
 
 def _differs(a: Tensor, b: Tensor, whole: Tensor, along: _Direction, times: float = 1.0) -> bool:
@@ -232,11 +242,11 @@ def check_terms(field: Evaluated, t: float, y: Tensor, batch: Any) -> None:
     Raises:
         ArgumentError: if a term's own gradient is another, as where a loss cuts its graph.
     """
-    known = CHECKED.setdefault(field.flow, set())
+    known = CHECKED.setdefault(field.flow, {})
     if "terms" in known or not field.flow.penalised:
         return
     penalties = _Penalties(field.flow)
-    line = _Line(field, t, y, batch, penalties)
+    line, undecided = _Line(field, t, y, batch, penalties), []
     for k, (name, into) in enumerate(penalties.found):
         u = torch.zeros_like(y)
         u[field.players[into]] = _random(y, 7)[field.players[into]]
@@ -244,11 +254,14 @@ def check_terms(field: Evaluated, t: float, y: Tensor, batch: Any) -> None:
         first, second = (float(line.difference(along.u, e)[k]) for e in along.lengths[:2])
         size = max(abs(slope), abs(first))
         agree = abs(first - second) <= 0.25 * abs(first - slope)
-        if abs(first - slope) > max(along.tolerance, 1e-3) * size and agree:
+        if abs(first - slope) > max(along.tolerance, 1e-3) * size:
             who = field.names[into]
+            undecided.append(f"{who}'s {name}")
+            if not agree:
+                continue
             got = f"that of {name!r} in {who}, off by {abs(first - slope) / size:.0%} from differences of the term"
             raise ArgumentError("term", "a penalty whose own gradient is right", got, CAUSES)
-    known.add("terms")
+    known["terms"] = tuple(undecided)
 
 
 class _Penalties:

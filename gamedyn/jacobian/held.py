@@ -12,7 +12,7 @@ from gamedyn._lib.errors import ArgumentError
 from gamedyn.core import Field, of_flow
 from gamedyn.core.ambient import sheltered
 from gamedyn.core.randomness import RandomState
-from gamedyn.jacobian.check import check_products, check_terms
+from gamedyn.jacobian.check import check_products, check_terms, outcome
 from gamedyn.jacobian.differentiation import differentiable, differentiates_norms, refuse_once
 from gamedyn.jacobian.kept import KeptProducts
 from gamedyn.jacobian.memory import evaluation_bytes
@@ -82,6 +82,15 @@ class HeldField(Field):
         if self._at is None:
             raise ArgumentError("field", "one that is held at a point", "one that steps", "flow.at(state, batch)")
         return self._at
+
+    @property
+    def checked(self) -> str:
+        """What the check of its flow's derivatives has said.
+
+        "skipped", "not differentiated" (nothing to check yet), "agrees", or "undecided: ..." with the players of
+        which differences of no two lengths agree, as at a kink.
+        """
+        return outcome(self.flow) if self.check else "skipped"
 
     @property
     def value(self) -> Tensor:
