@@ -13,7 +13,7 @@ import torch
 import gamedyn
 from gamedyn import games, losses, methods, stability
 from gamedyn.losses import penalties
-from gamedyn.stability.polynomial import written
+from gamedyn.stability.symbols.polynomial import written
 
 __all__ = ["plain", "write"]
 
@@ -54,7 +54,7 @@ def _number(x: float) -> str:
 def _methods() -> str:
     rows, functions, polynomials = [], [], []
     for name, method in methods.members().items():
-        apart = stability.needs_blocks(method)
+        apart = not method.decouples
         separable = getattr(method, "order_separable", None)
         order = str(method.order) if separable is None else f"{separable} / {method.order}"
         limits = []
@@ -69,7 +69,7 @@ def _methods() -> str:
             top = _rational(R.numerator)
             functions.append((f"`{name}`", f"`{top if R.is_polynomial else f'({top}){bottom}'}`"))
         elif isinstance(method, methods.LinearMultistep) and method.coupling is None:
-            rho, sigma = stability.characteristic_polynomials(method)
+            rho, sigma = stability.symbols.characteristic_polynomials(method)
             start = method.start if isinstance(method.start, str) else f"`{method.start.name}`"
             polynomials.append((f"`{name}`", _coefficients(rho), _coefficients(sigma), start))
     maps = [(f"`{n}`", type(m).__name__, _code(m.aliases), m.source) for n, m in methods.maps().items()]

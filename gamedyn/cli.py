@@ -55,9 +55,9 @@ def _add_methods(commands: Any) -> None:
 
 def _add_stability(commands: Any) -> None:
     def run(chosen: argparse.Namespace) -> tuple[str, int]:
-        from gamedyn.stability import properties
+        from gamedyn.stability import sheet
 
-        sheets = [properties(name) for name in chosen.name]
+        sheets = [sheet(name) for name in chosen.name]
         if chosen.json:
             return json.dumps([json.loads(s.json()) for s in sheets], indent=1), 0
         return "\n\n".join(map(str, sheets)), 0

@@ -22,16 +22,16 @@ NAMED = ("rk4", "ndb124", "bdf6", "gauss6", "forest_ruth", "lookahead5")
 def main() -> int:
     """Measure and print."""
     members = gd.methods.members()
-    gd.stability.properties("euler")  # imports
+    gd.stability.sheet("euler")  # imports
     sheets = {}
     for name in tqdm(members, desc="sheets", disable=None):
         began = time.perf_counter()
-        gd.stability.properties(name)
+        gd.stability.sheet(name)
         sheets[name] = time.perf_counter() - began
     z = np.linspace(-20, 5, 1000)[None, :] + 1j * np.linspace(0, 20, 1000)[:, None]
     regions = {}
     for name, method in tqdm(members.items(), desc="regions", disable=None):
-        if not gd.stability.needs_blocks(method):
+        if method.decouples:
             began = time.perf_counter()
             gd.stability.is_stable(method, z)
             regions[name] = time.perf_counter() - began

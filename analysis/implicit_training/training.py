@@ -71,7 +71,7 @@ def stepped(
     """So many steps, whatever happens: a rejected step is counted, and the next batch is tried from the same state."""
     state, statuses, left = flow.initial_state(), Counter[str](), steps or settings.steps
     work = dict.fromkeys(WORK, 0.0)
-    options = {} if gd.methods.get(method).explicit else {"solver": solver(settings, method)}  # type: ignore[union-attr]
+    options = {} if gd.methods.get(method).explicit else {"solver": solver(settings, method)}
     while left > 0:
         run = gd.solve(
             flow,

@@ -40,10 +40,10 @@ def kind(method: str) -> str:
     if type(chosen) in by_type:
         return by_type[type(chosen)]
     multistep = isinstance(chosen, gd.methods.LinearMultistep)
-    if not chosen.explicit:  # type: ignore[union-attr]
+    if not chosen.explicit:
         return "implicit multistep" if multistep else "implicit Runge-Kutta"
     several = multistep or getattr(chosen, "stages", 1) > 1
-    if chosen.order == 1 and several:  # type: ignore[union-attr]
+    if chosen.order == 1 and several:
         return "game method"
     return "multistep" if multistep else "explicit Runge-Kutta"
 

@@ -81,7 +81,7 @@ def _step_counts(settings: Any, p: Problem, method: str) -> list[tuple[int, int]
     if solves(method):
         counts = list(settings.steps[p.name])
     else:
-        cost = float(gd.methods.get(method).evaluations or 1)  # type: ignore[union-attr]
+        cost = float(gd.methods.get(method).evaluations or 1)
         counts = [max(1, round(e / cost)) for e in settings.evaluations[p.name]]
     least = getattr(gd.methods.get(method), "steps", 1) + 1
     counts = [n for n in dict.fromkeys(counts) if n >= least]
@@ -94,7 +94,7 @@ def _fixed(p: Problem, method: str, steps: int, least: int, label: str = "", gro
     h = p.end / (steps * float(getattr(chosen, "time_scale", 1)))
     options: dict[str, Any] = {"h": h, "steps": steps}
     if solves(method):
-        rtol = max(1e-4 * (least / steps) ** chosen.order, LEAST_RTOL)  # type: ignore[union-attr, operator]
+        rtol = max(1e-4 * (least / steps) ** chosen.order, LEAST_RTOL)
         options["solver"] = _solver(method, rtol)
     return Job(label or method, group or kind(method), steps, lambda: _solve(p, method, options))
 

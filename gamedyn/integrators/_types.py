@@ -60,13 +60,17 @@ class Integrator(Protocol):
 
     takes: ClassVar[type]
     options: ClassVar[tuple[str, ...]]
-    traces: ClassVar[bool]
-    ensembles: ClassVar[bool]
     variational: ClassVar[bool]
-    resamples: ClassVar[bool]
     in_place: ClassVar[bool]
     changes_h: bool
     method: Any
+
+    @property
+    def traces(self) -> bool: ...
+    @property
+    def ensembles(self) -> bool: ...
+    @property
+    def resamples(self) -> bool: ...
 
     def init(self, field: VectorField, t: float, y: Tensor, h: float | Tensor) -> Any:
         """The memory before the first step: a dict of tensors, lists of tensors and ints."""
@@ -85,12 +89,25 @@ class Stepper:
 
     options: ClassVar[tuple[str, ...]] = ()
     solvers: ClassVar[tuple[type, ...]] = ()
-    traces: ClassVar[bool] = True
-    ensembles: ClassVar[bool] = True
     variational: ClassVar[bool] = True
-    resamples: ClassVar[bool] = True
     in_place: ClassVar[bool] = False
     changes_h: bool = True
+    method: Any
+
+    @property
+    def traces(self) -> bool:
+        """Whether a step can be compiled as a whole: the method says so."""
+        return bool(self.method.straight_line)
+
+    @property
+    def ensembles(self) -> bool:
+        """Whether it steps many members at once: likewise."""
+        return bool(self.method.straight_line)
+
+    @property
+    def resamples(self) -> bool:
+        """Whether every evaluation may see a batch of its own: likewise."""
+        return bool(self.method.resamples)
 
     @classmethod
     def accepts(cls, method: Any) -> bool:

@@ -29,10 +29,7 @@ class ExponentialStepper(Stepper):
     takes: ClassVar[type] = ExponentialRosenbrock
     options: ClassVar[tuple[str, ...]] = ("solver",)
     solvers: ClassVar[tuple[type, ...]] = (Krylov,)
-    traces: ClassVar[bool] = False
-    ensembles: ClassVar[bool] = False
     variational: ClassVar[bool] = False
-    resamples: ClassVar[bool] = False
 
     def __init__(self, method: ExponentialRosenbrock, solver: Krylov | None = None) -> None:
         self.method, self.solver = method, Krylov() if solver is None else solver

@@ -31,9 +31,6 @@ class ImplicitRungeKuttaStepper(Stepper):
     takes: ClassVar[type] = RungeKutta
     options: ClassVar[tuple[str, ...]] = ("solver",)
     solvers: ClassVar[tuple[type, ...]] = (NewtonKrylov, Anderson)
-    traces: ClassVar[bool] = False
-    ensembles: ClassVar[bool] = False
-    resamples: ClassVar[bool] = False
 
     def __init__(self, method: RungeKutta, solver: Solver | None = None) -> None:
         refuse_inconsistent(method)

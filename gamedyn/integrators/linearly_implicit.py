@@ -31,10 +31,7 @@ class LinearlyImplicitStepper(Stepper):
     takes: ClassVar[type] = LinearlyImplicit
     options: ClassVar[tuple[str, ...]] = ("solver",)
     solvers: ClassVar[tuple[type, ...]] = (Krylov,)
-    traces: ClassVar[bool] = False
-    ensembles: ClassVar[bool] = False
     variational: ClassVar[bool] = False
-    resamples: ClassVar[bool] = False
 
     def __init__(self, method: LinearlyImplicit, solver: Krylov | None = None) -> None:
         self.method, self.solver = method, Krylov() if solver is None else solver

@@ -40,8 +40,7 @@ class LookaheadStepper(Stepper):
             if name not in family.options:
                 raise ArgumentError(name, f"none for {method.inner!r}", options[name])
         self.method, self.inner = method, family(method.inner, **options)
-        for flag in ("traces", "ensembles", "variational", "resamples"):
-            setattr(self, flag, getattr(self.inner, flag))
+        self.variational = self.inner.variational  # type: ignore[misc]
         self._alpha, self._clock = float(method.alpha), float(method.alpha * method.k)
 
     def step(

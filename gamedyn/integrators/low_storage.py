@@ -52,7 +52,7 @@ class LowStorageStepper(Stepper):
     ) -> tuple[Tensor, Tensor, None, None]:
         """A copy of the step's result, and its error estimate; no slopes are kept."""
         R = self._stepped(field, t, y, h)
-        return R[0].clone(), R[0] - R[self.method.error_register], None, None  # type: ignore[index]
+        return R[0].clone(), R[0] - R[self.method.error_register], None, None
 
     def _stepped(self, field: VectorField, t: float | Tensor, y: Tensor, h: float | Tensor) -> list[Tensor]:
         """The registers after a step."""

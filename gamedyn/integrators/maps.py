@@ -66,8 +66,6 @@ class GraftedStepper(Stepper):
     """
 
     takes: ClassVar[type] = Grafted
-    traces: ClassVar[bool] = False
-    ensembles: ClassVar[bool] = False
     variational: ClassVar[bool] = False
 
     def __init__(self, method: Grafted) -> None:

@@ -14,7 +14,7 @@ from gamedyn.integrators.implicit import ImplicitRungeKuttaStepper
 from gamedyn.integrators.newton import Anderson, NewtonKrylov, StageEquation
 from gamedyn.integrators.runge_kutta import RungeKuttaStepper
 from gamedyn.methods import LinearMultistep
-from gamedyn.stability.zero_stability import zero_stable
+from gamedyn.stability.regions.zero_stability import zero_stable
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -51,10 +51,7 @@ class MultistepStepper(Stepper):
         if solver is not None and not self._implicit:
             raise ArgumentError("solver", f"none for {method!r}", solver, "explicit methods solve nothing")
         self.solver = NewtonKrylov() if solver is None else solver
-        self.traces = self.ensembles = self.resamples = not self._implicit  # type: ignore[misc]
         self.variational = method.coupling is None  # type: ignore[misc]
-        if method.coupling is not None:
-            self.traces = self.ensembles = self.resamples = False  # type: ignore[misc]
         k = method.steps
         self._back = k - 1
         old = method.beta[:k][::-1]  # of v_n, v_{n-1}, ..., newest first

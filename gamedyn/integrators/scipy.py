@@ -79,10 +79,7 @@ class ScipyStepper(Stepper):
     """
 
     takes: ClassVar[type] = Delegated
-    traces: ClassVar[bool] = False
-    ensembles: ClassVar[bool] = False
     variational: ClassVar[bool] = False
-    resamples: ClassVar[bool] = False
 
     def __init__(self, method: Delegated) -> None:
         if method.method.upper() == "BDF":

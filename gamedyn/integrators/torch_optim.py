@@ -67,8 +67,6 @@ class TorchOptimStepper(Stepper):
     """
 
     takes: ClassVar[type] = Delegated
-    traces: ClassVar[bool] = False
-    ensembles: ClassVar[bool] = False
     variational: ClassVar[bool] = False
 
     def __init__(self, method: Delegated) -> None:
@@ -161,7 +159,7 @@ class TorchOptimStepper(Stepper):
 
     def _made(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
         try:
-            return self._class(groups, **self.method.options)  # type: ignore[arg-type]
+            return self._class(groups, **self.method.options)
         except (TypeError, ValueError, RuntimeError) as error:
             got = ", ".join(f"{k}={v!r}" for k, v in self.method.options.items()) or "its defaults"
             raise ArgumentError(

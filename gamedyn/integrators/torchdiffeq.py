@@ -95,8 +95,6 @@ class TorchdiffeqStepper(Stepper):
     """
 
     takes: ClassVar[type] = Delegated
-    traces: ClassVar[bool] = False
-    ensembles: ClassVar[bool] = False
     variational: ClassVar[bool] = False
 
     def __init__(self, method: Delegated) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Union
-
 from gamedyn._lib.border import border
 from gamedyn._lib.discover import Registry
 from gamedyn._lib.errors import ArgumentError, UnknownNameError
@@ -16,6 +14,7 @@ from gamedyn.methods._linearly_implicit import LinearlyImplicit
 from gamedyn.methods._lookahead import Lookahead
 from gamedyn.methods._low_storage import LowStorage
 from gamedyn.methods._maps import Grafted, Map, NormalisedDescent
+from gamedyn.methods._method import Method
 from gamedyn.methods._partitioned import Partitioned, Stages, Sweep
 from gamedyn.methods._predictor_corrector import PredictorCorrector
 from gamedyn.methods._runge_kutta import RungeKutta
@@ -40,7 +39,6 @@ __all__ = [
     "Lookahead",
     "LowStorage",
     "Map",
-    "Member",
     "Method",
     "NormalisedDescent",
     "Partitioned",
@@ -78,26 +76,10 @@ __all__ = [
     "two_r",
 ]
 
-Member = Union[
-    RungeKutta,
-    LinearMultistep,
-    PredictorCorrector,
-    Partitioned,
-    AdditiveRungeKutta,
-    LinearlyImplicit,
-    ExponentialRosenbrock,
-    Lookahead,
-]
-Method = Union[Member, Map, Delegated]
-
 LIBRARIES = ("torchdiffeq", "scipy", "torch.optim")
 """Libraries a name may be prefixed with."""
 
-_REGISTRY: Registry[Member | Map] = Registry(
-    "gamedyn.methods",
-    (*Member.__args__, Map),  # type: ignore[attr-defined]
-    "method",
-)
+_REGISTRY: Registry[Method] = Registry("gamedyn.methods", Method, "method")
 
 
 def names() -> tuple[str, ...]:
@@ -110,9 +92,9 @@ def names() -> tuple[str, ...]:
     return tuple(members())
 
 
-def members() -> dict[str, Member]:
+def members() -> dict[str, Method]:
     """All methods that have an order and limits, by canonical name."""
-    return {n: m for n, m in _REGISTRY.members().items() if not isinstance(m, Map)}
+    return {n: m for n, m in _REGISTRY.members().items() if m.has_theory}
 
 
 def maps() -> dict[str, Map]:
@@ -161,7 +143,7 @@ def get(method: str | Method, **options: object) -> Method:
         raise ArgumentError("options", f"none for {method!r}", ", ".join(options), remedy)
     if isinstance(method, str):
         return _REGISTRY.get(method)
-    if not isinstance(method, (*Member.__args__, Map, Delegated)):  # type: ignore[attr-defined]
+    if not isinstance(method, Method):
         raise ArgumentError("method", "a name or a method object", method, f"names: {', '.join(names())}")
     return method
 

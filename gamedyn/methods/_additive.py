@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from gamedyn._lib.errors import ArgumentError
 from gamedyn.methods._coefficients import Coefficient, Declared, fewest_digits, float_digits, row, table
-from gamedyn.methods._immutable import Immutable, by_name
+from gamedyn.methods._immutable import by_name
+from gamedyn.methods._method import Method
 from gamedyn.methods._trees import Table, verified_order
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ class Evaluation(NamedTuple):
     factors: Mapping[str, Fraction]
 
 
-class AdditiveRungeKutta(Immutable):
+class AdditiveRungeKutta(Method):
     """A Runge-Kutta method with a tableau for every named part of `v = sum_p v_p`.
 
     `Y_i = y + h sum_p sum_j A^p_ij v_p(t + c_j h, Y_j)`, `y+ = y + h sum_p sum_i b^p_i v_p(t + c_i h, Y_i)`.
@@ -92,14 +93,19 @@ class AdditiveRungeKutta(Immutable):
         return len(self.b[self.parts[0]])
 
     @property
-    def steps(self) -> int:
-        """Steps whose values enter the formula: one."""
-        return 1
+    def kind(self) -> str:
+        """The family in words."""
+        return "additive"
 
     @property
-    def explicit(self) -> bool:
-        """Whether no equation has to be solved: always."""
-        return True
+    def decouples(self) -> bool:
+        """Whether eigenvalues determine a step: never, the Jacobians of the parts do."""
+        return False
+
+    @property
+    def named_parts(self) -> tuple[str, ...]:
+        """The parts of the flow whose Jacobians a step must know."""
+        return tuple(p for p in self.parts if p != REST)
 
     @property
     def c(self) -> tuple[Fraction, ...]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
+
+from gamedyn.methods._method import Method
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -12,7 +14,7 @@ __all__ = ["Delegated"]
 
 
 @dataclass(frozen=True)
-class Delegated:
+class Delegated(Method):
     """`library:method`: stepped by that library, so no coefficients and no theory here.
 
     Example:
@@ -20,12 +22,29 @@ class Delegated:
         'torchdiffeq:rk4'
     """
 
+    has_theory: ClassVar[bool] = False
+
     library: str
     method: str
     options: Mapping[str, object] = field(default_factory=dict)
     aliases: tuple[str, ...] = ()
 
     @property
-    def name(self) -> str:
+    def name(self) -> str:  # type: ignore[override]
         """The name with its prefix."""
         return f"{self.library}:{self.method}"
+
+    @property
+    def kind(self) -> str:
+        """The family in words."""
+        return "another library's"
+
+    @property
+    def resamples(self) -> bool:
+        """Whether every evaluation of a step may see a batch of its own: SciPy's solvers step one field."""
+        return self.library != "scipy"
+
+    @property
+    def straight_line(self) -> bool:
+        """Whether a step is a fixed sequence of evaluations and sums: unknown here."""
+        return False

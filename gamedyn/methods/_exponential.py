@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from gamedyn._lib.errors import ArgumentError
 from gamedyn.methods._coefficients import Coefficient, Declared, rational, row
-from gamedyn.methods._immutable import Immutable
+from gamedyn.methods._method import Method
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ __all__ = ["ExponentialRosenbrock"]
 Weights = tuple[tuple[tuple[int, Fraction], ...], ...]
 
 
-class ExponentialRosenbrock(Immutable):
+class ExponentialRosenbrock(Method):
     """An exponential Rosenbrock method: the linear part of the field at y is solved exactly.
 
     `U_i = y + c_i h phi_1(c_i h J) v(y)`, `y+ = y + h phi_1(h J) v(y) + h sum_i b_i(h J) D_i` with
@@ -66,9 +66,9 @@ class ExponentialRosenbrock(Immutable):
         return f"ExponentialRosenbrock({self.name or 'user-made'}, order={self.order})"
 
     @property
-    def steps(self) -> int:
-        """Steps whose values enter the formula: one."""
-        return 1
+    def kind(self) -> str:
+        """The family in words."""
+        return "exponential"
 
     @property
     def explicit(self) -> bool:
@@ -79,6 +79,11 @@ class ExponentialRosenbrock(Immutable):
     def evaluations(self) -> int:
         """Field evaluations a step (the first makes the linearisation too)."""
         return 1 + len(self.c)
+
+    @property
+    def solves(self) -> int:
+        """Functions of J that are applied: one for each evaluation."""
+        return self.evaluations
 
     @property
     def registers(self) -> int | None:

@@ -17,7 +17,8 @@ from gamedyn.methods._coefficients import (
     row,
     tolerance_of,
 )
-from gamedyn.methods._immutable import Immutable, by_name
+from gamedyn.methods._immutable import by_name
+from gamedyn.methods._method import Method
 from gamedyn.methods._runge_kutta import RungeKutta
 from gamedyn.methods._trees import HIGHEST_ORDER
 from gamedyn.methods.explicit import RK4
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["LinearMultistep"]
 
 
-class LinearMultistep(Immutable):
+class LinearMultistep(Method):
     """A k-step method: `sum_j alpha_j y_{n+j} = h sum_j beta_j v_{n+j}`, j = 0 (oldest) ... k (newest).
 
     Args:
@@ -94,14 +95,44 @@ class LinearMultistep(Immutable):
         return f"LinearMultistep({self.name or 'user-made'}, steps={self.steps}, order={self.order})"
 
     @property
+    def kind(self) -> str:
+        """The family in words."""
+        return "explicit multistep" if self.explicit else "implicit multistep"
+
+    @property
+    def decouples(self) -> bool:
+        """Whether eigenvalues determine a step: unless cross-player blocks enter (LEAD)."""
+        return self.coupling is None
+
+    @property
+    def formulas(self) -> tuple[LinearMultistep, ...]:
+        """The multistep formulas that a step applies: itself."""
+        return (self,)
+
+    @property
+    def straight_line(self) -> bool:
+        """Whether a step is a fixed sequence of evaluations and sums: explicit, and without products (LEAD)."""
+        return self.explicit and self.coupling is None
+
+    @property
+    def solver_decides(self) -> bool:
+        """Whether a solver decides how many field evaluations a step takes: of implicit methods."""
+        return not self.explicit
+
+    @property
+    def solves(self) -> int:
+        """Equations a step."""
+        return 0 if self.explicit else 1
+
+    @property
     def steps(self) -> int:
         """Number of steps k."""
         return len(self.alpha) - 1
 
     @property
-    def evaluations(self) -> int | None:
-        """Field evaluations a step, once started; None where a solver decides."""
-        return 1 if self.explicit else None
+    def evaluations(self) -> int:
+        """Field evaluations a step, once started; of an implicit method, those of one Newton step."""
+        return 1
 
     @property
     def registers(self) -> int:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from gamedyn._lib.checks import choice
 from gamedyn._lib.errors import ArgumentError
 from gamedyn.methods._coefficients import Coefficient, Declared, fewest_digits, float_digits, row, table
-from gamedyn.methods._immutable import Immutable
+from gamedyn.methods._method import Method
 from gamedyn.methods._trees import verified_w_order
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ PARTS = ("full", "cross", "sym", "skew")
 """What W is: J, its cross-player blocks, its symmetric part, its skew-symmetric part."""
 
 
-class LinearlyImplicit(Immutable):
+class LinearlyImplicit(Method):
     """A Rosenbrock or W-method; W is J itself or a part of it.
 
     `(I - h Gamma_ii W) k_i = v(t + alpha_i h, y + h sum_{j<i} A_ij k_j) + h W sum_{j<i} Gamma_ij k_j`
@@ -93,9 +93,19 @@ class LinearlyImplicit(Immutable):
         return len(self.b)
 
     @property
-    def steps(self) -> int:
-        """Steps whose values enter the formula: one."""
-        return 1
+    def kind(self) -> str:
+        """The family in words."""
+        return "linearly implicit"
+
+    @property
+    def decouples(self) -> bool:
+        """Whether eigenvalues determine a step: where W = J."""
+        return self.part == "full"
+
+    @property
+    def solves(self) -> int:
+        """Linear systems a step: one for each stage."""
+        return self.stages
 
     @property
     def explicit(self) -> bool:

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Union
+from fractions import Fraction
+from typing import Union
 
 from gamedyn._lib.checks import positive_int
 from gamedyn._lib.errors import ArgumentError
 from gamedyn.methods._coefficients import Coefficient, Declared, rational
-from gamedyn.methods._immutable import Immutable, by_name
+from gamedyn.methods._immutable import by_name
 from gamedyn.methods._linear_multistep import LinearMultistep
+from gamedyn.methods._method import Method
 from gamedyn.methods._partitioned import Partitioned
 from gamedyn.methods._predictor_corrector import PredictorCorrector
 from gamedyn.methods._runge_kutta import RungeKutta
 
-if TYPE_CHECKING:
-    from fractions import Fraction
-
 __all__ = ["Lookahead"]
 
 
-class Lookahead(Immutable):
+class Lookahead(Method):
     """`z = k steps of the inner method from y`, `y+ = y + alpha (z - y)`; h is the inner step.
 
     Args:
@@ -75,12 +74,32 @@ class Lookahead(Immutable):
     @property
     def time_scale(self) -> Fraction:
         """The clock: it solves `y' = time_scale v` in steps of h."""
-        return self.alpha * self.k * getattr(self.inner, "time_scale", 1)
+        return Fraction(self.alpha * self.k * self.inner.time_scale)
 
     @property
-    def steps(self) -> int:
-        """Steps whose values enter the formula: one."""
-        return 1
+    def kind(self) -> str:
+        """The family in words."""
+        return "lookahead"
+
+    @property
+    def decouples(self) -> bool:
+        """Whether eigenvalues determine a step: where it does of the inner method."""
+        return self.inner.decouples
+
+    @property
+    def straight_line(self) -> bool:
+        """Whether the inner method's step is a fixed sequence of evaluations and sums."""
+        return self.inner.straight_line
+
+    @property
+    def solver_decides(self) -> bool:
+        """Whether a solver decides how many field evaluations a step takes, as in the inner method."""
+        return self.inner.solver_decides
+
+    @property
+    def solves(self) -> int:
+        """K times those of the inner method."""
+        return self.k * self.inner.solves
 
     @property
     def explicit(self) -> bool:
@@ -88,17 +107,14 @@ class Lookahead(Immutable):
         return self.inner.explicit
 
     @property
-    def evaluations(self) -> float | None:
+    def evaluations(self) -> float:
         """Field evaluations a step, once started."""
         inner = self.inner
-        if inner.evaluations is None:
-            return None
-        if isinstance(inner, Partitioned):
-            return self.k * inner.evaluations
-        if isinstance(inner.start, str):
-            return self.k * inner.evaluations
-        starting, rule = min(inner.steps - 1, self.k), inner.start.evaluations
-        return (self.k - starting) * inner.evaluations + starting * rule
+        start = getattr(inner, "start", "rest")
+        if isinstance(start, str) or self.solver_decides:
+            return float(self.k * inner.evaluations)
+        starting = min(inner.steps - 1, self.k)
+        return float((self.k - starting) * inner.evaluations + starting * start.evaluations)
 
     @property
     def registers(self) -> int:
@@ -113,4 +129,4 @@ class Lookahead(Immutable):
     @property
     def order_separable(self) -> int:
         """On games without own curvature: the inner method's where alpha = 1, else 1."""
-        return getattr(self.inner, "order_separable", self.inner.order) if self.alpha == 1 else 1
+        return self.inner.order_separable if self.alpha == 1 else 1

@@ -111,6 +111,11 @@ class LowStorage(RungeKutta):
         super().__init__(A, b, b_hat, digits=digits, name=name, aliases=aliases, declared=declared, source=source)
 
     @property
+    def kind(self) -> str:
+        """The family in words."""
+        return "low storage"
+
+    @property
     def registers_used(self) -> int:
         """Number of registers R of the program."""
         return len(self.initial)

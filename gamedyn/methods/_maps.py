@@ -6,12 +6,12 @@ from typing import ClassVar
 
 from gamedyn._lib.errors import ArgumentError
 from gamedyn.methods._delegated import Delegated
-from gamedyn.methods._immutable import Immutable
+from gamedyn.methods._method import Method
 
 __all__ = ["Grafted", "Map", "NormalisedDescent"]
 
 
-class Map(Immutable):
+class Map(Method):
     """A discrete map: no R(z), no order, no step limits; each step takes one evaluation of the field.
 
     Attributes:
@@ -19,22 +19,18 @@ class Map(Immutable):
         aliases: other names.
         source: where it comes from.
         order: None: a map approximates no flow.
-        declared: None: there is no linear theory to declare limits of.
     """
 
-    name: str
-    aliases: tuple[str, ...]
-    order: ClassVar[None] = None
-    declared: ClassVar[None] = None
+    has_theory: ClassVar[bool] = False
 
     @property
-    def steps(self) -> int:
-        """Steps whose values enter the formula: one."""
-        return 1
+    def kind(self) -> str:
+        """The family in words."""
+        return "map"
 
     @property
-    def explicit(self) -> bool:
-        """Always."""
+    def resamples(self) -> bool:
+        """Always: there is one evaluation a step."""
         return True
 
     @property
@@ -124,6 +120,11 @@ class Grafted(Map):
         self.magnitude, self.direction = magnitude, direction
         self.layerwise = _flag(layerwise)
         self.name, self.aliases, self.source = name, aliases, source
+
+    @property
+    def straight_line(self) -> bool:
+        """Whether a step is a fixed sequence of evaluations and sums: not where a library's optimiser steps."""
+        return False
 
     def __repr__(self) -> str:
         sides = f"magnitude={_label(self.magnitude)}, direction={_label(self.direction)}"

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from gamedyn._lib.checks import positive_int
 from gamedyn._lib.errors import ArgumentError, UnknownNameError
 from gamedyn.methods._coefficients import Coefficient, Declared, fewest_digits, float_digits, rational, tolerance_of
-from gamedyn.methods._immutable import Immutable, by_name
+from gamedyn.methods._immutable import by_name
+from gamedyn.methods._method import Method
 from gamedyn.methods._runge_kutta import RungeKutta
 from gamedyn.methods._trees import Table, separable, verified_order
 from gamedyn.methods.explicit import EULER
@@ -57,7 +58,7 @@ class Stages:
     b: tuple[Fraction, ...]
 
 
-class Partitioned(Immutable):
+class Partitioned(Method):
     """Players move in turn, each by one-step method `substep`, the others held where they are.
 
     Args:
@@ -142,14 +143,14 @@ class Partitioned(Immutable):
         return counts.pop() if counts else None
 
     @property
-    def steps(self) -> int:
-        """Steps whose values enter the formula: one."""
-        return 1
+    def kind(self) -> str:
+        """The family in words."""
+        return "partitioned"
 
     @property
-    def explicit(self) -> bool:
-        """Whether no equation has to be solved."""
-        return True
+    def decouples(self) -> bool:
+        """Whether eigenvalues determine a step: never, the players' blocks do."""
+        return False
 
     @property
     def evaluations(self) -> float:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from gamedyn._lib.checks import positive_int
 from gamedyn._lib.errors import ArgumentError
 from gamedyn.methods._coefficients import Declared, fewest_digits
-from gamedyn.methods._immutable import Immutable, by_name
+from gamedyn.methods._immutable import by_name
 from gamedyn.methods._linear_multistep import LinearMultistep
+from gamedyn.methods._method import Method
 
 __all__ = ["PredictorCorrector"]
 
 
-class PredictorCorrector(Immutable):
+class PredictorCorrector(Method):
     """PE(CE)^m: predict by an explicit multistep method, then correct m times by an implicit one.
 
     `y^0 = predictor`, `y^{i+1} = -sum_{j<k} alpha_j y_{n+j} + h sum_{j<k} beta_j v_{n+j} + h beta_k v(y^i)`; the
@@ -66,14 +67,19 @@ class PredictorCorrector(Immutable):
         return f"PredictorCorrector({self.name or 'user-made'}, steps={self.steps}, order={self.order})"
 
     @property
+    def kind(self) -> str:
+        """The family in words."""
+        return "predictor-corrector"
+
+    @property
+    def formulas(self) -> tuple[LinearMultistep, ...]:
+        """The multistep formulas that a step applies: the predictor and the corrector."""
+        return self.predictor, self.corrector
+
+    @property
     def steps(self) -> int:
         """Number of steps k."""
         return max(self.predictor.steps, self.corrector.steps)
-
-    @property
-    def explicit(self) -> bool:
-        """Whether no equation has to be solved."""
-        return True
 
     @property
     def evaluations(self) -> int:

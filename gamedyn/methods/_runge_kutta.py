@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from gamedyn._lib.errors import ArgumentError
 from gamedyn.methods._coefficients import Coefficient, Declared, fewest_digits, float_digits, rational, row, table
-from gamedyn.methods._immutable import Immutable
+from gamedyn.methods._method import Method
 from gamedyn.methods._trees import verified_order
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["RungeKutta"]
 
 
-class RungeKutta(Immutable):
+class RungeKutta(Method):
     """A Runge-Kutta method: `k_i = v(t + c_i h, y + h sum_j A_ij k_j)`, `y+ = y + h sum_i b_i k_i`.
 
     Args:
@@ -89,19 +89,29 @@ class RungeKutta(Immutable):
             last = deeper
 
     @property
+    def kind(self) -> str:
+        """The family in words."""
+        return "explicit Runge-Kutta" if self.explicit else "implicit Runge-Kutta"
+
+    @property
     def evaluations(self) -> int:
-        """Field evaluations of a step of fixed size (explicit methods)."""
+        """Field evaluations of a step of fixed size; of an implicit method, those of one Newton step."""
         return self.needed
+
+    @property
+    def solver_decides(self) -> bool:
+        """Whether a solver decides how many field evaluations a step takes: of implicit methods."""
+        return not self.explicit
+
+    @property
+    def solves(self) -> int:
+        """Stages that are solved for."""
+        return sum(any(r[i:]) for i, r in enumerate(self.A))
 
     @property
     def registers(self) -> int:
         """Vectors of parameter size that a step holds: stages, y, the stage point, the result, a checked state."""
         return self.needed + 4
-
-    @property
-    def steps(self) -> int:
-        """Steps whose values enter the formula: one."""
-        return 1
 
     @cached_property
     def c(self) -> tuple[Fraction, ...]:

@@ -10,6 +10,8 @@ from gamedyn._lib.errors import UnknownNameError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from gamedyn.methods._method import Method
+
 __all__ = ["Listing", "Row", "listed"]
 
 
@@ -106,33 +108,27 @@ COLUMNS = "name family order embedded stages work registers real imaginary impli
 HEADER = tuple(COLUMNS.split())
 
 
-def listed(method: Any) -> Row:
+def listed(method: Method) -> Row:
     """The row of a method or map; its limits are those it declares, which the contract suite has checked."""
-    declared, order = method.declared, method.order
-    fixed = method.explicit and method.evaluations is not None and getattr(method, "coupling", None) is None
-    fixed = fixed and declared is not None
+    declared = method.declared
     return Row(
         name=method.name,
         family=type(method).__name__,
-        order=order,
-        order_separable=getattr(method, "order_separable", order),
-        embedded=getattr(method, "embedded_order", None),
+        order=method.order,
+        order_separable=method.order_separable,
+        embedded=method.embedded_order,
         stages=_stages(method),
-        evaluations=method.evaluations if method.explicit or not _decided_by_solver(method) else None,
+        evaluations=method.work,
         registers=method.registers if method.explicit else None,
         real=None if declared is None else declared.real,
         imaginary=None if declared is None else declared.imaginary,
         implicit=not method.explicit,
-        vmap=fixed,
-        compile=fixed,
+        vmap=method.straight_line,
+        compile=method.straight_line,
         capture=False,
         aliases=method.aliases,
         source=method.source,
     )
-
-
-def _decided_by_solver(method: Any) -> bool:
-    return type(method).__name__ in ("RungeKutta", "LinearMultistep", "Lookahead")
 
 
 def _stages(method: Any) -> int:

@@ -9,10 +9,9 @@ import numpy as np
 
 from gamedyn._lib.checks import positive
 from gamedyn._lib.errors import ArgumentError
-from gamedyn.methods import LinearMultistep, Method, PredictorCorrector
+from gamedyn.methods import Method
 from gamedyn.plot.region import COLOURS, LAMBDA, STYLES, new_axes, several
-from gamedyn.stability.modified import mode_rates
-from gamedyn.stability.recurrence import recurrence
+from gamedyn.stability import mode_rates, symbol
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -89,17 +88,16 @@ def boundary_locus(methods: Sequence[str | Method] | str | Method, *, ax: Axes |
     zeta = np.exp(1j * np.linspace(0, 2 * np.pi, 1441))
     size = 1.0
     for i, method in enumerate(several(methods)):
-        if not isinstance(method, LinearMultistep) or method.coupling is not None:
-            remedy = "predictor-corrector methods have regions: plot.region" * isinstance(method, PredictorCorrector)
+        curve = symbol(method).linear if method.has_theory and method.decouples else None
+        if curve is None:
+            remedy = "methods of other families have regions: plot.region"
             raise ArgumentError("methods", "linear multistep methods", method, remedy)
-        r = recurrence(method)
-        alpha = np.array([float(a) for a in method.alpha[::-1]])
-        beta = np.array([float(b) for b in method.beta[::-1]])
+        alpha, beta = (np.array([float(x) for x in p[::-1]]) for p in curve)
         sigma = np.polyval(beta, zeta)
         z = np.where(np.abs(sigma) < 1e-9, np.nan, np.polyval(alpha, zeta) / np.where(sigma == 0, 1, sigma))
         colour, style = COLOURS[i % len(COLOURS)], STYLES[i % len(STYLES)]
         ax.plot(z.real, z.imag, color=colour, linestyle=style, lw=1.2, label=f"{method.name or 'user-made'}")
-        size = max(size, float(np.nanpercentile(np.abs(z), 90))) if r.steps else size
+        size = max(size, float(np.nanpercentile(np.abs(z), 90)))
     size = min(size, 30.0)
     ax.axhline(0, color="0.8", lw=0.6, zorder=0)
     ax.axvline(0, color="0.8", lw=0.6, zorder=0)

@@ -11,18 +11,18 @@ import numpy as np
 
 from gamedyn._lib.checks import positive
 from gamedyn._lib.errors import ArgumentError
-from gamedyn.methods import Map, Method, members
+from gamedyn.methods import Method, members
 from gamedyn.plot.explorer_data import FAMILIES, block_data, method_data
 from gamedyn.plot.region import COLOURS, several
-from gamedyn.stability import BlockJacobian, Eigenvalues, needs_blocks
-from gamedyn.stability.eigenvalues import eigenvalue_array, is_complete
-from gamedyn.stability.spectrum_file import SavedSpectrum, path_of
+from gamedyn.stability import BlockJacobian, Eigenvalues
+from gamedyn.stability.matrices.eigenvalues import eigenvalue_array, is_complete
+from gamedyn.stability.matrices.spectrum_file import SavedSpectrum, path_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from os import PathLike
 
-    from gamedyn.stability.eigenvalues import Spectrum
+    from gamedyn.stability.matrices.eigenvalues import Spectrum
 
 __all__ = ["write_explorer"]
 
@@ -108,7 +108,7 @@ def _offered(methods: Sequence[str | Method] | str | Method | None) -> tuple[dic
     ticked: list[str] = []
     for method in several(methods):
         name = method.name or "user-made"
-        if isinstance(method, Map):
+        if not method.has_theory:
             raise ArgumentError("methods", "methods with a stability function or matrix, no maps", name)
         label, count = name, 1
         while offered.get(label, method) is not method:
@@ -142,7 +142,7 @@ def _records(offered: Mapping[str, Method], blocks: BlockJacobian | None, asked:
     out = []
     for name, method in offered.items():
         data = method_data(method, name)
-        if needs_blocks(method):
+        if not method.decouples:
             try:
                 data["rotation"] = block_data(method)
             except ArgumentError as error:  # a user-made method of three players, say

@@ -9,24 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gamedyn._lib.errors import ArgumentError
-from gamedyn.methods import (
-    AdditiveRungeKutta,
-    Delegated,
-    ExponentialRosenbrock,
-    LinearlyImplicit,
-    LinearMultistep,
-    Lookahead,
-    LowStorage,
-    Map,
-    Method,
-    Partitioned,
-    PredictorCorrector,
-    RungeKutta,
-)
-from gamedyn.stability import BlockJacobian, needs_blocks, spectral_radius, stable_steps
-from gamedyn.stability.amplification import rational_function
-from gamedyn.stability.rays import ray_intervals
-from gamedyn.stability.recurrence import recurrence
+from gamedyn.methods import Method, RungeKutta
+from gamedyn.stability import BlockJacobian, spectral_radius, stable_steps, symbol
+from gamedyn.stability.regions.rays import first_end
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -50,21 +35,14 @@ FAMILIES = (
 )
 """Headings of the page's list, in its order."""
 
+GAME_KINDS = ("explicit Runge-Kutta", "explicit multistep")
+"""Kinds whose members of order 1 with several stages or steps are game methods."""
+
 LONG = 15
 """Stages above which the page runs the stages: the powers of a polynomial of high degree cancel."""
 
 CURVE = 160
 """Steps at which the growth of a method that needs blocks is sampled."""
-
-TYPES = (
-    (LowStorage, "Low storage"),
-    (PredictorCorrector, "Predictor-corrector"),
-    (Partitioned, "Partitioned"),
-    (AdditiveRungeKutta, "Additive"),
-    (Lookahead, "Game methods"),
-    (LinearlyImplicit, "Linearly implicit"),
-    (ExponentialRosenbrock, "Exponential"),
-)
 
 
 def family(method: Method) -> str:
@@ -75,15 +53,10 @@ def family(method: Method) -> str:
         >>> [family(get(m)) for m in ("rk4", "extragradient", "bdf2")]
         ['Explicit Runge-Kutta', 'Game methods', 'Implicit multistep']
     """
-    for kind, heading in TYPES:
-        if isinstance(method, kind):
-            return heading
-    multistep = isinstance(method, LinearMultistep)
-    if not method.explicit:  # type: ignore[union-attr]
-        return "Implicit multistep" if multistep else "Implicit Runge-Kutta"
-    if method.order == 1 and (multistep or getattr(method, "stages", 1) > 1):  # type: ignore[union-attr]
+    several = method.steps > 1 or getattr(method, "stages", 1) > 1
+    if method.kind == "lookahead" or (method.kind in GAME_KINDS and method.order == 1 and several):
         return "Game methods"
-    return "Explicit multistep" if multistep else "Explicit Runge-Kutta"
+    return method.kind[0].upper() + method.kind[1:]
 
 
 def method_data(method: Method, name: str) -> dict[str, Any]:
@@ -108,46 +81,31 @@ def method_data(method: Method, name: str) -> dict[str, Any]:
         >>> data["kind"], data["tops"], data["bottom"]
         ('recurrence', [[1.0, 1.5], [0.0, -0.5]], [1.0])
     """
-    if isinstance(method, (Delegated, Map)):
+    if not method.has_theory:
         remedy = "maps and other libraries' methods have no theory here"
         raise ArgumentError("methods", "methods whose coefficients gamedyn holds", name, remedy)
-    solver = isinstance(method, (RungeKutta, LinearMultistep, Lookahead)) and not method.explicit
-    work = None if solver or method.evaluations is None else float(method.evaluations)
-    orders = {method.order, getattr(method, "order_separable", method.order)}
+    orders = {method.order, method.order_separable}
     out: dict[str, Any] = {
         "name": name,
         "aliases": list(method.aliases),
         "family": family(method),
         "order": "/".join(str(p) for p in sorted(orders, reverse=True)),
-        "work": work,
+        "work": None if method.work is None else float(method.work),
         "solves": not method.explicit,
     }
-    return out | ({"kind": "blocks"} if needs_blocks(method) else _factor(method))
+    return out | (_factor(method) if method.decouples else {"kind": "blocks"})
 
 
 def _factor(method: Method) -> dict[str, Any]:
-    if isinstance(method, ExponentialRosenbrock):
-        return {"kind": "exponential"}
-    begins = [low for low, _ in ray_intervals(method, 1j)[:1]]
-    axis = -1 if begins == [0.0] else 1
-    if isinstance(method, (LinearMultistep, PredictorCorrector)):
-        r = recurrence(method)
-        corrector = method if isinstance(method, LinearMultistep) else method.corrector
-        others = np.roots(np.cumsum([float(a) for a in reversed(corrector.alpha)])[:-1])
-        return {
-            "kind": "recurrence",
-            "tops": [_floats(p) for p in r.tops],
-            "bottom": _floats(r.bottom),
-            "scanned": isinstance(method, PredictorCorrector),
-            "axis": axis,
-            "parasitic": bool(np.any(np.abs(others) > 1 - 1e-6)),
-        }
+    factors = symbol(method)
+    out, axis = factors.plain(), -1 if first_end(method, 1j) else 1
+    if out["kind"] == "recurrence":
+        return out | {"scanned": factors.linear is None, "axis": axis}
     if isinstance(method, RungeKutta) and method.explicit and method.needed > LONG:
         s = method.needed
         rows = [[[j, float(a)] for j, a in enumerate(r[:s]) if a] for r in method.A[:s]]
         return {"kind": "stages", "A": rows, "b": _floats(method.b[:s]), "axis": axis}
-    R = rational_function(method)
-    return {"kind": "rational", "numerator": _floats(R.numerator), "denominator": _floats(R.denominator)}
+    return out
 
 
 def _floats(coefficients: Iterable[Any]) -> list[float]:

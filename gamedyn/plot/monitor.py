@@ -11,7 +11,6 @@ from gamedyn._lib.checks import choice
 from gamedyn._lib.errors import ArgumentError
 from gamedyn.methods import Method, get
 from gamedyn.plot.region import COLOURS, LAMBDA, STYLES, new_axes, region
-from gamedyn.stability import needs_blocks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -95,7 +94,7 @@ def monitor_path(report: Any, *, method: str | Method | None = None, ax: Axes | 
         ax = new_axes(3.8, 3.8)
     left, right, top = points.real.min(), max(points.real.max(), 0.0), np.abs(points.imag).max()
     pad = 0.1 * max(right - left, top, 0.5)
-    if needs_blocks(chosen):
+    if not chosen.decouples:
         region([], window=(left - pad, right + pad, -top - 4 * pad, top + 4 * pad), ax=ax)
     else:
         region([chosen], eigenvalues=points, h=1.0, ax=ax)

@@ -11,7 +11,7 @@ from gamedyn._lib.errors import ArgumentError
 from gamedyn.methods import Method
 from gamedyn.plot.region import COLOURS, STYLES, new_axes, several
 from gamedyn.stability import BlockJacobian, step_matrix
-from gamedyn.stability.eigenvalues import two_names
+from gamedyn.stability.matrices.eigenvalues import two_names
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -11,9 +11,9 @@ import numpy as np
 from gamedyn._lib.checks import positive
 from gamedyn._lib.errors import ArgumentError
 from gamedyn.methods import Method, get
-from gamedyn.stability import StabilityWarning, amplification, needs_blocks, stable_steps
-from gamedyn.stability.eigenvalues import eigenvalue_array
-from gamedyn.stability.membership import is_stable
+from gamedyn.stability import StabilityWarning, amplification, stable_steps
+from gamedyn.stability.matrices.eigenvalues import eigenvalue_array
+from gamedyn.stability.regions.membership import is_stable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -121,7 +121,7 @@ def _evaluations(method: Any) -> float:
 
 
 def _check(method: Any, per_evaluation: bool) -> None:
-    if not hasattr(method, "declared") or needs_blocks(method):
+    if not (method.has_theory and method.decouples):
         remedy = "its stability depends on the players' blocks: see plot.partitioned_region, plot.step_sets"
         raise ArgumentError("methods", "methods whose modes decouple", method, remedy)
     if per_evaluation and not method.explicit:

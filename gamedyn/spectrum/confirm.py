@@ -14,8 +14,8 @@ from gamedyn._lib.errors import ArgumentError
 from gamedyn.core import point
 from gamedyn.methods import get
 from gamedyn.spectrum.tangent import StepTangent
-from gamedyn.stability import Eigenvalues, needs_blocks
-from gamedyn.stability.eigenvalues import eigenvalue_array
+from gamedyn.stability import Eigenvalues
+from gamedyn.stability.matrices.eigenvalues import eigenvalue_array
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from gamedyn.flows import Flow
     from gamedyn.integrators import Run
     from gamedyn.methods import Method
-    from gamedyn.stability.eigenvalues import Spectrum
+    from gamedyn.stability.matrices.eigenvalues import Spectrum
 
 __all__ = ["Confirmation", "confirm"]
 
@@ -116,7 +116,7 @@ def confirm(
         'refuted'
     """
     chosen = get(method)
-    if needs_blocks(chosen):
+    if not chosen.decouples:
         remedy = "its limits need all blocks; measure with step_radius on both sides of a step"
         raise ArgumentError("method", "one whose limits eigenvalues determine", chosen.name, remedy)
     values = eigenvalue_array(eigenvalues)

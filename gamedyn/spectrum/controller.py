@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from gamedyn import stability
 from gamedyn._lib.checks import choice, positive
 from gamedyn._lib.errors import ArgumentError
 from gamedyn.integrators import stepper
@@ -83,7 +82,7 @@ class SpectralController:
         self.hysteresis = positive("hysteresis", hysteresis) if hysteresis else 0.0
         if not stepper(monitor.method).changes_h:
             raise ArgumentError("monitor", "one of a one-step method: this method's steps must be equal", repr(monitor))
-        blocks = stability.needs_blocks(monitor.method)
+        blocks = not monitor.method.decouples
         if monitor._real is None or (by != "real" and blocks):
             raise ArgumentError("by", '"real" for a method that needs blocks', by)
         self.h = positive("first", self.h_max if first is None else first)

@@ -168,6 +168,6 @@ def stable_steps(method: str | Method, linearisation: Linearisation) -> StepSet:
         raise ArgumentError("linearisation", "the result of linearise", type(linearisation).__name__, remedy)
     if isinstance(chosen, AdditiveRungeKutta):
         return stability.stable_steps(chosen, linearisation.parted(linearisation.J.flow.parts))
-    if stability.needs_blocks(chosen):
+    if not chosen.decouples:
         return stability.stable_steps(chosen, linearisation.blocks)
     return stability.stable_steps(chosen, linearisation.eigenvalues)

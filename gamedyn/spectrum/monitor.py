@@ -20,7 +20,7 @@ from gamedyn._lib.checks import choice, positive, positive_int
 from gamedyn._lib.errors import ArgumentError
 from gamedyn.core import of_flow
 from gamedyn.integrators._types import label
-from gamedyn.methods import Delegated, Map, Method, get
+from gamedyn.methods import Method, get
 from gamedyn.spectrum.outer import KINDS, outer_pairs
 
 if TYPE_CHECKING:
@@ -170,7 +170,7 @@ class SpectralMonitor:
         tol: float = 1e-5,
     ) -> None:
         self.flow, self.method, self.batch = of_flow(flow), get(method), batch
-        if isinstance(self.method, (Delegated, Map)):
+        if not self.method.has_theory:
             remedy = "measure a map's step with gamedyn.spectrum.step_radius; Adam as a flow: gamedyn.flows.adam"
             raise ArgumentError("method", "a method whose coefficients gamedyn holds", self.method.name, remedy)
         self.every, self.k, self.tol = positive_int("every", every), positive_int("k", k), positive("tol", tol)
@@ -303,7 +303,7 @@ def _laid_over(
 ) -> tuple[dict[str, float | None], complex | None, float | None]:
     """Limits by measure, what binds the last, the largest amplification, over damped modes."""
     limits: dict[str, float | None] = dict.fromkeys(MEASURES)
-    decouples = not stability.needs_blocks(method)
+    decouples = method.decouples
     if not len(damped):
         return {m: math.inf if m == "real" or decouples else None for m in MEASURES}, None, None
     leftmost = complex(damped[damped.real.argmin()])

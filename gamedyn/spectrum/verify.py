@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -16,27 +16,16 @@ from gamedyn.integrators import Krylov, NewtonKrylov, solve, stepper
 from gamedyn.integrators.torchdiffeq import adams_default, tableau_of
 from gamedyn.jacobian import HeldField
 from gamedyn.losses import weight_decay
-from gamedyn.methods import (
-    Delegated,
-    ExponentialRosenbrock,
-    LinearlyImplicit,
-    Lookahead,
-    Map,
-    Member,
-    RungeKutta,
-    get,
-    members,
-)
+from gamedyn.methods import Delegated, Method, RungeKutta, get, members
 from gamedyn.stability import BlockJacobian, imaginary_limit, real_limit, stability_function, step_matrix
-from gamedyn.stability.proof import Finding, Report, prove
-from gamedyn.stability.tableaus import read_tableau
+from gamedyn.stability.properties.proof import Finding, Report, prove
+from gamedyn.stability.properties.tableaus import read_tableau
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = ["verify"]
 
-FAMILIES = tuple(f for f in get_args(Member) if f is not RungeKutta)
 SIZES = (2, 1, 3)
 H = 0.2
 SERIES = 14
@@ -73,11 +62,11 @@ def verify(
         2 (residual 1.67e-01 at order 3)
     """
     chosen = get(subject) if isinstance(subject, str) else subject
-    if isinstance(chosen, Map):
+    if isinstance(chosen, Method) and chosen.kind == "map":
         raise ArgumentError("subject", "a method that has coefficients", chosen.name, "maps have no order and no R(z)")
     if isinstance(chosen, Delegated):
         return _delegated(chosen, tolerance)
-    if isinstance(chosen, FAMILIES):
+    if isinstance(chosen, Method) and not isinstance(chosen, RungeKutta):
         return Report(chosen.name or repr(chosen), [*_declared(chosen), *_by_steps(chosen)])
     tableau = read_tableau(chosen, order=order, embedded_order=embedded_order)
     proof = prove(tableau, tolerance=tolerance)
@@ -88,12 +77,12 @@ def verify(
     return Report(tableau.name, [*proof, *declared, *_by_steps(method)])
 
 
-def _declared(method: Member) -> list[Finding]:
+def _declared(method: Method) -> list[Finding]:
     """Order and limits as the literature declares them, against those computed."""
     facts = method.declared
     if facts is None:
         return []
-    proved = getattr(method, "order_separable", method.order)  # as the literature counts, of partitioned methods
+    proved = method.order_separable  # as the literature counts, of partitioned methods
     out = [Finding("declared order", facts.order == proved, str(facts.order), str(proved))]
     for name, said, found in (
         ("real limit", facts.real, real_limit(method)),
@@ -104,20 +93,18 @@ def _declared(method: Member) -> list[Finding]:
     return out
 
 
-def _by_steps(method: Member) -> list[Finding]:
+def _by_steps(method: Method) -> list[Finding]:
     return [_agreement(method), _observed(method, method.order)]
 
 
-def _solving(method: Member | Delegated) -> dict[str, Any]:
+def _solving(method: Method) -> dict[str, Any]:
     """Solved far below what is measured."""
-    if isinstance(method, (LinearlyImplicit, ExponentialRosenbrock)):
-        return {"solver": Krylov(rtol=1e-13)}
-    if isinstance(method, Lookahead):
-        return _solving(method.inner)
-    return {} if getattr(method, "explicit", True) else {"solver": NewtonKrylov(rtol=1e-13)}
+    if method.explicit:
+        return {}
+    return {"solver": NewtonKrylov(rtol=1e-13) if method.solver_decides else Krylov(rtol=1e-13)}
 
 
-def _agreement(method: Member) -> Finding:
+def _agreement(method: Method) -> Finding:
     """One step, once started, on a linear game of three players with two penalties, against `step_matrix`."""
     rng = np.random.default_rng(7)
     flow, blocks = _penalised(rng)
@@ -125,15 +112,15 @@ def _agreement(method: Member) -> Finding:
     y = torch.as_tensor(rng.standard_normal(sum(SIZES)))
     with torch.no_grad():
         memory, points = integrator.init(field, 0.0, y, H), [y]
-        for n in range(getattr(method, "steps", 1) + 1):
+        for n in range(method.steps + 1):
             field.begin_step(None)
             y, memory, _ = integrator.step(field, n * H, y.clone(), H, memory)
             points.append(y.clone())
-    new, *history = points[: -getattr(method, "steps", 1) - 2 : -1]
+    new, *history = points[: -method.steps - 2 : -1]
     past = torch.cat(history).numpy()
     M = step_matrix(method, blocks, H)[: len(new)]
     gap = float(np.abs(new.numpy() - M @ past).max() / (np.abs(M) @ np.abs(past)).max())
-    allowed = 1e-13 if getattr(method, "explicit", True) else 1e-11
+    allowed = 1e-13 if method.explicit else 1e-11
     return Finding("a step is its matrix", gap <= allowed, "the theory's step matrix", "one step", gap, allowed)
 
 
@@ -158,14 +145,14 @@ def _rhs(t: float, x: Any, y: Any, sin: Any = np.sin) -> tuple[Any, Any]:
     return -sin(y) - 0.2 * x + 0.5 * math.sin(2 * t), sin(x) - 0.1 * y + 0.3 * math.cos(3 * t)
 
 
-def _observed(method: Member | Delegated, order: int | None) -> Finding:
+def _observed(method: Method, order: int | None) -> Finding:
     """The slope of the error over two halvings of h, at h as small as rounding allows."""
     flow = flows.custom(
         lambda t, s, _: dict(zip(("x", "y"), _rhs(t, s["x"], s["y"], torch.sin), strict=True)), like=games.bilinear()
     )
-    clock, errors, n = float(getattr(method, "time_scale", 1)), list[float](), 8
+    clock, errors, n = float(method.time_scale), list[float](), 8
     exact, start = _exact(clock), torch.tensor([1.0, 0.5], dtype=torch.float64)
-    while n <= (512 if getattr(method, "explicit", True) else 64) and not (errors and errors[-1] < 1e-9):
+    while n <= (512 if method.explicit else 64) and not (errors and errors[-1] < 1e-9):
         run = solve(flow, method, h=2 / clock / n, steps=n, y0=start, throw=False, **_solving(method))
         errors.append(float((run.state.y - exact).norm()) if run.status == "done" else math.inf)
         n *= 2

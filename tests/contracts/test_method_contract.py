@@ -34,14 +34,13 @@ from gamedyn.stability import (
     BlockJacobian,
     amplification,
     imaginary_limit,
-    needs_blocks,
     order,
     real_limit,
-    rooted_trees,
     spectral_radius,
     step_matrix,
 )
-from gamedyn.stability.order import density
+from gamedyn.stability.properties import rooted_trees
+from gamedyn.stability.properties.orders import density
 
 ALL = members()
 
@@ -411,7 +410,7 @@ CYCLED = {
     "ruth3 of heun2, cycled": ruth3(cycles={"a": 2, "b": 1}, substep=get("heun2")),
     "forest_ruth": forest_ruth(("b", "a"), substep=get("midpoint")),
 }
-BLOCKS = {n: m for n, m in ALL.items() if needs_blocks(m)}
+BLOCKS = {n: m for n, m in ALL.items() if not m.decouples}
 GAMES = {2: ((2, 1), ("a", "b")), 3: ((2, 1, 2), ("a", "b", "c"))}
 
 
@@ -445,7 +444,7 @@ def test_exponential_steps_are_the_flow(name):
     np.testing.assert_allclose(amplification(ALL[name], POINTS), np.exp(POINTS.real), rtol=1e-13)
 
 
-@pytest.mark.parametrize("name", [n for n in ALL if not needs_blocks(ALL[n])])
+@pytest.mark.parametrize("name", [n for n in ALL if ALL[n].decouples])
 def test_matrices_have_the_modes_growth(name):
     """Rejects: R at J instead of h J, a companion with a wrong row."""
     J, h = block_game(2).matrix, 0.37

@@ -23,7 +23,7 @@ from gamedyn.methods import (
     optimistic,
 )
 from gamedyn.stability import BlockJacobian, amplification, imaginary_limit, real_limit, step_matrix
-from gamedyn.stability.rays import ray_intervals
+from gamedyn.stability.regions.rays import ray_intervals
 
 INF = math.inf
 ALL = {n: m for n, m in members().items() if isinstance(m, (LinearMultistep, PredictorCorrector))}

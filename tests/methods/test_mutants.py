@@ -7,14 +7,8 @@ import pytest
 
 from gamedyn._lib.errors import ArgumentError
 from gamedyn.methods import LinearMultistep, Partitioned, RungeKutta, Sweep, alternating, get
-from gamedyn.stability import (
-    BlockJacobian,
-    imaginary_limit,
-    order_residuals,
-    real_limit,
-    stability_function,
-    step_matrix,
-)
+from gamedyn.stability import BlockJacobian, imaginary_limit, real_limit, stability_function, step_matrix
+from gamedyn.stability.properties import order_residuals
 
 SLIP = F(1, 1000)
 RK4 = get("rk4")

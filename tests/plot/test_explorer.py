@@ -12,18 +12,10 @@ import pytest
 
 import gamedyn as gd
 from gamedyn.plot import write_explorer
-from gamedyn.stability import (
-    BlockJacobian,
-    Eigenvalues,
-    amplification,
-    load_spectrum,
-    needs_blocks,
-    save_spectrum,
-    stable_steps,
-)
+from gamedyn.stability import BlockJacobian, Eigenvalues, amplification, load_spectrum, save_spectrum, stable_steps
 
 OWN = dict(gd.methods.members())
-DECOUPLED = {n: m for n, m in OWN.items() if not needs_blocks(m)}
+DECOUPLED = {n: m for n, m in OWN.items() if m.decouples}
 SPECTRUM = np.array([-0.046 + 0.499j, -0.046 - 0.499j, -2.1625, -0.5 + 1j, -0.5 - 1j])
 BLOCKS = BlockJacobian(np.array([[0.0, -1.0], [1.0, -0.5]]), (1, 1))
 

@@ -13,7 +13,7 @@ import gamedyn as gd
 from gamedyn.methods import alternating
 from gamedyn.spectrum import modified_field
 from gamedyn.stability import BlockJacobian
-from gamedyn.stability.modified import modified_equation
+from gamedyn.stability.matrices.modified import modified_equation
 
 DOUBLE = torch.float64
 PATTERNS = {

@@ -15,11 +15,10 @@ from hypothesis import strategies as st
 import gamedyn as gd
 from gamedyn._lib.errors import ArgumentError
 from gamedyn.methods import LinearMultistep, PredictorCorrector, RungeKutta, get, nested
-from gamedyn.stability import amplification, needs_blocks, order_residuals
-from gamedyn.stability.accuracy import error_constant, noise_gain, principal_error_norm, stage_order
-from gamedyn.stability.amplification import rational_function
-from gamedyn.stability.phase import Phase, dispersion, dissipation
-from gamedyn.stability.recurrence import recurrence
+from gamedyn.stability import amplification, stability_function, symbol
+from gamedyn.stability.properties import order_residuals
+from gamedyn.stability.properties.accuracy import error_constant, noise_gain, principal_error_norm, stage_order
+from gamedyn.stability.properties.phase import Phase, dispersion, dissipation
 
 OWN = gd.methods.members()
 F = Fraction
@@ -296,7 +295,7 @@ class TestErrorConstant:
     def test_against_the_principal_root(self, name):
         # rejects: a constant without the clock, or of the predictor; log zeta/(s h) = lambda - C h^p lambda^(p+1)
         m = OWN[name]
-        if needs_blocks(m):
+        if not m.decouples:
             with pytest.raises(ArgumentError, match="decouple"):
                 error_constant(m)
             return
@@ -328,7 +327,7 @@ def _mp(x):
 
 def _principal(m, z):
     """The root nearest exp(s z), by Newton's method in mpmath."""
-    r = recurrence(m)
+    r = symbol(m)
 
     def value(p):
         return sum(_mp(c) * z**i for i, c in enumerate(p))
@@ -370,7 +369,7 @@ class TestPhase:
         assert dissipation(name) == Phase(damping[0], F(damping[1]))
         assert dispersion(name) == Phase(phase[0], F(phase[1]))
 
-    @pytest.mark.parametrize("name", [n for n, m in OWN.items() if not needs_blocks(m)])
+    @pytest.mark.parametrize("name", [n for n, m in OWN.items() if m.decouples])
     def test_against_the_factor_itself(self, name):
         # every member, at y small in 60 digits; rejects: the clock forgotten, a parasitic root, digits taken for exact
         m = OWN[name]
@@ -442,7 +441,7 @@ class TestPhase:
 def _factor(m, z):
     if isinstance(m, (LinearMultistep, PredictorCorrector)):
         return _principal(m, z)
-    R = rational_function(m)
+    R = stability_function(m)
     return mpmath.polyval([_mp(c) for c in R.numerator[::-1]], z) / mpmath.polyval(
         [_mp(c) for c in R.denominator[::-1]], z
     )

@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 
 from gamedyn._lib.errors import ArgumentError
 from gamedyn.methods import LinearMultistep, Lookahead, RungeKutta, bdf, get, heavy_ball, members, optimistic
-from gamedyn.stability import amplification, needs_blocks, real_limit
-from gamedyn.stability.angles import a_alpha, disc_radius, sector_radius
-from gamedyn.stability.axis import a_stable, e_polynomial, r_infinity
-from gamedyn.stability.locus import Locus
-from gamedyn.stability.zero_stability import zero_stable
+from gamedyn.stability import amplification, real_limit
+from gamedyn.stability.regions.angles import a_alpha, disc_radius, sector_radius
+from gamedyn.stability.regions.axis import a_stable, e_polynomial, r_infinity
+from gamedyn.stability.regions.locus import Locus
+from gamedyn.stability.regions.zero_stability import zero_stable
 
 ALL = members()
-MODES = sorted(n for n, m in ALL.items() if not needs_blocks(m))
+MODES = sorted(n for n, m in ALL.items() if m.decouples)
 BOUNDED = [n for n in MODES if not a_stable(n)]
 ROUNDING = 1e-9
 """Growth that a computed root may show on the boundary."""

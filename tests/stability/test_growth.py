@@ -16,7 +16,7 @@ from gamedyn.methods import (
     members,
 )
 from gamedyn.methods._low_storage import Evaluate
-from gamedyn.stability import BlockJacobian, amplification, needs_blocks, spectral_radius, stability_function
+from gamedyn.stability import BlockJacobian, amplification, spectral_radius, stability_function
 
 ALL = members()
 
@@ -26,7 +26,7 @@ def of(*families):
 
 
 RK, LOW = of(RungeKutta), of(LowStorage)
-RECURRENCES = [n for n in of(LinearMultistep, PredictorCorrector) if not needs_blocks(ALL[n])]
+RECURRENCES = [n for n in of(LinearMultistep, PredictorCorrector) if ALL[n].decouples]
 ROSENBROCK = [n for n in of(LinearlyImplicit) if ALL[n].part == "full"]
 RATIONAL = [*RK, *ROSENBROCK]
 RNG = np.random.default_rng(20240607)
@@ -176,7 +176,7 @@ def inner_steps(method, z, count):
     return y[begun - 1 + count]
 
 
-OVER = [n for n in of(Lookahead) if not needs_blocks(ALL[n])]
+OVER = [n for n in of(Lookahead) if ALL[n].decouples]
 MADE_AHEAD = {
     "ab4": Lookahead(ALL["ab4"], 5, "1/2"),
     "ab4, k below its steps": Lookahead(ALL["ab4"], 2, "3/4"),

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 import gamedyn as gd
 from gamedyn._lib.errors import ArgumentError
 from gamedyn.methods import LinearMultistep, PredictorCorrector
-from gamedyn.stability import BlockJacobian, largest_stable_step, step_matrix
-from gamedyn.stability.mean_square import mean_square_radius, mean_square_steps, memory_matrix
+from gamedyn.stability import BlockJacobian, largest_stable_step, mean_square_steps, step_matrix
+from gamedyn.stability.matrices.mean_square import mean_square_radius, memory_matrix
 
 OWN = gd.methods.members()
 MULTISTEP = [n for n, m in OWN.items() if isinstance(m, (LinearMultistep, PredictorCorrector))]
@@ -214,7 +214,7 @@ class TestSteps:
         found = mean_square_steps("bdf6", chosen)
         assert len(found.intervals) == 2
         assert found.intervals[1][1] == np.inf
-        sure = gd.stability.step_sets.ray_intervals(OWN["bdf6"], (-0.3 + 1j) / abs(-0.3 + 1j))
+        sure = gd.stability.regions.ray_intervals(OWN["bdf6"], (-0.3 + 1j) / abs(-0.3 + 1j))
         assert found.intervals[0][1] < sure[0][1] / abs(-0.3 + 1j)
         assert found.intervals[1][0] > sure[1][0] / abs(-0.3 + 1j)
 

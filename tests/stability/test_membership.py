@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 import gamedyn as gd
-from gamedyn.stability import amplification, needs_blocks
-from gamedyn.stability.membership import is_stable
+from gamedyn.stability import amplification
+from gamedyn.stability.regions.membership import is_stable
 
-OWN = {n: m for n, m in gd.methods.members().items() if not needs_blocks(m)}
+OWN = {n: m for n, m in gd.methods.members().items() if m.decouples}
 
 
 @pytest.mark.parametrize("name", OWN)

@@ -12,8 +12,8 @@ from scipy.linalg import expm
 
 import gamedyn as gd
 from gamedyn.methods import LinearMultistep, PredictorCorrector
-from gamedyn.stability import BlockJacobian, amplification, needs_blocks, step_matrix
-from gamedyn.stability.modified import mode_rates, modified_equation
+from gamedyn.stability import BlockJacobian, amplification, step_matrix
+from gamedyn.stability.matrices.modified import mode_rates, modified_equation
 
 OWN = dict(gd.methods.members())
 ROTATION = BlockJacobian(np.array([[0.0, -1.0], [1.0, 0.0]]), (1, 1))
@@ -46,7 +46,7 @@ def test_the_step_is_the_exponential_of_its_generator(name, rng):
     np.testing.assert_allclose(equation.terms[0], clock * J.matrix, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", [n for n, m in OWN.items() if not needs_blocks(m)])
+@pytest.mark.parametrize("name", [n for n, m in OWN.items() if m.decouples])
 def test_terms_below_the_order_vanish(name):
     # on linear problems the order is that of R, at least the method's
     method = OWN[name]

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import gamedyn as gd
-from gamedyn.stability.tableaus import read_tableau
+from gamedyn.stability.properties.tableaus import read_tableau
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -77,8 +77,10 @@ def test_few_digits():
 @pytest.mark.parametrize("name", ["RK44", "BS3", "DP5", "BS5", "SSP104", "Merson43", "Heun33", "MTE22"])
 def test_principal_error_norm_and_stage_order(name):
     theirs, ours = METHODS[name], read(name)
-    assert gd.stability.principal_error_norm(ours) == pytest.approx(float(theirs.principal_error_norm()), rel=1e-9)
-    assert gd.stability.stage_order(ours) == theirs.stage_order()
+    assert gd.stability.properties.principal_error_norm(ours) == pytest.approx(
+        float(theirs.principal_error_norm()), rel=1e-9
+    )
+    assert gd.stability.properties.stage_order(ours) == theirs.stage_order()
 
 
 def test_its_objects_can_be_verified():

@@ -15,8 +15,8 @@ from torchdiffeq._impl.odeint import SOLVERS
 
 import gamedyn as gd
 from gamedyn.methods import RungeKutta
-from gamedyn.stability.proof import prove
-from gamedyn.stability.tableaus import read_tableau
+from gamedyn.stability.properties.proof import prove
+from gamedyn.stability.properties.tableaus import read_tableau
 
 OWN = {n: m for n, m in gd.methods.members().items() if isinstance(m, RungeKutta)}
 OTHERS = {

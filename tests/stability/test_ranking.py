@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 import gamedyn as gd
 from gamedyn._lib.errors import ArgumentError, UnknownNameError
 from gamedyn.methods import Delegated, LinearMultistep, get, heavy_ball, maps, members
-from gamedyn.stability import BlockJacobian, Eigenvalues, first_steps, largest_stable_step, needs_blocks, stable_steps
-from gamedyn.stability.first_steps import _harmless, first_limit, outermost
-from gamedyn.stability.ranking import rank_methods
-from gamedyn.stability.tailoring import tailor
+from gamedyn.stability import BlockJacobian, Eigenvalues, largest_stable_step, stable_steps
+from gamedyn.stability.steps import first_steps
+from gamedyn.stability.steps.first_steps import _harmless, first_limit, outermost
+from gamedyn.stability.steps.ranking import rank_methods
+from gamedyn.stability.steps.tailoring import tailor
 
 NAMED = ["euler", "heun2", "kutta3", "rk4", "extragradient", "ab2", "ab3", "optimistic", "alternating"]
 ROTATION = np.array([-0.01 + 2j, -0.01 - 2j])
@@ -54,7 +55,7 @@ def test_affine_quadratic_gan(rankings):
 
 def test_eigenvalues_alone_leave_out_what_needs_blocks(rankings):
     ranking = rank_methods(rankings["wasserstein"][1])
-    assert {n for n, m in members().items() if needs_blocks(m)} <= set(ranking.skipped)
+    assert {n for n, m in members().items() if not m.decouples} <= set(ranking.skipped)
     assert "alternating" not in [r.name for r in ranking]
     # a method for this spectrum beats all of its number of evaluations, and joins the ranking
     made = tailor(rankings["wasserstein"][1], 8, 2)
@@ -104,7 +105,7 @@ def test_quick_limits_are_those_of_stable_steps(family, values):
     modes = np.array(values)
     modes = np.where(np.abs(modes.imag) < 1e-12, modes.real + 0j, modes)
     for name, method in members().items():
-        if needs_blocks(method) or name.startswith("pece") or hasattr(method, "alpha") != (family == "multistep"):
+        if not method.decouples or name.startswith("pece") or hasattr(method, "alpha") != (family == "multistep"):
             continue
         if name.startswith("kvaerno") and name != "kvaerno3":
             continue  # of the same kind, and slow here
@@ -122,7 +123,7 @@ def test_what_is_called_harmless_is(mode, share):
     # rejects: a proof on a part of (0, h], or on (0, 1] where h is infinite
     modes = np.array([complex(mode.real, mode.imag if abs(mode.imag) > 1e-12 else 0.0)])
     for name, method in members().items():
-        if not needs_blocks(method) and not name.startswith(("pece", "kvaerno")):
+        if method.decouples and not name.startswith(("pece", "kvaerno")):
             own = first_limit(method, modes)[0]
             for h in (share * own, math.inf):
                 if _harmless(method, modes, h)[0]:
@@ -132,7 +133,7 @@ def test_what_is_called_harmless_is(mode, share):
 def test_harmless_is_not_said_of_nothing():
     """Inside by half, most methods' modes are proved so: rejects a proof that never succeeds, which is only slow."""
     modes = np.array([-1.0 + 0.5j])
-    chosen = [m for m in members().values() if not needs_blocks(m)]
+    chosen = [m for m in members().values() if m.decouples]
     proved = [_harmless(m, modes, 0.5 * min(first_limit(m, modes)[0], 10))[0] for m in chosen]
     assert sum(proved) > 0.9 * len(chosen)
 

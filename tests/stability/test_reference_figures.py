@@ -14,15 +14,9 @@ import numpy as np
 import pytest
 
 from gamedyn.methods import LinearMultistep, RungeKutta, extragradient, get, heavy_ball, lookahead
-from gamedyn.stability import (
-    a_alpha,
-    imaginary_limit,
-    principal_error_norm,
-    r_infinity,
-    real_limit,
-    rooted_trees,
-    unstable_bands,
-)
+from gamedyn.stability import imaginary_limit, real_limit
+from gamedyn.stability.properties import principal_error_norm, rooted_trees
+from gamedyn.stability.regions import a_alpha, r_infinity, unstable_bands
 
 EXPLICIT = """
 euler 2 0 0.0447

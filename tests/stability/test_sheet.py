@@ -10,7 +10,7 @@ import pytest
 
 import gamedyn as gd
 from gamedyn import stability
-from gamedyn.stability import properties
+from gamedyn.stability import sheet
 
 OWN = dict(gd.methods.members())
 KNOWN = {
@@ -47,40 +47,40 @@ KNOWN = {
 @pytest.mark.parametrize("name", OWN)
 def test_every_member_has_one(name):
     # rejects: a property that raises what is no ArgumentError, a sheet that cannot be written as JSON
-    sheet = properties(name)
-    assert sheet["order"] == OWN[name].order
-    plain = json.loads(sheet.json())
+    facts = sheet(name)
+    assert facts["order"] == OWN[name].order
+    plain = json.loads(facts.json())
     assert plain["name"] == name
-    assert "Infinity" not in sheet.json()
-    assert str(sheet).splitlines()[0] == f"{name} ({type(OWN[name]).__name__})"
+    assert "Infinity" not in facts.json()
+    assert str(facts).splitlines()[0] == f"{name} ({type(OWN[name]).__name__})"
 
 
 @pytest.mark.parametrize("name", KNOWN)
 def test_known_sheets(name):
     # methods.md b1 to b8; rejects: a line under another's name
-    sheet = properties(name)
+    facts = sheet(name)
     for fact, value in KNOWN[name].items():
         expected = pytest.approx(value, rel=1e-7) if isinstance(value, float) else value
-        assert sheet[fact] == expected, fact
+        assert facts[fact] == expected, fact
 
 
 def test_leading_terms_are_written_as_terms():
-    text = str(properties("rk4"))
+    text = str(sheet("rk4"))
     assert "-1/144 y^6" in text
     assert "-1/120 y^5" in text
 
 
 def test_user_made_methods_have_one():
-    sheet = properties(gd.methods.RungeKutta([[], ["2/3"]], ["1/4", "3/4"]))
-    assert (sheet["order"], sheet["imaginary limit"]) == (2, 0.0)
-    idle = properties(gd.methods.RungeKutta([[]], [0]))  # R = 1: consistent with nothing, but a method
+    facts = sheet(gd.methods.RungeKutta([[], ["2/3"]], ["1/4", "3/4"]))
+    assert (facts["order"], facts["imaginary limit"]) == (2, 0.0)
+    idle = sheet(gd.methods.RungeKutta([[]], [0]))  # R = 1: consistent with nothing, but a method
     assert idle["order"] == 0
 
 
 def test_maps_and_others_are_refused():
     for name in ("normalised", "torchdiffeq:rk4"):
         with pytest.raises(gd.ArgumentError, match="method: expected a method whose coefficients"):
-            properties(name)
+            sheet(name)
 
 
 class TestBorders:

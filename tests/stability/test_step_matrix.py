@@ -8,14 +8,14 @@ from scipy.linalg import expm
 
 from gamedyn._lib.errors import ArgumentError
 from gamedyn.methods import LinearMultistep, Partitioned, RungeKutta, Sweep, alternating, get, members
-from gamedyn.stability import BlockJacobian, Eigenvalues, amplification, needs_blocks, spectral_radius, step_matrix
+from gamedyn.stability import BlockJacobian, Eigenvalues, amplification, spectral_radius, step_matrix
 
 PROPERTY = settings(derandomize=True, deadline=None, max_examples=60)
 IMPLICIT = {
     "radau_iia2": RungeKutta(A=[["5/12", "-1/12"], ["3/4", "1/4"]], b=["3/4", "1/4"]),
     "bdf2": LinearMultistep(["1/3", "-4/3", 1], [0, 0, "2/3"]),
 }
-ALL = {n: m for n, m in {**members(), **IMPLICIT}.items() if not needs_blocks(m)}
+ALL = {n: m for n, m in {**members(), **IMPLICIT}.items() if m.decouples}
 ONE_STEP = {n: m for n, m in ALL.items() if isinstance(m, RungeKutta)}
 MULTISTEP = {n: m for n, m in ALL.items() if isinstance(m, LinearMultistep)}
 MATRIX = np.array([[-0.4, -1.2, 0.3], [0.9, -0.1, 0.5], [-0.2, 0.7, -0.8]])

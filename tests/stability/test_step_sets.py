@@ -340,7 +340,7 @@ def test_get_is_not_needed_for_objects():
 def test_chebyshevs_polynomials_keep_their_limit(stages):
     # T_s(1 + z / s^2): real limit 2 s^2, touched s - 1 times before; rejects: roots that double precision loses
     from gamedyn.stability import stability_function
-    from gamedyn.stability.rays import ray_intervals
+    from gamedyn.stability.regions.rays import ray_intervals
 
     previous, current = [F(1)], [F(1), F(1, stages**2)]
     for _ in range(stages - 1):

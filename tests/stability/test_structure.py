@@ -14,7 +14,7 @@ from gamedyn._lib.errors import ArgumentError
 from gamedyn.methods import LinearMultistep, Partitioned, RungeKutta, Sweep
 from gamedyn.methods._coefficients import IRRATIONAL_DIGITS, irrational
 from gamedyn.stability import BlockJacobian, stability_function, step_matrix
-from gamedyn.stability.structure import (
+from gamedyn.stability.properties.structure import (
     adjoint,
     algebraic_matrix,
     algebraically_stable,

@@ -14,8 +14,8 @@ import gamedyn as gd
 from gamedyn._lib.errors import ArgumentError
 from gamedyn.methods import LowStorage, get, members
 from gamedyn.stability import BlockJacobian, Eigenvalues, largest_stable_step, stability_function
-from gamedyn.stability.minimax import Basis, Bound, least_excess, polynomial_values, taylor
-from gamedyn.stability.tailoring import _chain, _method, tailor
+from gamedyn.stability.steps.minimax import Basis, Bound, least_excess, polynomial_values, taylor
+from gamedyn.stability.steps.tailoring import _chain, _method, tailor
 
 AXIS = 1j * np.arange(1, 21) / 20
 NEAR = 2e-5

@@ -10,8 +10,9 @@ from scipy.linalg import expm
 
 import gamedyn as gd
 from gamedyn._lib.errors import ArgumentError
-from gamedyn.stability import BlockJacobian, step_matrix, transient
-from gamedyn.stability.transient import (
+from gamedyn.stability import BlockJacobian, step_matrix
+from gamedyn.stability.matrices import transient
+from gamedyn.stability.matrices.transient import (
     Pseudospectrum,
     numerical_abscissa,
     pseudospectral_abscissa,

@@ -7,8 +7,9 @@ import pytest
 from scipy.linalg import expm
 
 from gamedyn.methods import LinearMultistep, Partitioned, RungeKutta, Sweep, get
-from gamedyn.stability import BlockJacobian, embedded_order, order, order_residuals, rooted_trees, step_matrix
-from gamedyn.stability.order import density, tree_order
+from gamedyn.stability import BlockJacobian, order, step_matrix
+from gamedyn.stability.properties import embedded_order, order_residuals, rooted_trees
+from gamedyn.stability.properties.orders import density, tree_order
 
 DOT = (0, ())
 CHERRY = (0, (DOT, DOT))

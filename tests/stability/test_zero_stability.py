@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from gamedyn._lib.errors import ArgumentError
 from gamedyn.methods import LinearMultistep, PredictorCorrector, get, heavy_ball, members
-from gamedyn.stability.polynomial import multiplied
-from gamedyn.stability.root_location import hurwitz, nonnegative, root_condition, schur
-from gamedyn.stability.zero_stability import strongly_stable, zero_stable
+from gamedyn.stability.regions.zero_stability import strongly_stable, zero_stable
+from gamedyn.stability.symbols.polynomial import multiplied
+from gamedyn.stability.symbols.root_location import hurwitz, nonnegative, root_condition, schur
 
 small = st.fractions(-3, 3, max_denominator=8)
 

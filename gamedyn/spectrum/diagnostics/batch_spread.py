@@ -196,7 +196,7 @@ def batch_spread(
     if not 0 < level < 1:
         raise ArgumentError("confidence", "a number between 0 and 1", confidence)
     chosen = get(method)
-    if stability.needs_blocks(chosen):
+    if not chosen.decouples:
         remedy = "the step's tangent on each batch: spectrum.step_radius"
         raise ArgumentError("method", "one whose stability eigenvalues decide", chosen.name, remedy)
     at = point(flow, state)

@@ -1,0 +1,106 @@
+"""What all methods have in common: the facts of a family, stated once, with what most families share as default."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from gamedyn.methods._immutable import Immutable
+
+if TYPE_CHECKING:
+    from gamedyn.methods._coefficients import Declared
+
+__all__ = ["Method"]
+
+
+class Method(Immutable):
+    """A method as data. Listing, catalogue, ranking, explorer, verification and dispatch read these facts.
+
+    Attributes:
+        name: canonical name; user-made methods need none.
+        aliases: other names.
+        source: where it comes from.
+        declared: what the literature says of it, or None.
+        digits: decimals that its coefficients are trusted to; None: exact.
+        time_scale: the clock s: it solves `y' = s v` in steps of h.
+        embedded_order: order of the embedded method; None where there is none.
+        steps: steps whose values enter the formula.
+        corrections: how often a step applies its last formula to what the one before predicts.
+        order: on every game; None where there is no theory.
+        evaluations: field evaluations a step, once started; those of one Newton step where a solver decides.
+        registers: vectors of parameter size that a step holds; None where a Krylov space, or a library, decides.
+        explicit: whether a step solves no equation, and applies no function of J.
+        has_theory: whether gamedyn holds coefficients that imply an order and limits.
+    """
+
+    has_theory: ClassVar[bool] = True
+    name: str
+    aliases: tuple[str, ...]
+    declared: Declared | None = None
+    digits: int | None = None
+    time_scale: Any = Fraction(1)
+    embedded_order: Any = None
+    steps: Any = 1
+    corrections: int = 0
+    order: Any = None
+    evaluations: Any = None
+    registers: Any = None
+    explicit: Any = True
+
+    @property
+    def kind(self) -> str:
+        """The family in words, such as "explicit Runge-Kutta"."""
+        raise NotImplementedError
+
+    @property
+    def order_separable(self) -> Any:
+        """Order on games in which no gradient depends on its own player."""
+        return self.order
+
+    @property
+    def decouples(self) -> bool:
+        """Whether eigenvalues determine a step: it treats all players, and all parts of J, alike."""
+        return True
+
+    @property
+    def formulas(self) -> tuple[Any, ...]:
+        """The multistep formulas that a step applies, first to last; none for one-step methods."""
+        return ()
+
+    @property
+    def named_parts(self) -> tuple[str, ...]:
+        """The parts of the flow whose Jacobians a step must know: those of additive methods."""
+        return ()
+
+    @property
+    def solver_decides(self) -> bool:
+        """Whether a solver decides how many field evaluations a step takes."""
+        return False
+
+    @property
+    def work(self) -> float | None:
+        """Field evaluations a step, once started; None where a solver decides."""
+        return None if self.solver_decides else self.evaluations
+
+    @property
+    def solves(self) -> int:
+        """Linear systems of the size of J, or functions of J, a step; a coupled system of s stages counts as s."""
+        return 0
+
+    @property
+    def straight_line(self) -> bool:
+        """Whether a step is a fixed sequence of field evaluations and sums: no equation, no product with J.
+
+        Such a step compiles as a whole and steps ensembles at once.
+        """
+        return bool(self.explicit)
+
+    @property
+    def resamples(self) -> bool:
+        """Whether every evaluation of a step may see a batch of its own: no equation is solved for one field."""
+        return self.straight_line
+
+    @property
+    def shown(self) -> str:
+        """The name, or what a user-made method shows itself as."""
+        return self.name or repr(self)

@@ -1,0 +1,304 @@
+"""Which steps are stable on a spectrum: a set of intervals, and what binds it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypedDict
+
+import numpy as np
+from scipy.optimize import brentq
+
+from gamedyn._lib.errors import warn_caller
+from gamedyn.methods import Method, get
+from gamedyn.stability.matrices.eigenvalues import BlockJacobian, Spectrum, as_blocks, eigenvalue_array, is_complete
+from gamedyn.stability.matrices.step_matrix import step_matrix
+from gamedyn.stability.regions.rays import Interval, ray_intervals
+from gamedyn.stability.symbols import symbol
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["StabilityWarning", "StepSet", "largest_stable_step", "sorted_modes", "stable_steps"]
+
+ZERO = 1e-10
+"""Share of the largest modulus below which an eigenvalue, or its real part, counts as zero."""
+
+ROUNDING = 16 * np.finfo(float).eps
+"""Share of the largest modulus that an eigensolver's rounding may put into any real part."""
+
+UNIT = 1e-10
+"""Excess over 1 of a computed spectral radius that counts as none (partitioned methods)."""
+
+DOUBLINGS = 10
+"""How often the scan of a partitioned method is carried on to twice the step while its end is still stable."""
+
+
+class StabilityWarning(UserWarning):
+    """A spectrum meets a gap in the stability region of a method that is otherwise stable at every step."""
+
+
+class _Facts(TypedDict):
+    """What the flow does to the modes: attributes of every StepSet."""
+
+    neutral: tuple[complex, ...]
+    growing: tuple[complex, ...]
+    flow_stable: bool | None
+
+
+@dataclass(frozen=True)
+class StepSet:
+    """The stable steps of a method on a spectrum.
+
+    A step is stable when no mode grows under it; neutral modes may stay neutral.
+
+    Attributes:
+        intervals: sorted, disjoint (low, high) of h; high may be infinite.
+        first: the interval that starts at 0, or None.
+        binding: the eigenvalue of J that ends the first interval (where there is none, the first
+            interval of all); None for partitioned methods, and where nothing binds.
+        multiplier: the eigenvalue of the step that reaches the unit circle there; None where nothing binds.
+        sensitivity: `S = d ln rho / d ln h` there: how abruptly a step beyond it breaks; nan where nothing binds,
+            inf where two eigenvalues of the step meet and part (alternating or leapfrog on a bare rotation).
+        flow_stable: whether the flow damps every mode that is not neutral; None where some eigenvalue is
+            imaginary, or all are neutral.
+        growing: eigenvalues that the flow amplifies.
+        stabilised: those of `growing` that the method damps at some step (partitioned methods: all, where some
+            step is stable).
+        damped_intervals: the set for the modes that the flow does not amplify, alone; for partitioned methods,
+            whose modes do not decouple, only where the flow amplifies none.
+        neutral: eigenvalues taken as zero.
+        complete: False if the spectrum is a part: the set is then an upper bound, to be confirmed by the
+            spectral radius of the step's tangent.
+        tolerance: share of the largest modulus below which an eigenvalue, or a real part, is zero.
+
+    Example:
+        >>> steps = stable_steps("rk4", [0.01 + 1j, 0.01 - 1j])
+        >>> steps.first, [tuple(round(x, 2) for x in i) for i in steps.intervals]
+        (None, [(1.1, 2.81)])
+    """
+
+    intervals: tuple[Interval, ...]
+    binding: complex | None
+    multiplier: complex | None
+    sensitivity: float
+    flow_stable: bool | None
+    growing: tuple[complex, ...] = ()
+    stabilised: tuple[complex, ...] = ()
+    damped_intervals: tuple[Interval, ...] = ()
+    neutral: tuple[complex, ...] = ()
+    complete: bool = True
+    tolerance: float = field(default=ZERO, repr=False)
+
+    @property
+    def first(self) -> Interval | None:
+        """The interval that starts at 0, or None."""
+        return self.intervals[0] if self.intervals and self.intervals[0][0] == 0 else None
+
+    @property
+    def limit(self) -> float:
+        """End of the first interval: the largest stable step; 0.0 where no interval starts at 0."""
+        return self.first[1] if self.first else 0.0
+
+    def __contains__(self, h: float) -> bool:
+        return any(low <= h <= high for low, high in self.intervals)
+
+
+def stable_steps(
+    method: str | Method, spectrum: Spectrum, *, complete: bool | None = None, tolerance: float = ZERO
+) -> StepSet:
+    """The set of stable steps of `method` on a spectrum.
+
+    For Runge-Kutta and multistep methods the intervals of every mode, from its boundary crossings along
+    the ray of its eigenvalue, are intersected. For partitioned methods the spectral radius of the step's
+    block matrix is scanned and its crossings of 1 refined.
+
+    Args:
+        method: one of our methods, or its name.
+        spectrum: eigenvalues of `J = dv/dy` (array or Eigenvalues), or a BlockJacobian, which partitioned
+            methods need; these also take the bare pair +-i w.
+        complete: whether the eigenvalues are all there are; None: as the Eigenvalues say, else True.
+        tolerance: share of the largest modulus below which an eigenvalue, or its real part, is zero.
+
+    Raises:
+        ArgumentError: if the spectrum is empty, not finite, or lacks the blocks a method needs.
+
+    Example:
+        >>> stable_steps("euler", [-1 + 1j, -1 - 1j, -4]).intervals
+        ((0.0, 0.5),)
+    """
+    method = get(method)
+    if complete is None:
+        complete = is_complete(spectrum)
+    if method.has_theory and not method.decouples:
+        return _scanned_steps(method, as_blocks(method, spectrum), tolerance)
+    factors = symbol(method)
+    values = eigenvalue_array(spectrum)
+    modes, facts = sorted_modes(values, tolerance)
+    sets = _mode_intervals(method, modes)
+    intervals = _intersection(list(sets.values()))
+    if facts["neutral"] and abs(factors.factor(0.0)) > 1 + UNIT:  # not zero-stable: parasitic modes grow at any step
+        intervals = ()
+    _warn_of_bands(method, sets)
+    binding = _binding(sets, intervals)
+    multiplier, slope = None, float("nan")
+    if binding is not None and intervals:
+        z = _ending(intervals) * binding
+        slope, multiplier = factors.slope(z), complex(factors.factor(z))
+    growing = {lam: s for lam, s in sets.items() if lam.real > 0}
+    return StepSet(
+        intervals=intervals,
+        binding=binding,
+        multiplier=multiplier,
+        sensitivity=slope,
+        stabilised=tuple(lam for lam in facts["growing"] if growing[complex(lam.real, abs(lam.imag))]),
+        damped_intervals=_intersection([s for lam, s in sets.items() if lam.real <= 0]),
+        complete=complete,
+        tolerance=tolerance,
+        **facts,
+    )
+
+
+def _warn_of_bands(method: Method, sets: dict[complex, list[Interval]]) -> None:
+    """Implicit multistep methods that are stable for all large steps but not for some between: BDF3 to BDF6."""
+    if not method.formulas or method.explicit:
+        return
+    for lam, intervals in sets.items():
+        if lam.real <= 0 and intervals and np.isinf(intervals[-1][1]) and intervals != [(0.0, np.inf)]:
+            low = intervals[0][1] if intervals[0][0] == 0 and len(intervals) > 1 else 0.0
+            text = f"{method.name or 'the method'} amplifies the damped mode {lam:.4g} for h in ({low:.4g}, "
+            text += f"{intervals[-1][0]:.4g}): its unstable band near the imaginary axis"
+            warn_caller(f"{text}; bdf2 and the L-stable one-step methods have none", StabilityWarning)
+            return
+
+
+def largest_stable_step(method: str | Method, spectrum: Spectrum) -> float:
+    """End of the first interval of stable steps: 0.0 where none starts at 0, inf where it never ends.
+
+    Example:
+        >>> round(largest_stable_step("rk4", [1j, -1j]) ** 2, 12)
+        8.0
+    """
+    return stable_steps(method, spectrum).limit
+
+
+def sorted_modes(values: NDArray[np.complex128], tolerance: float) -> tuple[list[complex], _Facts]:
+    """One mode per conjugate pair with rounding in the real part removed; what the flow does to them."""
+    scale = float(np.abs(values).max())
+    neutral = values[np.abs(values) <= tolerance * scale]
+    rest = values[np.abs(values) > tolerance * scale]
+    imaginary = np.abs(rest.real) <= np.maximum(tolerance * np.abs(rest), ROUNDING * scale)
+    rest = np.where(imaginary, 1j * rest.imag, rest)
+    modes = list(dict.fromkeys(complex(x.real, abs(x.imag)) for x in rest))
+    growing = tuple(complex(x) for x in rest[rest.real > 0])
+    stable = False if growing else None if imaginary.any() or not len(rest) else True
+    facts: _Facts = {"neutral": tuple(map(complex, neutral)), "growing": growing, "flow_stable": stable}
+    return modes, facts
+
+
+def _mode_intervals(method: Method, modes: list[complex]) -> dict[complex, list[Interval]]:
+    """The stable steps of every mode; modes on one ray, such as all real ones, share its crossings."""
+    rays: dict[complex, list[Interval]] = {}
+    out = {}
+    for lam in modes:
+        size = abs(lam)
+        u = complex(lam.real / size, lam.imag / size)
+        if u not in rays:
+            rays[u] = ray_intervals(method, u)
+        out[lam] = [(low / size, high / size) for low, high in rays[u]]
+    return out
+
+
+def _intersection(sets: list[list[Interval]]) -> tuple[Interval, ...]:
+    out: list[Interval] = [(0.0, float("inf"))]
+    for intervals in sets:
+        out = [(max(a, c), min(b, d)) for a, b in out for c, d in intervals if max(a, c) < min(b, d)]
+        if not out:
+            return ()
+    return tuple(out)
+
+
+def _ending(intervals: tuple[Interval, ...]) -> float:
+    return intervals[0][1]
+
+
+def _binding(sets: dict[complex, list[Interval]], intervals: tuple[Interval, ...]) -> complex | None:
+    """The mode whose own set ends where the intersection does; without one, a mode that no step damps."""
+    if not sets:
+        return None
+    if not intervals:
+        return next((lam for lam, s in sets.items() if not s), None)
+    end = _ending(intervals)
+    if np.isinf(end):
+        return None
+    return min(sets, key=lambda lam: min((abs(high - end) for _, high in sets[lam]), default=np.inf))
+
+
+def _scanned_steps(method: Method, J: BlockJacobian, tolerance: float) -> StepSet:
+    values = eigenvalue_array(J)
+    _, facts = sorted_modes(values, tolerance)
+    if not np.abs(values).max() and not np.abs(J.matrix).max():
+        everywhere = ((0.0, float("inf")),)
+        return StepSet(everywhere, None, None, float("nan"), damped_intervals=everywhere, **facts)
+
+    def radius(h: float) -> float:
+        return float(np.abs(np.linalg.eigvals(step_matrix(method, J, h))).max())
+
+    fastest = max((lam.real for lam in facts["growing"]), default=0.0)
+
+    def level_at(h: float) -> float:
+        """What counts as no growth: rounding, but never the growth of a mode that the flow amplifies."""
+        return 1 + (min(UNIT, 0.1 * fastest * h) if fastest else UNIT)
+
+    grid = _scan_grid(J, values)
+    radii = [radius(h) for h in grid]
+    for _ in range(DOUBLINGS):
+        if radii[-1] > 1 + UNIT:
+            break
+        more = np.linspace(grid[-1], 2 * grid[-1], max(24, len(grid) // 4))[1:]
+        grid, radii = np.concatenate([grid, more]), [*radii, *(radius(h) for h in more)]
+    inside = [r <= level_at(h) for h, r in zip(grid, radii, strict=True)]
+    edges: list[float] = [0.0] if inside[0] else []
+    xtol = 1e-13 if len(values) <= 256 else 1e-8
+    for i in range(len(grid) - 1):
+        if inside[i] != inside[i + 1]:
+            low, high = grid[i], grid[i + 1]
+            neutral = min(radii[i], radii[i + 1]) >= 1 - UNIT  # a neutral stretch hovers at 1
+
+            def excess(h: float, neutral: bool = neutral) -> float:
+                return radius(h) - (level_at(h) if neutral else 1.0)
+
+            edges.append(float(brentq(excess, low, high, xtol=xtol * high)))
+    if inside[-1]:
+        edges.append(float("inf"))
+    intervals = tuple(zip(edges[::2], edges[1::2], strict=True))
+    multiplier, slope = None, float("nan")
+    if intervals and np.isfinite(end := _ending(intervals)):
+        roots = np.linalg.eigvals(step_matrix(method, J, end))
+        multiplier = complex(roots[np.abs(roots).argmax()])
+        coarse, slope = (np.log(radius(end * (1 + d)) / radius(end)) / d for d in (1e-4, 1e-5))
+        if slope > 2 * coarse:  # two eigenvalues part like a square root: no slope exists
+            slope = float("inf")
+    growing = facts["growing"]
+    return StepSet(
+        intervals,
+        None,
+        multiplier,
+        float(slope),
+        stabilised=growing if intervals else (),
+        damped_intervals=intervals if not growing else (),
+        tolerance=tolerance,
+        **facts,
+    )
+
+
+def _scan_grid(J: BlockJacobian, values: NDArray[np.complex128]) -> NDArray[np.float64]:
+    """Steps to scan: geometric near 0, then even to where most explicit compositions have broken down.
+
+    The number of points falls with the size of J, whose eigenvalues each point costs.
+    """
+    norm = float(np.linalg.norm(J.matrix, 2))
+    own = max(float(np.abs(np.linalg.eigvals(J.matrix[s, s])).max()) for s in J.slices)
+    scale = max(float(np.abs(values).max()), own, 1e-3 * norm)
+    points = int(np.clip(6e7 / len(values) ** 2.2, 24, 600))
+    small = np.geomspace(1e-4 / norm, 0.05 / scale, max(8, points // 6))
+    return np.unique(np.concatenate([small, np.linspace(0.05 / scale, 8 / scale, points)]))
