@@ -55,21 +55,21 @@ def _methods() -> str:
     rows, functions, polynomials = [], [], []
     for name, method in methods.members().items():
         apart = not method.decouples
-        separable = getattr(method, "order_separable", None)
-        order = str(method.order) if separable is None else f"{separable} / {method.order}"
+        both = method.kind == "partitioned" or method.order_separable != method.order
+        order = f"{method.order_separable} / {method.order}" if both else str(method.order)
         limits = []
         for limit in (stability.real_limit, stability.imaginary_limit):
             tolerant = "" if apart else _number(limit(method, tolerance=TOLERANCE))
             limits += [_number(limit(method)), tolerant]
         family = type(method).__name__
         rows.append((f"`{name}`", family, order, _work(method), *limits, _code(method.aliases), method.source))
-        if isinstance(method, methods.RungeKutta):
-            R = stability.stability_function(method)
+        factors = None if apart else stability.symbol(method)
+        if factors is not None and (R := factors.rational) is not None:
             bottom = "" if R.is_polynomial else f" / ({_rational(R.denominator)})"
             top = _rational(R.numerator)
             functions.append((f"`{name}`", f"`{top if R.is_polynomial else f'({top}){bottom}'}`"))
-        elif isinstance(method, methods.LinearMultistep) and method.coupling is None:
-            rho, sigma = stability.symbols.characteristic_polynomials(method)
+        elif factors is not None and factors.linear is not None:
+            rho, sigma = factors.linear
             start = method.start if isinstance(method.start, str) else f"`{method.start.name}`"
             polynomials.append((f"`{name}`", _coefficients(rho), _coefficients(sigma), start))
     maps = [(f"`{n}`", type(m).__name__, _code(m.aliases), m.source) for n, m in methods.maps().items()]
@@ -105,7 +105,7 @@ Coefficients, constant term first; a mode decays at $z$ if all roots of $\\rho -
 
 
 def _work(method: Any) -> str:
-    solved = not method.explicit and isinstance(method, (methods.RungeKutta, methods.LinearMultistep))
+    solved = method.solver_decides
     return "solver" if solved else f"{method.evaluations:g}"
 
 

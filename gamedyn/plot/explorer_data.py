@@ -53,8 +53,9 @@ def family(method: Method) -> str:
         >>> [family(get(m)) for m in ("rk4", "extragradient", "bdf2")]
         ['Explicit Runge-Kutta', 'Game methods', 'Implicit multistep']
     """
-    several = method.steps > 1 or getattr(method, "stages", 1) > 1
-    if method.kind == "lookahead" or (method.kind in GAME_KINDS and method.order == 1 and several):
+    if method.kind == "lookahead":
+        return "Game methods"
+    if method.kind in GAME_KINDS and method.order == 1 and max(method.steps, getattr(method, "stages", 1)) > 1:
         return "Game methods"
     return method.kind[0].upper() + method.kind[1:]
 
