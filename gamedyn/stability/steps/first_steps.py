@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     Complex = NDArray[np.complex128]
 
-__all__ = ["first_limit", "outermost"]
+__all__ = ["extremes", "first_limit", "outermost"]
 
 OUTER, AT_ONCE = 12, 16
 """Directions whose outermost modes are computed first; modes computed before the rest is looked at again."""
@@ -48,7 +48,7 @@ def first_limit(method: Method, modes: Complex) -> tuple[float, complex | None]:
         return float("inf"), None
     rays = outermost(modes)
     limit, binding = float("inf"), None
-    waiting = _extremes(rays)
+    waiting = extremes(rays)
     left = np.ones(len(rays), dtype=bool)
     while waiting.size and limit > 0:
         for i in waiting:
@@ -71,7 +71,7 @@ def outermost(modes: Complex) -> Complex:
     return np.asarray(modes[order][np.sort(first)])
 
 
-def _extremes(rays: Complex) -> NDArray[np.intp]:
+def extremes(rays: Complex) -> NDArray[np.intp]:
     """The modes furthest out in a few directions, and the one closest to the imaginary axis."""
     turns = np.exp(1j * np.linspace(np.pi / 2, np.pi, OUTER))
     found = [int(np.argmax((rays * np.conj(turn)).real)) for turn in turns]
@@ -87,4 +87,4 @@ def _harmless(method: Method, rays: Complex, limit: float) -> NDArray[np.bool_]:
     """For which modes no growth on (0, limit] is proved; False says nothing."""
     if not len(rays) or not limit:
         return np.ones(len(rays), dtype=bool)
-    return symbol(method).decays(rays / np.abs(rays), limit * np.abs(rays))
+    return symbol(method).decays(rays, 0.0, limit)

@@ -13,6 +13,7 @@ from gamedyn.methods import Method, get
 from gamedyn.stability.matrices.eigenvalues import BlockJacobian, Spectrum, as_blocks, eigenvalue_array, is_complete
 from gamedyn.stability.matrices.step_matrix import step_matrix
 from gamedyn.stability.regions.rays import Interval, ray_intervals
+from gamedyn.stability.steps.first_steps import AT_ONCE, extremes
 from gamedyn.stability.symbols import symbol
 
 if TYPE_CHECKING:
@@ -28,6 +29,9 @@ ROUNDING = 16 * np.finfo(float).eps
 
 UNIT = 1e-10
 """Excess over 1 of a computed spectral radius that counts as none (partitioned methods)."""
+
+FEW = 32
+"""Modes up to which each is computed."""
 
 DOUBLINGS = 10
 """How often the scan of a partitioned method is carried on to twice the step while its end is still stable."""
@@ -196,15 +200,33 @@ def sorted_modes(values: NDArray[np.complex128], tolerance: float) -> tuple[list
 
 
 def _mode_intervals(method: Method, modes: list[complex]) -> dict[complex, list[Interval]]:
-    """The stable steps of every mode; modes on one ray, such as all real ones, share its crossings."""
+    """The stable steps of the modes that decide; the others are shown, in arrays, to decay wherever these do.
+
+    Modes that the flow amplifies are computed one by one; of the others first the outermost.
+    """
+    all_modes = np.array(modes, dtype=np.complex128)
+    waiting, rest = all_modes[all_modes.real > 0], all_modes[all_modes.real <= 0]
+    if len(rest) <= FEW:
+        waiting, rest = all_modes, rest[:0]
+    else:
+        first = extremes(rest)
+        waiting, rest = np.concatenate([waiting, rest[first]]), np.delete(rest, first)
+    out: dict[complex, list[Interval]] = {}
     rays: dict[complex, list[Interval]] = {}
-    out = {}
-    for lam in modes:
-        size = abs(lam)
-        u = complex(lam.real / size, lam.imag / size)
-        if u not in rays:
-            rays[u] = ray_intervals(method, u)
-        out[lam] = [(low / size, high / size) for low, high in rays[u]]
+    while len(waiting):
+        for lam in map(complex, waiting):
+            size = abs(lam)
+            u = complex(lam.real / size, lam.imag / size)
+            if u not in rays:
+                rays[u] = ray_intervals(method, u)
+            out[lam] = [(low / size, high / size) for low, high in rays[u]]
+        damped = _intersection([s for lam, s in out.items() if lam.real <= 0])
+        proved = np.ones(len(rest), dtype=bool)
+        for low, high in damped:  # where there is none, no mode can take anything away
+            proved &= symbol(method).decays(rest, low, high)
+        rest = rest[~proved]
+        order = np.argsort(-np.abs(rest), kind="stable")
+        waiting, rest = rest[order[:AT_ONCE]], rest[order[AT_ONCE:]]
     return out
 
 

@@ -59,8 +59,14 @@ class Symbol(ABC):
         """At `z = r u`: 1 if a multiplier exceeds `level`, -1 if all are below it, 0 on the circle; exactly."""
 
     @abstractmethod
-    def decays(self, u: NDArray[np.complex128], reach: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """For which rays it is proved, in arrays, that nothing grows on (0, reach]; False says nothing."""
+    def decays(self, modes: NDArray[np.complex128], low: float, high: float) -> NDArray[np.bool_]:
+        """For which eigenvalues growth is ruled out, in arrays, under every step in (low, high]; False says nothing.
+
+        Args:
+            modes: eigenvalues, none of them 0, (n,).
+            low: at least 0.
+            high: above low; may be infinite.
+        """
 
     @abstractmethod
     def matrix(self, Z: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from math import comb
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.special import comb
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,25 +22,37 @@ SURE = 1e-12
 """Share of the sum of its terms that a polynomial must be below 0 by."""
 
 
-def never_positive(E: Real, reach: Real) -> NDArray[np.bool_]:
-    """Which polynomials are proved negative on (0, reach]; False says nothing.
+def never_positive(E: Real, low: float, high: float) -> NDArray[np.bool_]:
+    """Which polynomials are proved negative on (low, high]; False says nothing.
 
     Args:
         E: coefficients, constant term first, (polynomials, degree + 1).
-        reach: ends, (polynomials,); all of them infinite, or none.
+        low: at least 0.
+        high: above low; may be infinite.
 
     Source: Lorentz, *Bernstein Polynomials* (a polynomial lies in the hull of its coefficients); Farouki 2012.
 
     Example:
-        >>> never_positive(np.array([[-1.0, 0.5], [-1.0, 2.0]]), np.ones(2)).tolist()
+        >>> never_positive(np.array([[-1.0, 0.5], [-1.0, 2.0]]), 0.0, 1.0).tolist()
         [True, False]
+        >>> never_positive(np.array([[1.0, -1.0], [-1.0, -1.0]]), 2.0, np.inf).tolist()
+        [True, True]
     """
-    if len(reach) and np.isinf(reach[0]):  # r in (0, inf): both E(t) and its mirror image on (0, 1]
-        return never_positive(E, np.ones(len(E))) & never_positive(E[:, ::-1], np.ones(len(E)))
+    E = E[:, : 1 + max(np.flatnonzero(E.any(0)), default=0)]  # what cancels at infinity has no say there
+    powers = np.arange(E.shape[1])
+    if low:
+        E = E @ (comb(powers[:, None], powers) * low ** np.maximum(powers[:, None] - powers, 0))  # in x - low
+    if np.isinf(high):  # x = low + s w, s in (0, inf): E(s) and its mirror image on (0, 1]
+        E = E * (low or 1.0) ** powers
+        return _on_unit(E) & _on_unit(E[:, ::-1])
+    return _on_unit(E * (high - low) ** powers)
+
+
+def _on_unit(E: Real) -> NDArray[np.bool_]:
+    """Which are negative on [0, 1]."""
     with np.errstate(over="ignore", invalid="ignore"):
-        scaled = E * reach[:, None] ** np.arange(E.shape[1])
-        size = np.abs(scaled).sum(1)
-        coefficients = np.einsum("pik,nk->npi", _bernstein(E.shape[1] - 1), scaled)
+        size = np.abs(E).sum(1)
+        coefficients = np.einsum("pik,nk->npi", _bernstein(E.shape[1] - 1), E)
         return np.asarray((coefficients <= -SURE * size[:, None, None]).all((1, 2)) & np.isfinite(size))
 
 
@@ -49,9 +61,9 @@ def _bernstein(degree: int) -> Real:
     """From powers on [0, 1] to the Bernstein coefficients on each of the pieces, (pieces, degree + 1, degree + 1)."""
     out = np.zeros((PIECES, degree + 1, degree + 1))
     width = 1 / PIECES
-    for piece in range(PIECES):
-        for k in range(degree + 1):  # t^k with t = (piece + s) / PIECES
-            shifted = [comb(k, m) * (piece * width) ** (k - m) * width**m for m in range(k + 1)]
-            for i in range(degree + 1):
-                out[piece, i, k] = sum(comb(i, m) / comb(degree, m) * shifted[m] for m in range(min(i, k) + 1))
+    i = np.arange(degree + 1)
+    to_bernstein = comb(i[:, None], i) / comb(degree, i)  # row i: weights of the powers 0 to i
+    for piece in range(PIECES):  # t^k with t = (piece + s) / PIECES, in powers of s
+        shift = comb(i, i[:, None]) * (piece * width) ** np.maximum(i - i[:, None], 0) * width ** i[:, None]
+        out[piece] = to_bernstein @ shift
     return out

@@ -47,9 +47,9 @@ class Exponential(Symbol):
         """See `Symbol.sign`."""
         return int(np.sign(r * u.real - np.log(level)))
 
-    def decays(self, u: Complex, reach: NDArray[np.float64]) -> NDArray[np.bool_]:
+    def decays(self, modes: Complex, low: float, high: float) -> NDArray[np.bool_]:
         """See `Symbol.decays`."""
-        return np.asarray(u.real <= 0)
+        return np.asarray(modes.real <= 0)
 
     def matrix(self, Z: NDArray[np.float64]) -> NDArray[np.float64]:
         """See `Symbol.matrix`."""

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 __all__ = ["positive_roots", "sign_at"]
 
+NEAR = 64
+"""Share of itself to which a root is known before Brent's method takes over: values of one size, no underflow."""
+
 FINEST = 48
 """Halvings of an octave after which what is left of an interval counts as one point."""
 
@@ -139,12 +142,16 @@ def _root(c: list[int], a: Fraction, b: Fraction) -> float:
     """The only root in (a, b), to rounding; the ends may be roots themselves."""
     slope = [k * x for k, x in enumerate(c)][1:]
     left = _signed(c, a) or _signed(slope, a)
-    while _signed(c, a) == 0 or _signed(c, b) == 0:
+    ends = 0, 0
+    while b - a > a / 2**FINEST and (0 in ends or b - a > a / NEAR):
         middle = (a + b) / 2
         sign = _signed(c, middle)
-        if sign == 0 or b - a <= a / 2**FINEST:
+        if sign == 0:
             return float(middle)
         a, b = (middle, b) if sign == left else (a, middle)
+        ends = _signed(c, a), _signed(c, b)
+    if 0 in ends:
+        return float(a + b) / 2
     degree = len(c) - 1
     scale = max(abs(_value(c, x.numerator, x.denominator)) / Fraction(x.denominator) ** degree for x in (a, b))
 

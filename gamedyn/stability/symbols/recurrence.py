@@ -33,6 +33,9 @@ __all__ = ["Recurrence", "at_matrix", "roots_in_disc"]
 SURE = 1e-6
 """Distance of the largest computed multiplier from the circle beyond which its side needs no exact arithmetic."""
 
+SHORT = 40
+"""Coefficients up to which a double is tried first: the roots of long polynomials cost more than one exact value."""
+
 
 class Recurrence(Symbol):
     """`bottom(z) y_{n+k} = sum_{j<k} tops[j](z) y_{n+k-1-j}`: newest first. For k = 1, `R = tops[0] / bottom`.
@@ -137,17 +140,26 @@ class Recurrence(Symbol):
 
     def sign(self, r: float, u: complex, level: float) -> int:
         """See `Symbol.sign`."""
-        excess = float(np.abs(self.factor(r * u))) - level
-        if abs(excess) > SURE * level and np.isfinite(excess):
-            return 1 if excess > 0 else -1
+        if max(map(len, self.rows)) <= SHORT:
+            excess = float(np.abs(self.factor(r * u))) - level
+            if abs(excess) > SURE * level and np.isfinite(excess):
+                return 1 if excess > 0 else -1
         at = Fraction(r) * Fraction(u.real), Fraction(r) * Fraction(u.imag)
         return circle_test(self.rows, at, Fraction(level))
 
-    def decays(self, u: Complex, reach: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """See `Symbol.decays`: D / r > 0 on the whole ray, and all multipliers are inside at its beginning."""
+    def decays(self, modes: Complex, low: float, high: float) -> NDArray[np.bool_]:
+        """See `Symbol.decays`: D / r > 0 on the whole interval, and all multipliers are inside somewhere in it."""
+        size = np.abs(modes)
         if not self._strong:
-            return np.zeros(len(u), dtype=bool)
-        return never_positive(-self.boundary(Fraction(1)).along_all(u)[:, 1:], reach)
+            return np.zeros(len(modes), dtype=bool)
+        E = -self.boundary(Fraction(1)).along_all(modes / size)[:, 1:]
+        with np.errstate(over="ignore", invalid="ignore"):
+            unit = 1.0 if low == 0 and np.isinf(high) else size[:, None]  # all of a ray: no step sets the scale
+            proved = never_positive(E * unit ** np.arange(E.shape[1]), low, high)
+        if low and proved.any():
+            middle = 2 * low if np.isinf(high) else (low + high) / 2
+            proved[proved] = np.abs(self.factor(middle * modes[proved])) < 1
+        return proved
 
     @cached_property
     def _strong(self) -> bool:

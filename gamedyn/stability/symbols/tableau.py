@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from math import factorial
+from math import factorial, lcm
+from operator import mul
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -79,12 +80,15 @@ def _trusted(R: RationalFunction, errors: Polynomial | None) -> Recurrence:
     return Recurrence((top,), bottom, digits=R.digits, errors=(errors, errors), rational=R, time_scale=R.time_scale)
 
 
-def _moments(A: Sequence[Sequence[Fraction]], b: Sequence[Fraction]) -> Polynomial:
+def _moments(A: Table, b: Sequence[Fraction]) -> Polynomial:
     """`1 + sum_k z^k b^T A^(k-1) 1`: the stability function of an explicit method."""
-    out, phi = [Fraction(1)], [Fraction(1)] * len(b)
-    for _ in b:
-        out.append(sum((w * x for w, x in zip(b, phi, strict=True)), Fraction(0)))
-        phi = [sum((a * x for a, x in zip(r, phi, strict=True) if a), Fraction(0)) for r in A]
+    scale = lcm(*(x.denominator for r in (*A, b) for x in r))  # whole numbers: long tableaus have millions of products
+    rows = [[int(a * scale) for a in r[:i]] for i, r in enumerate(A)]
+    weights = [int(w * scale) for w in b]
+    out, phi = [Fraction(1)], [1] * len(b)
+    for k in range(1, len(b) + 1):
+        out.append(Fraction(sum(map(mul, weights, phi)), scale**k))
+        phi = [sum(map(mul, r, phi)) for r in rows]
     return trimmed(out)
 
 
