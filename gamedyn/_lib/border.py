@@ -39,6 +39,10 @@ SHAPES = ("shape", "size", "dimension", "broadcast")
 ABSTRACT = {name: getattr(collections.abc, name) for name in collections.abc.__all__}
 
 
+UNDESCRIBED = (TypeError, ValueError, AttributeError, NotImplementedError, RuntimeError)
+"""What values raise that cannot even be looked at (a scripted module's length): the error itself says more."""
+
+
 def border(namespace: dict[str, Any], *, skip: Iterable[str] = ()) -> None:
     """Let a package's public functions and classes (its `__all__`) explain their bad arguments.
 
@@ -74,7 +78,12 @@ def bordered(function: F, *, through: int = 0) -> F:
             raise
         except Exception as error:
             if not _inside(sys._getframe(1 + through).f_code) and not _users(error):
-                _explain(function, args, kwargs, error)
+                try:
+                    _explain(function, args, kwargs, error)
+                except GamedynError:
+                    raise
+                except UNDESCRIBED:
+                    pass
             raise
 
     call.__bordered__ = True  # type: ignore[attr-defined]

@@ -98,6 +98,17 @@ class Binding:
             finally:
                 deque(map(setitem, holders, keys, kept), maxlen=0)
 
+    def leaf_place(self, holder: Any, key: str) -> int | None:
+        """Which leaf a dictionary holds at a key; None for what is no leaf."""
+        at = range(len(self._leaves))
+        return next((self._leaves[i] for i in at if self._holders[i] is holder and self._keys[i] == key), None)
+
+    def buffer_place(self, holder: Any, key: str) -> int:
+        """Which buffer a dictionary holds at a key."""
+        first = len(self._leaves)
+        at = range(len(self._buffers))
+        return next(self._buffers[i] for i in at if self._holders[first + i] is holder and self._keys[first + i] == key)
+
     def leaves(self) -> dict[int, Tensor]:
         """What the modules hold now, by the leaf's place; players that are tensors have no slot."""
         return dict(zip(self._leaves, self._held(0, len(self._leaves)), strict=True))

@@ -7,7 +7,8 @@ are the next step's. What lies outside the buffers (a plain attribute of a modul
 captured) is seen when the field is opened, and put back after all evaluations of a step but the first.
 
 One class is known: PyTorch's own spectral norm, which is iterated once a step, before its first evaluation, and then
-held, so that the field is differentiated as it is evaluated.
+held, so that the field is differentiated as it is evaluated. Of a field that is looked at its vectors are functions of
+the weight (`spectral_norm`).
 """
 
 from __future__ import annotations
@@ -37,15 +38,18 @@ class Effects:
 
     Attributes:
         buffers: whether buffers may be written.
+        modes: whether the losses leave modules in other modes than they found them in.
         spectral: PyTorch's spectral norms in training mode.
+        owners: the modules that these belong to, and their weight's name.
         tensors: tensors outside the game that are written.
         slots: (holder, key) of plain attributes of modules that are replaced.
     """
 
     def __init__(self, modules: Sequence[nn.Module]) -> None:
+        self.modes = False
         self.spectral = [m for m in modules if isinstance(m, _SpectralNorm) and m.training]
         ids = {id(m) for m in self.spectral}
-        self._owners = [
+        self.owners = [
             (m, name)
             for m in modules
             if is_parametrized(m)
@@ -69,7 +73,7 @@ class Effects:
         """One power iteration of every spectral norm, at the parameters that the modules hold."""
         if self.spectral:
             with torch.no_grad():
-                for module, name in self._owners:
+                for module, name in self.owners:
                     getattr(module, name)
 
     @contextlib.contextmanager
@@ -118,6 +122,10 @@ class Observed(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 if isinstance(x, Tensor):
                     self._made.add(storage(x))
         return out
+
+    def lent(self, tensors: Sequence[Tensor]) -> None:
+        """These are the evaluation's own, to be written."""
+        self._made.update(map(storage, tensors))
 
     def _note(self, x: Any) -> None:
         for tensor in torch.utils._pytree.tree_leaves(x):

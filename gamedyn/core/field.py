@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from gamedyn._lib.errors import ArgumentError
+from gamedyn.core.binding import in_modes
 from gamedyn.core.effects import Effects, Observed
 from gamedyn.core.evaluation import Request, Work
 from gamedyn.core.game import describe
@@ -140,9 +141,10 @@ class Field(Holding):
                 parameters, or are no function of players and batch even with the default generators replayed.
         """
         self.flow.game.refuse_changes()
-        random = RandomState(self.flow.game.device)
+        random, modules = RandomState(self.flow.game.device), self.flow.game.modules
         try:
-            self.flow.check(self._one(batch))
+            with in_modes(modules, [m.training for m in modules]):  # the losses may leave others
+                self.flow.check(self._one(batch))
         finally:
             random.restore()
         self.probe(y, batch, t)
@@ -220,6 +222,7 @@ class Field(Holding):
         try:
             with self.session():
                 found = self.velocity(t, self.leaves, self._whole)
+                self.effects.modes = [m.training for m in self.flow.game.modules] != self._held_modes()
         except (RuntimeError, ValueError, NotImplementedError) as error:
             if self.members is None or self.members.looped or isinstance(error, ArgumentError):
                 raise

@@ -17,6 +17,7 @@ from gamedyn.core.effects import Effects, Observed
 from gamedyn.core.evaluation import Point, Request, Velocity, Work
 from gamedyn.core.protocols import of_flow
 from gamedyn.core.randomness import RandomState
+from gamedyn.core.spectral_norm import SpectralVectors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -66,6 +67,7 @@ class Holding:
         self.randomness: tuple[str, ...] = ()
         """Kinds of generators that the losses draw from."""
         self.finite_at_start = True
+        self._vectors: SpectralVectors | None = None  # of a field that is looked at
         self._base = self.buffers  # what every evaluation of a step begins from
         self._random: RandomState | None = None
         self._first = False
@@ -121,7 +123,7 @@ class Holding:
         if modes != self._modes:
             self._modes, seen = modes, self.effects
             self.effects = Effects(self.flow.game.modules)
-            self.effects.tensors, self.effects.slots = seen.tensors, seen.slots
+            self.effects.tensors, self.effects.slots, self.effects.modes = seen.tensors, seen.slots, seen.modes
 
     def _held_modes(self) -> list[bool]:
         """Spectral norms do not iterate by themselves."""
@@ -149,25 +151,39 @@ class Holding:
         evaluating(plain=request.create_graph or self._double)
         if self._random is not None and not first:
             self._random.restore()
-        if not self.buffers and not self.effects and self._seen is None:
+        if not (self.buffers or self.effects or self.effects.modes) and self._seen is None:
             with torch.enable_grad():
                 found: Velocity = flow.velocity(Point(t, leaves, (), batch), request)
             return found
         if first:
             self._advance_spectral(leaves)
-        buffers = self.scratch(request.members)
+        buffers = self.scratch(request.members, leaves)
         ended: Callable[[Sequence[Tensor]], None] | None = None
         if self.members is None:
             ended = self._keep if first else None if self._seen is None else self._seen.ended
         watching = self._seen or contextlib.nullcontext()
-        with torch.enable_grad(), self.effects.outside_held(advance=first), watching:
+        if self._seen is not None:
+            self._seen.lent(buffers)
+        with torch.enable_grad(), self.effects.outside_held(advance=first), self._one_mode(), watching:
             value: Velocity = flow.velocity(Point(t, leaves, buffers, batch, ended), request)
         return value
 
-    def scratch(self, members: Members | None = None) -> tuple[Tensor, ...]:
-        """The buffers as an evaluation may have them: copies, if it may write them; of an ensemble one for each."""
+    def scratch(self, members: Members | None, leaves: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """The buffers as an evaluation may have them: copies if it may write them; of an ensemble one for each."""
         own = self._base if members is None else [b.expand((members.count, *b.shape)) for b in self._base]
-        return tuple([b.clone() for b in own] if self.effects.buffers else own)
+        return self.at_leaves(leaves, tuple([b.clone() for b in own] if self.effects.buffers else own))
+
+    def at_leaves(self, leaves: Sequence[Tensor], buffers: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """Buffers with those that are functions of the leaves, where the field is looked at."""
+        if self._vectors is None:
+            return tuple(buffers)
+        with torch.enable_grad():
+            return self._vectors.converged(leaves, buffers)
+
+    def _one_mode(self) -> contextlib.AbstractContextManager[None]:
+        """Modules that the losses leave in other modes are put back after every evaluation."""
+        modules = self.flow.game.modules
+        return in_modes(modules, self._held_modes()) if self.effects.modes else contextlib.nullcontext()
 
     def _one_by_one(self, t: Any, leaves: Sequence[Tensor], request: Request, batch: Any) -> Velocity:
         """The members of an ensemble one after the other: for losses that `vmap` cannot take."""
@@ -219,6 +235,8 @@ class Holding:
     def hold(self) -> None:
         """Let nothing advance until the next step begins: for looking without touching."""
         self._first = False
+        if self.effects.spectral and self.members is None:
+            self._vectors = SpectralVectors(self.effects.owners, self.flow.game.binding)
 
     def advance(self, y: Tensor) -> None:
         """Advance what evaluating advances, by evaluating the losses (for steps that trace theirs, or keep graphs)."""

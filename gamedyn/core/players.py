@@ -226,6 +226,7 @@ def _trainable(name: str, player: object) -> dict[str, Tensor]:
     found: dict[str, Tensor] = {k: p for k, p in player.named_parameters() if p.requires_grad}
     if not found:
         raise ArgumentError(f"players[{name!r}]", "a module with a parameter that requires grad", "none")
+    _refuse_meta(name, [*player.parameters(), *player.buffers()])
     for key, p in found.items():
         if not p.is_floating_point():
             raise ArgumentError(f"players[{name!r}]", "floating-point parameters", f"{key!r} of dtype {p.dtype}")
@@ -258,11 +259,18 @@ def _sparse(p: Any) -> bool:
 def _floating(name: str, tensor: Tensor) -> Tensor:
     if not tensor.is_floating_point():
         raise ArgumentError(f"players[{name!r}]", "a floating-point tensor", f"dtype {tensor.dtype}", "call .float()")
+    _refuse_meta(name, [tensor])
     if tensor.numel() == 0:
         raise ArgumentError(f"players[{name!r}]", "a tensor with entries", "an empty one")
     if _sparse(tensor):
         raise ArgumentError(f"players[{name!r}]", "a dense tensor", f"layout {tensor.layout}", "call .to_dense()")
     return tensor
+
+
+def _refuse_meta(name: str, tensors: Sequence[Tensor]) -> None:
+    if any(x.is_meta for x in tensors):
+        remedy = "give it values first: player.to_empty(device='cpu'), then initialise its parameters"
+        raise ArgumentError(f"players[{name!r}]", "parameters with values", "some on the device 'meta'", remedy)
 
 
 def _same_kind(players: Sequence[str], found: Collected) -> None:

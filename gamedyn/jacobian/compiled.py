@@ -112,6 +112,7 @@ class CompiledProducts(Products):
             request = Request(factors=self._factors, create_graph=u is not None)
             if self._field.effects.buffers:
                 buffers = tuple([b.clone() for b in buffers])
+            buffers = self._field.at_leaves(leaves, buffers)
             velocity = self._field.flow.velocity(Point(self._t, leaves, buffers, batch), request)
             if u is None:
                 return [self.layout.flat([x.detach() for x in velocity.leaves]), *[x.detach() for x in velocity.losses]]

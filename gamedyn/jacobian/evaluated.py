@@ -50,6 +50,9 @@ class Evaluated(Protocol):
     def doubled(self) -> contextlib.AbstractContextManager[None]:
         """In a session: buffers and frozen parameters in float64."""
 
+    def at_leaves(self, leaves: Sequence[Tensor], buffers: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """Buffers with those that are functions of the leaves."""
+
     def velocity(
         self, t: float | Tensor, leaves: Sequence[Tensor], request: Request, batch: Any = ..., *, flow: Any = None
     ) -> Velocity:

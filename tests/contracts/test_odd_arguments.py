@@ -19,6 +19,7 @@ import pytest
 import torch
 
 import gamedyn as gd
+from gamedyn._lib.border import bordered
 from gamedyn._lib.errors import GamedynError
 
 PACKAGES = ("core", "flows", "games", "integrators", "jacobian", "krylov", "losses", "methods", "optim", "spectrum")
@@ -142,3 +143,16 @@ def test_an_error_that_no_argument_explains_comes_through():
 def test_text_is_named_where_the_error_speaks_of_it():
     with pytest.raises(gd.ArgumentError, match="device: expected"):
         gd.games.bilinear(device="x")
+
+
+def test_a_value_that_cannot_be_looked_at_hides_no_error():
+    # rejects: NotImplementedError from the length of a scripted module in the place of what went wrong
+    class Unlooked:
+        def __len__(self):
+            raise NotImplementedError
+
+    def failing(x):
+        raise KeyError("the cause")
+
+    with pytest.raises(KeyError, match="the cause"):
+        bordered(failing)(Unlooked())

@@ -96,7 +96,7 @@ def test_players():
     refused(lambda: gd.Game(both, product), "players", "one player each", "0.weight", "'G'", "'D'")
     refused(lambda: gd.Game({"x": X, "y": X}, product), "players", "one player each")
     devices = {"x": X, "y": torch.ones(1, device="meta")}
-    refused(lambda: gd.Game(devices, product), "players", "one device", "x: cpu", "y: meta")
+    refused(lambda: gd.Game(devices, product), "players['y']", "parameters with values", "to_empty")
     refused(lambda: gd.Game({"x": X, "y": Y.double()}, product), "one dtype", "y: torch.float64", ".to(dtype=")
     mixed = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2).double())
     refused(lambda: gd.Game({"x": X, "G": mixed}, product), "one dtype")

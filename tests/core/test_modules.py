@@ -288,3 +288,54 @@ def test_state_by_player():
     assert {k: tuple(v.shape) for k, v in state.parts().items()} == {"G": (9,), "D": (4,)}
     with pytest.raises(gd.ArgumentError, match="player"):
         state["E"]
+
+
+class TestWhatTheLossesLeaveBehind:
+    @staticmethod
+    def made():
+        """D's own loss in the mode it comes in; G's with D in eval, where it stays."""
+        draw = torch.Generator().manual_seed(0)
+        G = linear(2, 2, draw)
+        D = nn.Sequential(linear(2, 8, draw), nn.BatchNorm1d(8, dtype=DOUBLE), nn.Tanh(), linear(8, 1, draw))
+
+        def losses(G, D, batch):
+            fake = G(batch[1])
+            own = nn.functional.softplus(D(fake)).mean() + nn.functional.softplus(-D(batch[0])).mean()
+            D.eval()
+            return {"G": nn.functional.softplus(-D(fake)).mean(), "D": own}
+
+        return G, D, losses
+
+    def test_another_mode_is_put_back_after_every_evaluation(self):
+        # rejects: modes taken after the losses have been checked; a second stage in the mode that the first left
+        G, D, losses = self.made()
+        batch = batch_of(torch.Generator().manual_seed(1), 16)
+        run = gd.solve(gd.flows.gradient(gd.Game({"G": G, "D": D}, losses)), "midpoint", h=0.1, steps=1, batch=batch)
+        assert D.training
+        assert int(run.state.buffers[2]) == 2  # of D's two calls in training
+        G, D, losses = self.made()
+
+        def velocity(point):
+            with torch.no_grad():
+                for p, x in zip([*G.parameters(), *D.parameters()], point, strict=True):
+                    p.copy_(x)
+            D.train()
+            D[1].reset_running_stats()
+            found = losses(G, D, batch)
+            g = torch.autograd.grad(found["G"], list(G.parameters()), retain_graph=True)
+            return [-x for x in (*g, *torch.autograd.grad(found["D"], list(D.parameters())))]
+
+        y = [p.detach().clone() for p in (*G.parameters(), *D.parameters())]
+        middle = [a + 0.05 * v for a, v in zip(y, velocity(y), strict=True)]
+        end = [a + 0.1 * v for a, v in zip(y, velocity(middle), strict=True)]
+        torch.testing.assert_close(run.state.y, torch.cat([x.reshape(-1) for x in end]), rtol=1e-10, atol=1e-12)
+
+    def test_own_buffers_are_not_outside(self, normed, generator):
+        # rejects: copies that an evaluation is lent taken for tensors outside the game
+        run = gd.solve(gd.flows.gradient(normed), "euler", h=0.1, steps=2, batch=batch_of(generator))
+        assert "outside" not in run.stats
+
+
+def test_players_without_values_are_refused():
+    with pytest.raises(gd.ArgumentError, match=r"meta.*to_empty"):
+        gd.Game({"D": nn.Linear(2, 1, device="meta")}, lambda D: {"D": D.weight.sum()})
