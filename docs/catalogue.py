@@ -161,7 +161,8 @@ def _slope(f: Any, times: int) -> float:
 
 def _packages() -> list[str]:
     root = Path(gamedyn.__file__).parent
-    return sorted(p.parent.name for p in root.glob("[a-z]*/__init__.py"))
+    rooms = [f"stability.{p.parent.name}" for p in root.glob("stability/[a-z]*/__init__.py")]
+    return sorted([*(p.parent.name for p in root.glob("[a-z]*/__init__.py")), *rooms])
 
 
 def _reference(package: str) -> str:
@@ -172,6 +173,9 @@ def _reference(package: str) -> str:
     if package == "spectrum":
         about = "`GameJacobian` has its page with [gamedyn.jacobian](api_jacobian.md).\n\n"
         options = "   :exclude-members: GameJacobian\n"
+    if package == "stability":
+        about = "What is asked for most; the rest lives in the rooms, each with its page.\n\n"
+        options = "   :members: \n   :no-index:\n"
     return f"# gamedyn.{package}\n\n{about}```{{eval-rst}}\n.. automodule:: gamedyn.{package}\n{options}```\n"
 
 
