@@ -20,7 +20,6 @@ from gamedyn.methods._coefficients import (
 from gamedyn.methods._immutable import by_name
 from gamedyn.methods._method import Method
 from gamedyn.methods._runge_kutta import RungeKutta
-from gamedyn.methods._trees import HIGHEST_ORDER
 from gamedyn.methods.explicit import RK4
 
 if TYPE_CHECKING:
@@ -148,9 +147,9 @@ class LinearMultistep(Method):
 
     @cached_property
     def order(self) -> int:
-        """Largest p with `C_0 = ... = C_p = 0`; at most 1 with a coupling."""
+        """Largest p with `C_0 = ... = C_p = 0`, 2k at most; at most 1 with a coupling."""
         tolerance = tolerance_of(self.digits)
-        highest = HIGHEST_ORDER + 1 if self.coupling is None else 1  # a coupling is a term of order h^2
+        highest = 2 * self.steps if self.coupling is None else 1  # Dahlquist; a coupling is a term of order h^2
         return next((q - 1 for q in range(highest + 1) if abs(self.defect(q)) > tolerance), highest)
 
     def defect(self, q: int) -> Fraction:

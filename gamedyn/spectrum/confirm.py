@@ -29,6 +29,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Confirmation", "confirm"]
 
+HALF = 0.5
+"""Share of the limit at which it is looked first: an unknown mode far beyond its own limit grows fast there."""
+
+STANDS_OUT = 1e-3
+"""Growth a step that counts below the limit, and the residual asked for there: multipliers crowd around 1."""
+
 EIGENVECTOR = 0.02
 """Residual, relative to the eigenvalue, up to which a mode of the step is one of J."""
 
@@ -38,10 +44,11 @@ class Confirmation:
     """What one real step says of a predicted limit.
 
     Attributes:
-        status: "confirmed", at `h` no mode grows more than the known ones do; "refuted", one does, and it is one of J:
-            the limit is an upper bound, and no more; "undecided", see the reason.
+        status: "confirmed", below the limit no mode grows (by more than 0.2 % a step), and beyond it none more than the
+            known ones do; "refuted", one does, and it is one of J: the limit is an upper bound, and no more;
+            "undecided", see the reason.
         reason: in words.
-        h: the step tried, a margin beyond the limit.
+        h: the step that decided: a margin beyond the limit where it is confirmed.
         limit: the predicted one.
         predicted: largest growth of a known mode at h.
         radius: the spectral radius of the step's tangent at h, memory included; nan where it did not converge.
@@ -84,12 +91,13 @@ def confirm(
     progress: bool = False,
     **options: Any,
 ) -> Confirmation:
-    """Go a little beyond the largest stable step of a partial spectrum, and see which mode the step amplifies most.
+    """Step a little below and a little beyond the largest stable step of a partial spectrum: which mode grows most?
 
-    Beyond the limit the binding mode grows, and stands out from all that the step damps: largest-modulus Arnoldi on
-    the tangent of the real step finds it in tens of products. If its growth is the predicted one, no unknown
-    eigenvalue is amplified more; if it is larger, an unknown eigenvalue binds. Modes that the flow itself amplifies
-    grow too, and are predicted as well.
+    Below the limit (at 0.95 and at half of it) no known mode grows but those that the flow amplifies: one that does is
+    of an unknown eigenvalue, and the limit is too large. Beyond it the binding mode grows, and stands out from all that
+    the step damps: largest-modulus Arnoldi on the tangent of the real step finds it in tens of products. If its growth
+    is the predicted one, no unknown eigenvalue is amplified more; if it is larger, an unknown eigenvalue binds. Beyond
+    alone is not enough: there a stiff known mode grows faster than an unknown one that has long been unstable.
 
     At a point that is not stationary, the stages of a step see different Jacobians, and its tangent is no function of
     J alone. A growth that the eigenvalues do not predict refutes them only if its mode is an eigenvector of J.
@@ -126,18 +134,28 @@ def confirm(
     if not 0 < limit < float("inf"):
         remedy = "there is nothing to confirm: no step, or every step, is stable for the modes that the flow damps"
         raise ArgumentError("eigenvalues", "a spectrum on which the method has a positive, finite limit", limit, remedy)
-    h = (1 + positive("margin", margin)) * limit
-    predicted = max(1.0, float(np.max(stability.amplification(chosen, h * values))))
-    tangent = StepTangent(flow, chosen, state, h, batch, **options)
+    if positive("margin", margin) >= 1:
+        raise ArgumentError("margin", "a share of the limit, below 1", margin)
+    positive("tol", tol)
     rounding = max(1e-11, 100 * torch.finfo(flow.game.dtype).eps)
-    excess = positive("tol", tol) * (predicted - 1) + rounding  # growth near 1 is small where rotation binds
-    found, residuals, vectors = tangent.multiplier_pairs(1, excess / 10, max_products, progress=progress)
-    radius, value = (float(np.abs(found[0])) if len(found) else float("nan")), complex("nan")
-    with torch.no_grad():
-        speed = float(tangent.field(tangent.t, point(flow, state).y).norm())
-    if radius > predicted + excess:
-        value = _unknown(tangent, point(flow, state), vectors[0], values)
-    status, reason = _judged(radius, predicted, excess, value, speed)
+    products = 0
+    for share in (HALF, 1 - margin, 1 + margin):
+        h = share * limit
+        predicted = max(1.0, float(np.max(stability.amplification(chosen, h * values))))
+        tangent = StepTangent(flow, chosen, state, h, batch, **options)
+        excess = tol * (predicted - 1) + rounding  # growth near 1 is small where rotation binds
+        allowed = excess / 10 if share > 1 else max(excess / 10, STANDS_OUT)
+        found, residuals, vectors = tangent.multiplier_pairs(1, allowed, max_products, progress=progress)
+        radius, value = (float(np.abs(found[0])) if len(found) else float("nan")), complex("nan")
+        with torch.no_grad():
+            speed = float(tangent.field(tangent.t, point(flow, state).y).norm())
+        products += tangent.field.work.products
+        if radius > predicted + excess:
+            value = _unknown(tangent, point(flow, state), vectors[0], values)
+        if share < 1 and radius <= predicted + 2 * allowed:
+            continue
+        status, reason = _judged(radius, predicted, excess, value, speed, below=share < 1)
+        break
     return Confirmation(
         status=status,
         reason=reason,
@@ -149,16 +167,19 @@ def confirm(
         residual=float(residuals[0]) if len(found) else float("nan"),
         eigenvalue=value,
         speed=speed,
-        products=tangent.field.work.products,
+        products=products,
     )
 
 
-def _judged(radius: float, predicted: float, excess: float, value: complex, speed: float) -> tuple[str, str]:
+def _judged(
+    radius: float, predicted: float, excess: float, value: complex, speed: float, *, below: bool
+) -> tuple[str, str]:
     """The status and its reason."""
     if np.isnan(radius):
-        return "undecided", "the dominant multiplier did not converge within max_products"
+        where = "below the limit" if below else "beyond the limit"
+        return "undecided", f"the dominant multiplier {where} did not converge within max_products"
     if abs(radius - predicted) <= excess:
-        return "confirmed", "no mode of the step grows more than the known ones"
+        return "confirmed", "no mode of the step grows more than the known ones, below the limit and beyond it"
     if radius > predicted and not np.isnan(value):
         return "refuted", f"an eigenvalue that was not known, {value:.6g}, grows more"
     which = (

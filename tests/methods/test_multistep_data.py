@@ -386,3 +386,19 @@ def test_refusals(call, message):
 def test_a_starting_rule_may_be_any_runge_kutta_method():
     assert isinstance(LinearMultistep([0, -1, 1], ["-1/2", "3/2", 0]).start, RungeKutta)
     assert LinearMultistep([0, -1, 1], ["-1/2", "3/2", 0], get("gauss4")).start.order == 4
+
+
+@pytest.mark.parametrize("k", [9, 11, 14])
+def test_orders_beyond_the_trees(k):
+    """Adams-Bashforth of k steps is of order k, whatever k. Rejects: 11 steps of order 10 (the trees' end)."""
+    beta = []
+    for j in range(k):  # integrals over [k - 1, k] of Lagrange's polynomials
+        p = [F(1)]
+        for i in range(k):
+            if i != j:
+                scaled = [c / (j - i) for c in p]
+                p = [(scaled[m - 1] if m else 0) - i * (scaled[m] if m < len(scaled) else 0) for m in range(len(p) + 1)]
+        beta.append(sum(c * (F(k) ** (m + 1) - F(k - 1) ** (m + 1)) / (m + 1) for m, c in enumerate(p)))
+    method = LinearMultistep([0] * (k - 1) + [-1, 1], [*beta, 0])
+    assert method.order == k
+    assert method.defect(k + 1) != 0

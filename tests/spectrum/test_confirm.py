@@ -92,3 +92,27 @@ def test_refusals(affine):
         confirm(flow, "implicit_midpoint", at, values)
     with pytest.raises(ArgumentError, match="margin"):
         confirm(flow, "euler", at, values, margin=0.0)
+
+
+@pytest.mark.parametrize("method", ["euler", "ab2"])  # those whose growth is flat enough
+def test_a_mode_that_has_long_been_unstable_does_not_hide_behind_a_stiff_one(method):
+    """faults.md: Euler's limit 2.0 "confirmed" where 1.09 is right. Rejects: a look beyond the limit alone."""
+    # known: -1; unknown: a rotation that grows at 0.95 of its limit, and less than the known mode at 1.05
+    limit = gd.stability.real_limit(method)
+    beyond = float(gd.stability.amplification(method, -1.05 * limit))
+    z = (-np.geomspace(1e-2, 2, 200)[:, None] + 1j * np.geomspace(0.1, 4, 400)).ravel()
+    grows = gd.stability.amplification(method, 0.95 * z) > 1.01
+    hides = gd.stability.amplification(method, 1.05 * z) < beyond - 1e-3
+    hidden = complex(z[np.flatnonzero(grows & hides)[0]]) / limit
+    A = torch.zeros(3, 3, dtype=torch.float64)
+    A[0, 0], A[1, 1], A[2, 2], A[1, 2], A[2, 1] = -1, hidden.real, hidden.real, -hidden.imag, hidden.imag
+    flow = gd.flows.custom(
+        lambda t, s, _: {"x": A @ s["x"]},
+        like=gd.Game({"x": torch.zeros(3, dtype=torch.float64)}, lambda x: {"x": (x**2).sum()}),
+    )
+    found = gd.spectrum.confirm(flow, method, torch.zeros(3, dtype=torch.float64), [-1.0])
+    assert found.status == "refuted"
+    assert found.h < found.limit
+    assert abs(found.eigenvalue.imag) == pytest.approx(hidden.imag, rel=1e-6)
+    whole = [-1.0, hidden, hidden.conjugate()]
+    assert gd.spectrum.confirm(flow, method, torch.zeros(3, dtype=torch.float64), whole).status == "confirmed"

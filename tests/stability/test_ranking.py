@@ -254,3 +254,8 @@ def test_zero_eigenvalues_and_zero_spectra():
 def test_refusals(arguments, options, match):
     with pytest.raises(ArgumentError, match=match):
         rank_methods(*arguments, **options)
+
+
+def test_a_ranking_is_a_sequence():
+    ranking = rank_methods([-1 + 1j, -1 - 1j])
+    assert ranking[:2] == tuple(ranking)[:2] == (ranking[0], ranking[1])

@@ -358,3 +358,15 @@ def test_chebyshevs_polynomials_keep_their_limit(stages):
     ((low, high),) = ray_intervals(method, -1.0)
     assert low == 0
     assert high == pytest.approx(2 * stages**2, rel=1e-12)
+
+
+@pytest.mark.parametrize("tolerance", [math.nan, math.inf, -1e-3, 1.0])
+def test_tolerances_that_are_no_share_are_refused(tolerance):
+    # rejects: every mode taken for zero, and every step for stable
+    with pytest.raises(ArgumentError, match="tolerance"):
+        stable_steps("rk4", [-1.0], tolerance=tolerance)
+
+
+def test_names_for_sizes_are_told_where_they_belong():
+    with pytest.raises(ArgumentError, match="players="):
+        BlockJacobian(np.eye(2), ("G", "D"))

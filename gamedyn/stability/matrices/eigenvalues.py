@@ -97,6 +97,9 @@ class BlockJacobian:
 
     def __post_init__(self) -> None:
         J = np.asarray(self.matrix, dtype=np.float64)
+        if not all(isinstance(s, (int, np.integer)) for s in self.sizes):
+            remedy = "names go to players=: BlockJacobian(J, sizes=(6, 6), players=('G', 'D'))"
+            raise ArgumentError("sizes", "whole numbers, parameters of each player", self.sizes, remedy)
         if J.ndim != 2 or J.shape[0] != J.shape[1] or sum(self.sizes) != J.shape[0] or min(self.sizes) < 1:
             raise ArgumentError("matrix", f"a square matrix of sum({self.sizes}) rows", f"shape {J.shape}")
         if not np.isfinite(J).all():

@@ -85,13 +85,13 @@ class Ranking:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, key: str | int) -> Ranked:
-        """The row at a place, or of a name or alias.
+    def __getitem__(self, key: str | int | slice) -> Any:
+        """The row at a place, or of a name or alias; of a slice, a tuple of rows.
 
         Raises:
             UnknownNameError: if no row here is called so.
         """
-        if isinstance(key, int):
+        if isinstance(key, (int, slice)):
             return self.rows[key]
         found = {r.name: r for r in (*self.rows, *self.unbounded)}
         aliases = {alias: n for n, m in members().items() if n in found for alias in m.aliases}

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, TypedDict
 import numpy as np
 from scipy.optimize import brentq
 
-from gamedyn._lib.errors import warn_caller
+from gamedyn._lib.checks import finite
+from gamedyn._lib.errors import ArgumentError, warn_caller
 from gamedyn.methods import Method, get
 from gamedyn.stability.matrices.eigenvalues import BlockJacobian, Spectrum, as_blocks, eigenvalue_array, is_complete
 from gamedyn.stability.matrices.step_matrix import step_matrix
@@ -131,6 +132,8 @@ def stable_steps(
         ((0.0, 0.5),)
     """
     method = get(method)
+    if not 0 <= finite("tolerance", tolerance) < 1:
+        raise ArgumentError("tolerance", "a share, from 0 to below 1", tolerance)
     if complete is None:
         complete = is_complete(spectrum)
     if method.has_theory and not method.decouples:
