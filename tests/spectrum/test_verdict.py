@@ -113,6 +113,13 @@ class TestDeclaredGames:
         bound = found.stackelberg["p1"].bounds["least eigenvalue of the leader's total Hessian"]
         assert bound[0] == pytest.approx(total, rel=1e-9)
 
+    @pytest.mark.parametrize("order", [(0, 1, 2), (0, 2, 1)])
+    def test_one_no_is_enough_in_any_order_of_the_players(self, order):
+        # a follower whose Hessian is 0, and one at a maximum; rejects: the answer of whoever comes first
+        H = torch.diag(torch.tensor([1.0, 0.0, -1.0], dtype=DOUBLE)[list(order)])
+        game = gd.games.quadratic(H)
+        assert verdict(gd.flows.gradient(game), game.equilibrium_state()).stackelberg["p1"] == "no"
+
 
 class TestResponses:
     """Followers whose best response is badly determined."""

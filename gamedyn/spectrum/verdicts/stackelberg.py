@@ -59,15 +59,16 @@ def stackelberg(
 
     Source: Fiez, Chasnov, Ratliff 2020, ICML, definition 4.
     """
-    followers = [p for p in own if p != leader]
-    for p in followers:
-        bounds = {f"least eigenvalue of D_ii L_i, {p}": own[p].least}
+    bounds = {p: {f"least eigenvalue of D_ii L_i, {p}": own[p].least} for p in own if p != leader}
+    for p in bounds:  # one "no" is enough, whatever the others are, and in whatever order
         if own[p].least[1] < 0:
             why = f"follower {p}'s own Hessian has an eigenvalue of at most {own[p].least[1]:.3g}"
-            return Answer("no", why, bounds, own[p].risk)
+            return Answer("no", why, bounds[p], own[p].risk)
+    for p in bounds:
         if not own[p].least[0] > 0:
             kind = "zero" if own[p].sign == "zero" else "singular, or not known to be definite"
-            return Answer("undecided", f"follower {p}'s own Hessian is {kind}: its best response is not unique", bounds)
+            why = f"follower {p}'s own Hessian is {kind}: its best response is not unique"
+            return Answer("undecided", why, bounds[p])
     try:
         response = _Response(J, leader, formed=formed, scale=scale)
         total = response.total_gradient()
@@ -80,16 +81,16 @@ def stackelberg(
         return Answer("undecided", f"the followers' response could not be computed: {error}")
     wrong = math.sqrt(response.size) * response.error
     low, high = found.least[0] - wrong, found.least[1] + wrong
-    bounds = {"least eigenvalue of the leader's total Hessian": (low, high)}
+    figures = {"least eigenvalue of the leader's total Hessian": (low, high)}
     if low > 0:
         why = f"followers at a strict best response, the leader's total Hessian at least {low:.3g}"
-        return Answer("yes", why, bounds, found.risk)
+        return Answer("yes", why, figures, found.risk)
     if high < 0:
         why = f"the leader's total Hessian has an eigenvalue of at most {high:.3g}"
-        return Answer("no", why, bounds, found.risk)
+        return Answer("no", why, figures, found.risk)
     between = f"has a least eigenvalue between {low:.3g} and {high:.3g}"
     why = f"is semi-definite to rounding ({found.null} zero eigenvalues)" if found.null else between
-    return Answer("undecided", f"the leader's total Hessian {why}", bounds, found.risk)
+    return Answer("undecided", f"the leader's total Hessian {why}", figures, found.risk)
 
 
 class _Response:
