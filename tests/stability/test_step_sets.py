@@ -370,3 +370,11 @@ def test_tolerances_that_are_no_share_are_refused(tolerance):
 def test_names_for_sizes_are_told_where_they_belong():
     with pytest.raises(ArgumentError, match="players="):
         BlockJacobian(np.eye(2), ("G", "D"))
+
+
+def test_a_slow_mode_that_grows_is_seen_beside_a_stiff_one():
+    # faults.md: -1e6 beside 1e-5: "neutral", every step stable; rejects: zero as 1e-10 of the largest
+    steps = stable_steps("euler", [-1e6, 1e-5])
+    assert steps.growing == (1e-5,)
+    assert steps.first is None
+    assert stable_steps("euler", [-1e6, 1e-7]).neutral == (1e-7,)  # a share of 1e-13: rounding

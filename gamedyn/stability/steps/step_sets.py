@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 __all__ = ["StabilityWarning", "StepSet", "largest_stable_step", "sorted_modes", "stable_steps"]
 
 ZERO = 1e-10
-"""Share of the largest modulus below which an eigenvalue, or its real part, counts as zero."""
+"""Share of an eigenvalue's modulus below which its real part counts as zero."""
+
+SMALL = 0.01
+"""Of that share: eigenvalues below so much of the largest count as zero; a slow mode beside a stiff one does not."""
 
 ROUNDING = 16 * np.finfo(float).eps
 """Share of the largest modulus that an eigensolver's rounding may put into any real part."""
@@ -74,7 +77,7 @@ class StepSet:
         neutral: eigenvalues taken as zero.
         complete: False if the spectrum is a part: the set is then an upper bound, to be confirmed by the
             spectral radius of the step's tangent.
-        tolerance: share of the largest modulus below which an eigenvalue, or a real part, is zero.
+        tolerance: share of an eigenvalue's modulus below which its real part was taken for zero.
 
     Example:
         >>> steps = stable_steps("rk4", [0.01 + 1j, 0.01 - 1j])
@@ -122,7 +125,8 @@ def stable_steps(
         spectrum: eigenvalues of `J = dv/dy` (array or Eigenvalues), or a BlockJacobian, which partitioned
             methods need; these also take the bare pair +-i w.
         complete: whether the eigenvalues are all there are; None: as the Eigenvalues say, else True.
-        tolerance: share of the largest modulus below which an eigenvalue, or its real part, is zero.
+        tolerance: share of an eigenvalue's modulus below which its real part is zero; eigenvalues below a hundredth of it,
+            relative to the largest, are zero themselves.
 
     Raises:
         ArgumentError: if the spectrum is empty, not finite, or lacks the blocks a method needs.
@@ -191,8 +195,8 @@ def largest_stable_step(method: str | Method, spectrum: Spectrum) -> float:
 def sorted_modes(values: NDArray[np.complex128], tolerance: float) -> tuple[list[complex], _Facts]:
     """One mode per conjugate pair with rounding in the real part removed; what the flow does to them."""
     scale = float(np.abs(values).max())
-    neutral = values[np.abs(values) <= tolerance * scale]
-    rest = values[np.abs(values) > tolerance * scale]
+    zero = np.abs(values) <= SMALL * tolerance * scale
+    neutral, rest = values[zero], values[~zero]
     imaginary = np.abs(rest.real) <= np.maximum(tolerance * np.abs(rest), ROUNDING * scale)
     rest = np.where(imaginary, 1j * rest.imag, rest)
     modes = list(dict.fromkeys(complex(x.real, abs(x.imag)) for x in rest))
