@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gamedyn import methods
+from gamedyn import __version__, methods
 from gamedyn._lib.errors import ArgumentError, GamedynError
 
 if TYPE_CHECKING:
@@ -18,9 +18,14 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 
+INSTALL = {"torch": "torch", "torchdiffeq": "torchdiffeq", "matplotlib": "'gamedyn[plot]'"}
+"""What a command may lack, and what installs it."""
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit status: 0, 1 where a check failed or nobody reads, 2 for bad input."""
     parser = argparse.ArgumentParser(prog="gamedyn", description=__doc__)
+    parser.add_argument("--version", action="version", version=f"gamedyn {__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
     for add in (_add_methods, _add_stability, _add_verify, _add_rank, _add_explore):
         add(commands)
@@ -29,6 +34,12 @@ def main(arguments: list[str] | None = None) -> int:
         text, status = chosen.run(chosen)
     except GamedynError as error:
         print(f"gamedyn {chosen.command}: {error}", file=sys.stderr)
+        return 2
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if missing not in INSTALL:
+            raise
+        print(f"gamedyn {chosen.command}: needs {missing}: pip install {INSTALL[missing]}", file=sys.stderr)
         return 2
     return _printed(text) or status
 
@@ -45,11 +56,14 @@ def _add_methods(commands: Any) -> None:
         if not len(table):
             families = ", ".join(sorted({r.family for r in methods.table()}))
             parser.error(f"--family: no method of family {chosen.family!r}; families: {families}")
-        return json.dumps(table.records(), indent=1) if chosen.json else str(table), 0
+        if chosen.json:
+            return json.dumps(table.records(), indent=1), 0
+        return str(table) if chosen.wide else table.narrow(), 0
 
     text = "list the methods: family, order, work, registers, limits, support"
     parser = _command(commands, "methods", text, run)
     parser.add_argument("--family", help="only those of a family, such as LinearMultistep")
+    parser.add_argument("--wide", action="store_true", help="all columns, whatever the terminal's width")
     parser.add_argument("--json", action="store_true", help="as JSON")
 
 
@@ -57,13 +71,14 @@ def _add_stability(commands: Any) -> None:
     def run(chosen: argparse.Namespace) -> tuple[str, int]:
         from gamedyn.stability import sheet
 
-        sheets = [sheet(name) for name in chosen.name]
+        sheets = [sheet(_method(name)) for name in chosen.name]
         if chosen.json:
             return json.dumps([json.loads(s.json()) for s in sheets], indent=1), 0
         return "\n\n".join(map(str, sheets)), 0
 
     parser = _command(commands, "stability", "what the coefficients of methods imply: property sheets", run)
-    parser.add_argument("name", nargs="+", help="names of methods")
+    text = 'names of methods (also "torchdiffeq:dopri5"), or JSON files with A and b'
+    parser.add_argument("name", nargs="+", help=text)
     parser.add_argument("--json", action="store_true", help="as JSON")
 
 
@@ -95,6 +110,19 @@ def _subject(name: str) -> Any:
     if not isinstance(found, dict):
         raise ArgumentError("subject", "a JSON object with A and b", type(found).__name__)
     return {"name": Path(name).stem, **found}
+
+
+def _method(name: str) -> Any:
+    """A method by name, from a file, or of another library that shows its tableau."""
+    from gamedyn.stability.properties import read_tableau
+
+    if name.startswith("torchdiffeq:"):
+        from gamedyn.integrators.torchdiffeq import tableau_of
+
+        held = tableau_of(name.partition(":")[2])
+        return name if held is None else read_tableau(held).method()
+    subject = _subject(name)
+    return subject if isinstance(subject, str) else read_tableau(subject).method()
 
 
 def _add_rank(commands: Any) -> None:

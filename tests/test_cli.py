@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 
+import gamedyn
 from gamedyn import methods, stability
 from gamedyn.cli import main
 
@@ -19,8 +20,12 @@ def started(*arguments, **how):
 
 
 def test_the_table(capsys):
-    assert main(["methods"]) == 0
+    assert main(["methods", "--wide"]) == 0
     assert capsys.readouterr().out == f"{methods.table()}\n"
+    assert main(["methods"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 1 + len(methods.table())
+    assert max(map(len, lines)) <= 90
 
 
 def test_json_of_a_family(capsys):
@@ -120,3 +125,51 @@ class TestSpectrumCommands:
         for command in (["rank", "--spectrum"], ["explore"]):
             assert main([*command, str(tmp_path / "none.json")]) == 2
             assert "none.json" in capsys.readouterr().err
+
+
+def test_the_version_is_told(capsys):
+    with pytest.raises(SystemExit) as end:
+        main(["--version"])
+    assert end.value.code == 0
+    assert capsys.readouterr().out == f"gamedyn {gamedyn.__version__}\n"
+
+
+def test_a_sheet_of_a_file_and_of_another_library(tmp_path, capsys):
+    # rejects: names alone; a library's method under its own name's coefficients
+    (tmp_path / "mine.json").write_text('{"A": [[], ["1/2"]], "b": [0, 1]}', encoding="utf-8")
+    assert main(["stability", str(tmp_path / "mine.json"), "torchdiffeq:dopri5", "--json"]) == 0
+    mine, theirs = json.loads(capsys.readouterr().out)
+    assert mine["order"] == 2
+    assert theirs["real limit"] == pytest.approx(stability.real_limit("dopri5"), rel=1e-9)
+
+
+WITHOUT = """
+import sys
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("torch", "torchdiffeq"):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Absent())
+import matplotlib
+matplotlib.use("Agg")
+import gamedyn
+from gamedyn import methods, plot, stability
+from gamedyn.cli import main
+
+assert stability.stable_steps("rk4", [-1.0]).limit > 2.7
+plot.region(["rk4"])
+assert main(["methods"]) == main(["stability", "rk4"]) == main(["rank", "--spectrum", sys.argv[1]]) == 0
+assert main(["explore", "-o", sys.argv[2]]) == 0
+assert main(["verify", "rk4"]) == 2
+"""
+
+
+def test_the_theory_works_where_torch_is_absent(tmp_path):
+    # rejects: a torch that creeps into methods, stability, plot or their commands; a missing one that is not named
+    np.save(tmp_path / "spectrum.npy", np.array([-1 + 1j, -1 - 1j]))
+    where = [str(tmp_path / "spectrum.npy"), str(tmp_path / "page.html")]
+    done = subprocess.run([sys.executable, "-c", WITHOUT, *where], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "verify: needs torch: pip install torch" in done.stderr

@@ -99,6 +99,13 @@ class Listing:
         widths = [max(len(r[i]) for r in table) for i in range(len(HEADER))]
         return "\n".join("  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)).rstrip() for r in table)
 
+    def narrow(self) -> str:
+        """The columns that matter most, aligned: some eighty characters wide."""
+        kept = [HEADER.index(column) for column in NARROW]
+        table = [[row[i] for i in kept] for row in (HEADER, *(_cells(r) for r in self.rows))]
+        widths = [max(len(r[i]) for r in table) for i in range(len(kept))]
+        return "\n".join("  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)).rstrip() for r in table)
+
     def records(self) -> list[dict[str, Any]]:
         """The rows as dicts, for JSON."""
         return [{f.name: getattr(r, f.name) for f in fields(r)} for r in self.rows]
@@ -106,6 +113,7 @@ class Listing:
 
 COLUMNS = "name family order embedded stages work registers real imaginary implicit vmap compile capture aliases source"
 HEADER = tuple(COLUMNS.split())
+NARROW = ("name", "family", "order", "work", "real", "imaginary")
 
 
 def listed(method: Method) -> Row:

@@ -125,8 +125,8 @@ def stable_steps(
         spectrum: eigenvalues of `J = dv/dy` (array or Eigenvalues), or a BlockJacobian, which partitioned
             methods need; these also take the bare pair +-i w.
         complete: whether the eigenvalues are all there are; None: as the Eigenvalues say, else True.
-        tolerance: share of an eigenvalue's modulus below which its real part is zero; eigenvalues below a hundredth of it,
-            relative to the largest, are zero themselves.
+        tolerance: share of an eigenvalue's modulus below which its real part is zero; eigenvalues below a hundredth
+            of it, relative to the largest, are zero themselves.
 
     Raises:
         ArgumentError: if the spectrum is empty, not finite, or lacks the blocks a method needs.
