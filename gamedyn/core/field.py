@@ -143,8 +143,8 @@ class Field(Holding):
         self.flow.game.refuse_changes()
         random, modules = RandomState(self.flow.game.device), self.flow.game.modules
         try:
-            with in_modes(modules, [m.training for m in modules]):  # the losses may leave others
-                self.flow.check(self._one(batch))
+            with self.flow.game.binding.locked(), in_modes(modules, [m.training for m in modules]):
+                self.flow.check(self._one(batch))  # the losses may leave modules in other modes
         finally:
             random.restore()
         self.probe(y, batch, t)
