@@ -144,7 +144,7 @@ def test_members_of_several_steps(name):
     st.lists(st.integers(-4, 4), min_size=3, max_size=4),
     st.sampled_from(ON_AND_OFF[:5]),
 )
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 def test_random_multistep_data(rest, sigma, direction):
     """rho = (zeta - 1) q: consistent by its clock. Rejects: a boundary that sees some of the roots."""
     q = [F(x, 4) for x in rest] + [F(1)]
