@@ -46,7 +46,7 @@ class SpectralVectors:
         for owner, name in owners:
             chain: Any = owner.parametrizations[name]  # type: ignore[index]
             norm = chain[0]
-            if isinstance(norm, _SpectralNorm) and norm.training and "_u" in norm._buffers:
+            if isinstance(norm, _SpectralNorm) and "_u" in norm._buffers:
                 u, v = (binding.buffer_place(norm._buffers, key) for key in ("_u", "_v"))
                 self._norms.append(_Norm(norm, chain, binding.leaf_place(chain._parameters, "original"), u, v))
 
