@@ -127,9 +127,15 @@ def _method(name: str) -> Any:
 
 def _add_rank(commands: Any) -> None:
     def run(chosen: argparse.Namespace) -> tuple[str, int]:
-        from gamedyn.stability import load_spectrum, rank_methods
+        from gamedyn.stability import load_jacobian, load_spectrum, rank_methods
 
-        spectrum = load_spectrum(chosen.spectrum)
+        if (chosen.spectrum is None) == (chosen.jacobian is None):
+            parser.error("one of --spectrum and --jacobian")
+        spectrum: Any
+        if chosen.jacobian is None:
+            spectrum = load_spectrum(chosen.spectrum)
+        else:
+            spectrum = load_jacobian(chosen.jacobian, _players(chosen.players))
         ranking = rank_methods(
             spectrum, chosen.cost, chosen.method or None, products=chosen.products, least_order=chosen.least_order
         )
@@ -139,12 +145,26 @@ def _add_rank(commands: Any) -> None:
         commands, "rank", "rank methods by their largest stable step on a spectrum, per unit of cost", run
     )
     text = "eigenvalues of J: JSON as gamedyn.stability.save_spectrum writes it, .npy or .npz"
-    parser.add_argument("--spectrum", required=True, metavar="FILE", help=text)
+    parser.add_argument("--spectrum", metavar="FILE", help=text)
+    text = "instead, J itself, for methods that treat players apart: .npy, or .npz (scipy.sparse.save_npz, too)"
+    parser.add_argument("--jacobian", metavar="FILE", help=text)
+    parser.add_argument("--players", metavar="G=6,D=6", help="parameters of each player, in the order of J's rows")
     parser.add_argument("--cost", default="work", choices=("work", "memory", "time"), help="of a step (%(default)s)")
     parser.add_argument("--products", type=float, help="products with J a linear solve takes, to rank implicit methods")
     parser.add_argument("--least-order", type=int, default=1, help="skip methods of lower order")
     parser.add_argument("--json", action="store_true", help="as JSON")
     parser.add_argument("method", nargs="*", help="names of methods (default: all)")
+
+
+def _players(text: str | None) -> dict[str, int]:
+    """Counts by name."""
+    found = {}
+    for part in (text or "").split(","):
+        name, _, count = part.partition("=")
+        if not name or not count.isdigit():
+            raise ArgumentError("--players", "names and counts, such as G=6,D=6", text)
+        found[name] = int(count)
+    return found
 
 
 def _add_explore(commands: Any) -> None:

@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+import scipy.sparse
 
 import gamedyn
 from gamedyn import methods, stability
@@ -141,6 +142,22 @@ def test_a_sheet_of_a_file_and_of_another_library(tmp_path, capsys):
     mine, theirs = json.loads(capsys.readouterr().out)
     assert mine["order"] == 2
     assert theirs["real limit"] == pytest.approx(stability.real_limit("dopri5"), rel=1e-9)
+
+
+def test_a_jacobian_is_ranked_with_its_players(tmp_path, capsys):
+    # rejects: methods that need blocks skipped; players in another order than J's rows
+    J = np.array([[0.0, -1.0], [1.0, -0.1]])
+    scipy.sparse.save_npz(tmp_path / "J.npz", scipy.sparse.csr_matrix(J))
+    arguments = ["rank", "--jacobian", str(tmp_path / "J.npz"), "--players", "G=1,D=1", "--json", "alternating", "rk4"]
+    assert main(arguments) == 0
+    rows = {r["name"]: r for r in json.loads(capsys.readouterr().out)["rows"]}
+    blocks = stability.BlockJacobian(J, (1, 1), ("G", "D"))
+    for name in ("alternating", "rk4"):
+        assert rows[name]["limit"] == pytest.approx(stability.stable_steps(name, blocks).limit, rel=1e-12)
+    for wrong in ("G=1", "G=1,D=2", "G", ""):
+        assert main([*arguments[:4], wrong, "rk4"]) == 2
+    with pytest.raises(SystemExit):
+        main(["rank", "rk4"])
 
 
 WITHOUT = """

@@ -12,6 +12,7 @@ from gamedyn.stability import matrices, properties, regions, steps, symbols
 from gamedyn.stability.matrices import (
     BlockJacobian,
     Eigenvalues,
+    load_jacobian,
     load_spectrum,
     mode_rates,
     modified_equation,
@@ -44,6 +45,7 @@ __all__ = [
     "imaginary_limit",
     "is_stable",
     "largest_stable_step",
+    "load_jacobian",
     "load_spectrum",
     "matrices",
     "mean_square_steps",

@@ -24,3 +24,15 @@ def test_the_laboratory_page_runs(tmp_path, monkeypatch):
     assert "//" not in re.sub(
         r"<script.*?</script>|<style.*?</style>", "", (tmp_path / "explorer.html").read_text("utf-8"), flags=re.S
     )
+
+
+def test_the_analysts_page_runs(tmp_path, monkeypatch):
+    # rejects: a name or a claim that the page has and the package has not
+    mpl.use("Agg")
+    monkeypatch.chdir(tmp_path)
+    page = (DOCS / "analyst.md").read_text(encoding="utf-8")
+    names = {"__name__": "analyst"}
+    for code in re.findall(r"^```python\n(.*?)^```$", page, flags=re.DOTALL | re.MULTILINE):
+        exec(compile(code, "analyst.md", "exec"), names)
+    assert names["again"].players == ("G", "D")
+    assert names["made"].per_evaluation > names["ranking"]["rk4"].rate

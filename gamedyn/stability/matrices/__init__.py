@@ -2,6 +2,7 @@
 
 from gamedyn._lib.border import border
 from gamedyn.stability.matrices.eigenvalues import BlockJacobian, Eigenvalues
+from gamedyn.stability.matrices.jacobian_file import load_jacobian
 from gamedyn.stability.matrices.mean_square import mean_square_radius
 from gamedyn.stability.matrices.modified import ModifiedEquation, mode_rates, modified_equation
 from gamedyn.stability.matrices.spectrum_file import SavedSpectrum, load_spectrum, save_spectrum
@@ -22,6 +23,7 @@ __all__ = [
     "Pseudospectrum",
     "SavedSpectrum",
     "TransientGrowth",
+    "load_jacobian",
     "load_spectrum",
     "mean_square_radius",
     "mode_rates",
