@@ -214,9 +214,9 @@ class LinearOperator:
         return SciPyOperator(self.shape, matvec=on_arrays(self.matvec), rmatvec=on_arrays(self.rmatvec), dtype=dtype)
 
     def adjoint_misfit(self, seed: int = 0) -> float:
-        """`|<A x, y> - <x, A^T y>| / (|A x| |y|)` for random x, y: rounding, unless the two products disagree."""
+        """`|<A x, y> - <x, A^T y>| / max(|A x| |y|, |x| |A^T y|)`, x, y random: rounding, if the products agree."""
         g = torch.Generator(device=self.device).manual_seed(seed)
         y, x = (torch.randn(k, dtype=self.dtype, device=self.device, generator=g) for k in self.shape)
-        image = self.matvec(x)
-        scale = float(image.norm() * y.norm()) or 1.0
-        return abs(float(image @ y) - float(x @ self.rmatvec(y))) / scale
+        image, pulled = self.matvec(x), self.rmatvec(y)
+        scale = float(max(image.norm() * y.norm(), x.norm() * pulled.norm())) or 1.0  # one of them may cancel
+        return abs(float(image @ y) - float(x @ pulled)) / scale

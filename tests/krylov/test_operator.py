@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import scipy.sparse.linalg
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import gamedyn as gd
@@ -30,6 +30,7 @@ def operator(A):
 
 @settings(max_examples=40, deadline=None)
 @given(sizes, sizes, seeds, st.sampled_from([DOUBLE, torch.float32]))
+@example(1, 2, 596773, torch.float32)  # A x cancels: the misfit is relative to |x| |A^T y| then
 def test_products_and_transposes(m, n, seed, dtype):
     # rejects: the shape or the products of a transpose left as they are; columns taken for rows
     A = matrix(m, n, seed, dtype)
