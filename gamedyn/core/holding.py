@@ -182,8 +182,9 @@ class Holding:
 
     def _one_mode(self) -> contextlib.AbstractContextManager[None]:
         """Modules that the losses leave in other modes are put back after every evaluation."""
-        modules = self.flow.game.modules
-        return in_modes(modules, self._held_modes()) if self.effects.modes else contextlib.nullcontext()
+        if not self.effects.modes:
+            return contextlib.nullcontext()
+        return in_modes(self.flow.game.modules, self._held_modes())
 
     def _one_by_one(self, t: Any, leaves: Sequence[Tensor], request: Request, batch: Any) -> Velocity:
         """The members of an ensemble one after the other: for losses that `vmap` cannot take."""

@@ -154,7 +154,7 @@ def stiffly_accurate(method: str | Method) -> bool:
     if isinstance(chosen, RungeKutta):
         last = chosen.A[chosen.needed - 1]
         return not chosen.explicit and _agree(last, chosen.b, chosen.digits)
-    if isinstance(chosen, LinearlyImplicit) and chosen.part == "full":
+    if isinstance(chosen, LinearlyImplicit) and chosen.decouples:
         rows = tuple(a + g for a, g in zip(chosen.A[-1], chosen.gamma[-1], strict=True))
         return _agree((*rows, sum(chosen.A[-1], Fraction(0))), (*chosen.b, Fraction(1)), chosen.digits)
     remedy = "of a method that solves linear systems with all of J, or of stages; r_infinity takes multistep methods"

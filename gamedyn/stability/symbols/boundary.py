@@ -188,14 +188,14 @@ def circle_test(rows: Sequence[Polynomial], z: tuple[Fraction, Fraction], level:
     Source: Schur 1918; Cohn 1922; Marden, Geometry of Polynomials, section 43.
 
     Example:
-        >>> one, x = Fraction(1), (Fraction(1), Fraction(1))
+        >>> one = Fraction(1)
         >>> [circle_test([(-one, -one), (one,)], (Fraction(t), Fraction(0)), one) for t in (-1, -2, -3)]
         [-1, 0, 1]
     """
     p = [_at(c, z, level**j) for j, c in enumerate(rows)]
     scale = lcm(*(x.denominator for pair in p for x in pair))
     c: list[Gaussian] = [(int(a * scale), int(b * scale)) for a, b in p]
-    while len(c) > 1 and c[-1] == (0, 0):  # a multiplier at infinity
+    if len(c) > 1 and c[-1] == (0, 0):  # a multiplier at infinity
         return 1
     on_circle = False
     while len(c) > 1:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     Complex = NDArray[np.complex128]
 
-__all__ = ["Recurrence", "at_matrix", "roots_in_disc"]
+__all__ = ["Recurrence", "at_matrix"]
 
 SURE = 1e-6
 """Distance of the largest computed multiplier from the circle beyond which its side needs no exact arithmetic."""
@@ -67,7 +67,7 @@ class Recurrence(Symbol):
 
     @property
     def steps(self) -> int:
-        """K."""
+        """How many past values enter, k."""
         return len(self.tops)
 
     @cached_property
@@ -209,7 +209,7 @@ class Recurrence(Symbol):
         }
 
 
-def roots_in_disc(p: Complex, margin: float = 0.0) -> NDArray[np.bool_]:
+def roots_in_disc(p: Complex) -> NDArray[np.bool_]:
     """Whether all roots of `p[0] zeta^k + ... + p[k]` are in the closed disc, (points,).
 
     `p -> (conj(p_0) p - p_k p*) / zeta`, p* the reversed conjugate, keeps the number of roots in the disc where
@@ -217,13 +217,12 @@ def roots_in_disc(p: Complex, margin: float = 0.0) -> NDArray[np.bool_]:
 
     Args:
         p: coefficients, leading one first, (k + 1, points).
-        margin: share by which `|p_0|` must exceed `|p_k|`: above 0 a root near the circle counts as outside.
 
     Source: Schur 1918; Cohn 1922; Henrici, Applied and Computational Complex Analysis I, theorem 6.8b.
     """
     inside = np.ones(p.shape[1], dtype=bool)
     while len(p) > 1:
-        inside &= (1 - margin) ** 2 * _squared(p[0]) >= _squared(p[-1])
+        inside &= _squared(p[0]) >= _squared(p[-1])
         if len(p) == 2:
             break
         p = np.conj(p[0]) * p[:-1] - p[-1] * np.conj(p[:0:-1])
