@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from gamedyn._lib.errors import ArgumentError
 from gamedyn.integrators.additive import AdditiveStepper
+from gamedyn.integrators.anchored import AnchoredStepper
 from gamedyn.integrators.exponential import ExponentialStepper
 from gamedyn.integrators.implicit import ImplicitRungeKuttaStepper
 from gamedyn.integrators.linearly_implicit import LinearlyImplicitStepper
@@ -14,6 +15,7 @@ from gamedyn.integrators.low_storage import LowStorageStepper
 from gamedyn.integrators.maps import GraftedStepper, NormalisedStepper
 from gamedyn.integrators.multistep import MultistepStepper
 from gamedyn.integrators.partitioned import PartitionedStepper
+from gamedyn.integrators.periodic import PeriodicStepper
 from gamedyn.integrators.predictor_corrector import PredictorCorrectorStepper
 from gamedyn.integrators.runge_kutta import RungeKuttaStepper
 from gamedyn.integrators.scipy import ScipyStepper
@@ -37,6 +39,8 @@ STEPPERS: tuple[Any, ...] = (
     LinearlyImplicitStepper,
     ExponentialStepper,
     LookaheadStepper,
+    AnchoredStepper,
+    PeriodicStepper,
     NormalisedStepper,
     GraftedStepper,
     TorchdiffeqStepper,

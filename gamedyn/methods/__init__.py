@@ -6,6 +6,7 @@ from gamedyn._lib.border import border
 from gamedyn._lib.discover import Registry
 from gamedyn._lib.errors import ArgumentError, UnknownNameError
 from gamedyn.methods._additive import AdditiveRungeKutta
+from gamedyn.methods._anchored import Anchored
 from gamedyn.methods._coefficients import Declared
 from gamedyn.methods._delegated import Delegated
 from gamedyn.methods._exponential import ExponentialRosenbrock
@@ -16,10 +17,12 @@ from gamedyn.methods._low_storage import LowStorage
 from gamedyn.methods._maps import Grafted, Map, NormalisedDescent
 from gamedyn.methods._method import Method
 from gamedyn.methods._partitioned import Partitioned, Stages, Sweep
+from gamedyn.methods._periodic import Periodic
 from gamedyn.methods._predictor_corrector import PredictorCorrector
 from gamedyn.methods._runge_kutta import RungeKutta
 from gamedyn.methods._table import Listing, Row, listed
 from gamedyn.methods.additive import penalty_placed
+from gamedyn.methods.anchored import anchored_gradient, feg
 from gamedyn.methods.game import double_step_extragradient, extragradient, lookahead
 from gamedyn.methods.implicit import theta
 from gamedyn.methods.low_storage import nested, nested_imaginary, three_s_star, two_n, two_r
@@ -29,6 +32,7 @@ from gamedyn.methods.partitioned import alternating, forest_ruth, ruth3, strang
 
 __all__ = [
     "AdditiveRungeKutta",
+    "Anchored",
     "Declared",
     "Delegated",
     "ExponentialRosenbrock",
@@ -42,6 +46,7 @@ __all__ = [
     "Method",
     "NormalisedDescent",
     "Partitioned",
+    "Periodic",
     "PredictorCorrector",
     "Row",
     "RungeKutta",
@@ -50,11 +55,13 @@ __all__ = [
     "adams_bashforth",
     "adams_moulton",
     "alternating",
+    "anchored_gradient",
     "bdf",
     "complex_momentum",
     "double_step_extragradient",
     "explicit_bdf",
     "extragradient",
+    "feg",
     "forest_ruth",
     "get",
     "heavy_ball",
@@ -94,17 +101,19 @@ def names() -> tuple[str, ...]:
 
 def members() -> dict[str, Method]:
     """All methods that have an order and limits, by canonical name."""
-    return {n: m for n, m in _REGISTRY.members().items() if m.has_theory}
+    return {n: m for n, m in _REGISTRY.members().items() if m.order is not None}
 
 
-def maps() -> dict[str, Map]:
-    """All discrete maps by canonical name: steps without an order or limits.
+def maps() -> dict[str, Method]:
+    """All discrete maps by canonical name: steps that approximate no flow `y' = s v`, so that they have no order.
+
+    Anchored and periodic ones have limits nevertheless; `has_theory` says which.
 
     Example:
-        >>> "normalised" in maps()
-        True
+        >>> "normalised" in maps(), "eag" in maps(), "rk4" in maps()
+        (True, True, False)
     """
-    return {n: m for n, m in _REGISTRY.members().items() if isinstance(m, Map)}
+    return {n: m for n, m in _REGISTRY.members().items() if m.order is None}
 
 
 def table() -> Listing:

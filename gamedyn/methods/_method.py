@@ -26,11 +26,13 @@ class Method(Immutable):
         embedded_order: order of the embedded method; None where there is none.
         steps: steps whose values enter the formula.
         corrections: how often a step applies its last formula to what the one before predicts.
-        order: on every game; None where there is no theory.
+        order: on every game; None where a step approximates no flow `y' = s v`.
         evaluations: field evaluations a step, once started; those of one Newton step where a solver decides.
         registers: vectors of parameter size that a step holds; None where a Krylov space, or a library, decides.
         explicit: whether a step solves no equation, and applies no function of J.
-        has_theory: whether gamedyn holds coefficients that imply an order and limits.
+        varies: whether coefficients change from step to step: limits are then those of a late step.
+        fixed_players: how many players a game must have; None: any number.
+        has_theory: whether gamedyn holds coefficients that imply limits: a symbol, or a one-step matrix.
     """
 
     has_theory: ClassVar[bool] = True
@@ -46,6 +48,8 @@ class Method(Immutable):
     evaluations: Any = None
     registers: Any = None
     explicit: Any = True
+    varies: ClassVar[bool] = False
+    fixed_players: Any = None
 
     @property
     def kind(self) -> str:

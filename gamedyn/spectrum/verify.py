@@ -20,6 +20,7 @@ from gamedyn.methods import Delegated, Method, RungeKutta, get, members
 from gamedyn.stability import BlockJacobian, imaginary_limit, real_limit, stability_function, step_matrix
 from gamedyn.stability.properties.proof import Finding, Report, prove
 from gamedyn.stability.properties.tableaus import read_tableau
+from gamedyn.stability.symbols import products
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 __all__ = ["verify"]
 
 SIZES = (2, 1, 3)
+"""Parameters of the players of the linear game; of a method for fewer players, the first of them."""
+
 H = 0.2
 SERIES = 14
 """Coefficients of R(z) read off a step on a nilpotent J."""
@@ -94,7 +97,8 @@ def _declared(method: Method) -> list[Finding]:
 
 
 def _by_steps(method: Method) -> list[Finding]:
-    return [_agreement(method), _observed(method, method.order)]
+    agreement = _agreement(method)
+    return [agreement] if method.order is None else [agreement, _observed(method, method.order)]
 
 
 def _solving(method: Method) -> dict[str, Any]:
@@ -105,39 +109,44 @@ def _solving(method: Method) -> dict[str, Any]:
 
 
 def _agreement(method: Method) -> Finding:
-    """One step, once started, on a linear game of three players with two penalties, against `step_matrix`."""
+    """Steps on a linear game with a penalty against the theory: the last one, or the product of all of them."""
     rng = np.random.default_rng(7)
-    flow, blocks = _penalised(rng)
+    sizes = SIZES[: method.fixed_players]
+    flow, blocks = _penalised(rng, sizes)
     field, integrator = HeldField(flow), stepper(method, **_solving(method))
-    y = torch.as_tensor(rng.standard_normal(sum(SIZES)))
+    y = torch.as_tensor(rng.standard_normal(sum(sizes)))
     with torch.no_grad():
         memory, points = integrator.init(field, 0.0, y, H), [y]
         for n in range(method.steps + 1):
             field.begin_step(None)
             y, memory, _ = integrator.step(field, n * H, y.clone(), H, memory)
             points.append(y.clone())
-    new, *history = points[: -method.steps - 2 : -1]
+    if method.varies:
+        check, new, history = "its steps are their product", points[-1], points[:1]
+        M = products(method).matrix(len(points) - 1, H * blocks.matrix)
+    else:
+        check, (new, *history) = "a step is its matrix", points[: -method.steps - 2 : -1]
+        M = step_matrix(method, blocks, H)[: len(new)]
     past = torch.cat(history).numpy()
-    M = step_matrix(method, blocks, H)[: len(new)]
     gap = float(np.abs(new.numpy() - M @ past).max() / (np.abs(M) @ np.abs(past)).max())
     allowed = 1e-13 if method.explicit else 1e-11
-    return Finding("a step is its matrix", gap <= allowed, "the theory's step matrix", "one step", gap, allowed)
+    return Finding(check, gap <= allowed, "the theory's matrix", "steps taken", gap, allowed)
 
 
-def _penalised(rng: np.random.Generator) -> tuple[flows.Flow, BlockJacobian]:
-    """A quadratic game with all blocks, and weight decay of one player as a part of its own."""
-    n = sum(SIZES)
+def _penalised(rng: np.random.Generator, sizes: tuple[int, ...]) -> tuple[flows.Flow, BlockJacobian]:
+    """A quadratic game with all blocks, and weight decay of the last player as a part of its own."""
+    n = sum(sizes)
     K = rng.standard_normal((n, n))
-    ends = np.cumsum(SIZES)
-    slices = [slice(e - s, e) for e, s in zip(ends, SIZES, strict=True)]
+    ends = np.cumsum(sizes)
+    slices = [slice(e - s, e) for e, s in zip(ends, sizes, strict=True)]
     for own in slices:
         K[own, own] = (K[own, own] + K[own, own].T) / 2
-    game = games.quadratic(torch.as_tensor(K), sizes=SIZES)
+    game = games.quadratic(torch.as_tensor(K), sizes=sizes)
     players = game.layout.players
-    flow = flows.gradient(game).with_term(weight_decay(0.4, into=players[2]))
+    flow = flows.gradient(game).with_term(weight_decay(0.4, into=players[-1]))
     decay = np.zeros((n, n))
-    decay[slices[2], slices[2]] = -0.4 * np.eye(SIZES[2])
-    return flow, BlockJacobian(decay - K, SIZES, players, parts={"game": -K, flow.parts[1]: decay})
+    decay[slices[-1], slices[-1]] = -0.4 * np.eye(sizes[-1])
+    return flow, BlockJacobian(decay - K, sizes, players, parts={"game": -K, flow.parts[1]: decay})
 
 
 def _rhs(t: float, x: Any, y: Any, sin: Any = np.sin) -> tuple[Any, Any]:

@@ -44,7 +44,7 @@ def test_every_family_has_an_example():
     # rejects: a family that is added without a line on the page
     text = "\n".join(blocks())
     named = {w for w in re.findall(r'"([\w.:]+)"', text) if ":" not in w}
-    members = methods.members()
+    members = {**methods.members(), **methods.maps()}
     shown = {type(members[w]).__name__ for w in named if w in members}
     shown |= {w for w in ("Lookahead", "RungeKutta") if f"methods.{w}(" in text}
     everywhere = {type(m).__name__ for m in members.values()}

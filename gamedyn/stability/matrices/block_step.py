@@ -14,6 +14,7 @@ from gamedyn.methods import (
     Lookahead,
     Method,
     Partitioned,
+    Periodic,
 )
 from gamedyn.methods._additive import REST
 
@@ -67,6 +68,15 @@ def _composed(method: Partitioned, J: BlockJacobian, h: float) -> Real:
     return combined(stages.b)
 
 
+def _monodromy(method: Periodic, J: BlockJacobian, h: float) -> Real:
+    method.check_players(len(J.slices))
+    out = np.eye(len(J.matrix))
+    for move in method.lengths:
+        lengths = np.concatenate([np.full(s.stop - s.start, float(x)) for s, x in zip(J.slices, move, strict=True)])
+        out = out + h * lengths[:, None] * (J.matrix @ out)
+    return np.asarray(out)
+
+
 def _additive(method: AdditiveRungeKutta, J: BlockJacobian, h: float) -> Real:
     parts = dict(J.parts) or {"game": J.matrix}
     own = {p: np.asarray(parts.pop(p, np.zeros_like(J.matrix))) for p in method.parts if p != REST}
@@ -116,6 +126,7 @@ def _coupled(method: LinearMultistep, J: BlockJacobian, h: float) -> Real:
 FAMILIES: tuple[tuple[type[Method], Callable[[Any, BlockJacobian, float], Real]], ...] = (
     (Lookahead, _ahead),
     (Partitioned, _composed),
+    (Periodic, _monodromy),
     (AdditiveRungeKutta, _additive),
     (LinearlyImplicit, _linearly_implicit),
     (LinearMultistep, _coupled),

@@ -9,11 +9,12 @@ import numpy as np
 
 from gamedyn._lib.checks import positive, positive_int
 from gamedyn._lib.errors import ArgumentError
-from gamedyn.methods import Method, get
+from gamedyn.methods import Method
 from gamedyn.stability.matrices.block_step import coupled_rows
 from gamedyn.stability.matrices.eigenvalues import BlockJacobian, eigenvalue_array, jacobian_matrix
 from gamedyn.stability.matrices.step_matrix import step_matrix
 from gamedyn.stability.symbols import symbol
+from gamedyn.stability.symbols.anchored import same_each_step
 from gamedyn.stability.symbols.recurrence import at_matrix
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def modified_equation(method: str | Method, J: ArrayLike | BlockJacobian, terms:
         >>> (modified_equation("alternating", turn).terms[1] + 0.0).tolist()  # no damping: the trace is 0
         [[0.5, 0.0], [0.0, -0.5]]
     """
-    chosen, count = get(method), positive_int("terms", terms)
+    chosen, count = same_each_step(method), positive_int("terms", terms)
     blocks = J if isinstance(J, BlockJacobian) else None
     matrix = jacobian_matrix(J)
     if count > MOST_TERMS:
@@ -184,7 +185,7 @@ def mode_rates(method: str | Method, spectrum: Spectrum, h: float) -> NDArray[np
         >>> round(float(rate.real), 6), round(float(rate.imag), 6)  # (log 1.01) / 0.2, atan(0.1) / 0.1
         (0.049752, 0.996687)
     """
-    chosen, h = get(method), positive("h", h)
+    chosen, h = same_each_step(method), positive("h", h)
     clock = float(chosen.time_scale) * h
     if not chosen.decouples:
         if not isinstance(spectrum, BlockJacobian):

@@ -11,6 +11,7 @@ from gamedyn._lib.checks import finite, positive, positive_int
 from gamedyn._lib.errors import ArgumentError
 from gamedyn.stability.matrices.eigenvalues import BlockJacobian
 from gamedyn.stability.matrices.step_matrix import step_matrix
+from gamedyn.stability.symbols.anchored import same_each_step
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -98,7 +99,7 @@ def transient_growth(
         >>> round(growth.peak, 1), growth.step, round(growth.radius, 12)
         (180.0, 1, 0.8)
     """
-    M = step_matrix(method, J, h)
+    M = step_matrix(same_each_step(method), J, h)
     radius = float(np.abs(np.linalg.eigvals(M)).max())
     if steps is None and radius >= 1 - 1e-12:
         remedy = "give steps=, the number of steps to follow"

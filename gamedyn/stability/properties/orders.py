@@ -23,7 +23,7 @@ def order(method: str | Method) -> int:
     curvature included), `C_q = 0` for multistep ones.
 
     Raises:
-        ArgumentError: for another library's method, whose coefficients are not here.
+        ArgumentError: for another library's method, whose coefficients are not here, or one that approximates no flow.
 
     Example:
         >>> order("rk4"), order("alternating"), order("ab3")
@@ -79,4 +79,8 @@ def _ours(method: str | Method) -> Method:
     chosen = get(method)
     if not chosen.has_theory:
         raise ArgumentError("method", "a method whose coefficients gamedyn holds", chosen.name)
+    if chosen.order is None:
+        raise ArgumentError(
+            "method", "a method that approximates y' = s v", chosen, "this one has limits, but no order"
+        )
     return chosen

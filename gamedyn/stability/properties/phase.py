@@ -5,9 +5,9 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import TYPE_CHECKING, NamedTuple
 
-from gamedyn.methods import get
 from gamedyn.methods._coefficients import tolerance_of
 from gamedyn.stability.symbols import Recurrence, symbol
+from gamedyn.stability.symbols.anchored import same_each_step
 
 if TYPE_CHECKING:
     from gamedyn.methods import Method
@@ -81,7 +81,7 @@ def dispersion(method: str | Method) -> Phase:
 
 def _leading(method: str | Method, parity: int) -> Phase:
     """The first term of log R that is not log exp(s z)'s, even or odd."""
-    chosen, factors = get(method), symbol(method)
+    chosen, factors = same_each_step(method), symbol(method)
     if not isinstance(factors, Recurrence):
         return Phase(None, Fraction(0))
     size = factors.steps * (max(map(len, factors.rows)) - 1)

@@ -225,8 +225,10 @@ def _unfit(method: Method, spectrum: Spectrum, least_order: int) -> str:
     """Why a method cannot be judged, or nothing."""
     if not method.has_theory:
         return "a map or another library's method: no coefficients to judge by"
-    if (order := int(method.order)) < least_order:
-        return f"of order {order}"
+    if method.order is None:
+        return "approximates no flow: what it gains a step is no time of the flow"
+    if method.order < least_order:
+        return f"of order {method.order}"
     if method.decouples:
         return ""
     if not isinstance(spectrum, BlockJacobian):

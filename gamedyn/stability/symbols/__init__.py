@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from gamedyn._lib.border import border
 from gamedyn._lib.errors import ArgumentError
 from gamedyn.methods import (
+    Anchored,
     ExponentialRosenbrock,
     LinearlyImplicit,
     LinearMultistep,
@@ -21,6 +22,7 @@ from gamedyn.methods import (
     get,
 )
 from gamedyn.stability.symbols._symbol import Symbol
+from gamedyn.stability.symbols.anchored import Products, of_anchored, products
 from gamedyn.stability.symbols.exponential import Exponential
 from gamedyn.stability.symbols.lookahead import of_lookahead
 from gamedyn.stability.symbols.multistep import of_multistep, of_predictor_corrector
@@ -33,10 +35,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 __all__ = [
+    "Products",
     "RationalFunction",
     "Recurrence",
     "Symbol",
     "characteristic_polynomials",
+    "products",
     "stability_function",
     "symbol",
 ]
@@ -46,6 +50,7 @@ FAMILIES: tuple[tuple[type[Method], Callable[[Any], Symbol]], ...] = (
     (LinearlyImplicit, of_rosenbrock),
     (LinearMultistep, of_multistep),
     (PredictorCorrector, of_predictor_corrector),
+    (Anchored, of_anchored),
     (ExponentialRosenbrock, lambda _: Exponential()),
     (Lookahead, lambda m: of_lookahead(m, symbol(m.inner))),
 )
