@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple, Union
 
 import numpy as np
 from scipy.linalg import lapack, schur
@@ -10,14 +11,14 @@ from scipy.linalg import lapack, schur
 from gamedyn._lib.checks import choice
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
     Complexes = NDArray[np.complex128]
 
 __all__ = ["WANTED", "Ordered", "eigen", "extended", "ordered", "wanted_first"]
+
+Which = Union[str, Callable[["Complexes"], "Floats"]]
 
 WANTED: dict[str, Callable[[Complexes], Floats]] = {
     "rightmost": lambda x: x.real,
@@ -28,9 +29,9 @@ WANTED: dict[str, Callable[[Complexes], Floats]] = {
 """By name: what of an eigenvalue is large where it is wanted; conjugates have the same."""
 
 
-def wanted_first(values: Complexes, which: str) -> NDArray[np.intp]:
-    """Places of the values, most wanted first, conjugates side by side."""
-    key = WANTED[choice("which", which, tuple(WANTED))](values)
+def wanted_first(values: Complexes, which: Which) -> NDArray[np.intp]:
+    """Places of the values, most wanted first, conjugates side by side; `which` is a name, or what is large there."""
+    key = which(values) if callable(which) else WANTED[choice("which", which, tuple(WANTED))](values)
     return np.argsort(-key, kind="stable")
 
 
@@ -48,7 +49,7 @@ class Ordered(NamedTuple):
     first: int
 
 
-def ordered(S: Floats, which: str, k: int, *, symmetric: bool) -> Ordered:
+def ordered(S: Floats, which: Which, k: int, *, symmetric: bool) -> Ordered:
     """The (real) Schur form of a small matrix with its k most wanted eigenvalues first."""
     if not len(S):
         return Ordered(S, S, 0)
@@ -60,14 +61,14 @@ def ordered(S: Floats, which: str, k: int, *, symmetric: bool) -> Ordered:
     return _fronted(T, Q, which, k)
 
 
-def extended(form: Ordered, which: str, keep: int, *, symmetric: bool) -> Ordered:
+def extended(form: Ordered, which: Which, keep: int, *, symmetric: bool) -> Ordered:
     """The same form with the `keep` most wanted first; those that were in front stay there."""
     if symmetric:
         return Ordered(form.T, form.Q, min(keep, len(form.T)))
     return _fronted(form.T, form.Q, which, keep)
 
 
-def _fronted(T: Floats, Q: Floats, which: str, count: int) -> Ordered:
+def _fronted(T: Floats, Q: Floats, which: Which, count: int) -> Ordered:
     values = _diagonal(T)
     order = wanted_first(values, which)
     size = _whole(values[order], count)

@@ -11,12 +11,15 @@ from torch import Tensor
 from gamedyn._lib.checks import finite, positive, positive_int
 from gamedyn._lib.errors import ArgumentError, SolveError
 from gamedyn.krylov._basis import rounding
+from gamedyn.krylov._projected import ordered
 from gamedyn.krylov.gmres import gmres
 from gamedyn.krylov.ritz import RitzPairs, borne_out, images_of, with_residuals
 from gamedyn.krylov.schur import eigenpairs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from numpy.typing import NDArray
 
 __all__ = ["nearest_eigenpairs"]
 
@@ -37,9 +40,10 @@ def nearest_eigenpairs(
 ) -> RitzPairs:
     """The k eigenvalues of a real operator nearest a shift s, by Arnoldi on `(A - s)^-1`.
 
-    For clusters near 0, and inside a spectrum. A complex shift stays in real arithmetic: the operator is `x -> Re
-    (A - s)^-1 x`, whose large eigenvalues belong to those near s and its conjugate, and the systems have twice the
-    size. Values and residuals are those of A.
+    For clusters near 0, and inside a spectrum. Distances are those to s or its conjugate, whichever is nearer, since
+    eigenvalues come in pairs. For a complex shift the inverse acts on real and imaginary part stacked, 2 n numbers, and
+    2 k pairs are sought there: `1/(lambda - s)` and its conjugate belong to one lambda, and its conjugate counts apart.
+    Values and residuals are those of A.
 
     Args:
         matvec: x -> A x, (n,) to (n,).
@@ -47,7 +51,8 @@ def nearest_eigenpairs(
         k: how many.
         shift: s; no eigenvalue itself.
         tol: of the residuals `|A x - lambda x|`, relative to |A| (as far as the products showed it).
-        basis: as for `eigenpairs`; GMRES holds `inner_restart` vectors more, of length n or, for a complex s, 2 n.
+        basis: as for `eigenpairs`; GMRES holds `inner_restart` vectors more. For a complex s all have the length
+            2 n, and those of the basis are twice as many.
         max_products: bound on the products with A; None: 20,000.
         multiple: as for `eigenpairs`.
         inner_rtol: of the systems; None: tol / 10, or 20 roundings of the dtype where that is more.
@@ -58,8 +63,8 @@ def nearest_eigenpairs(
         ArgumentError: for a bad argument.
         SolveError: if a system cannot be solved: s is an eigenvalue, or too far inside the spectrum for GMRES.
 
-    Source: Saad 2011, Numerical Methods for Large Eigenvalue Problems, 8.1; in real arithmetic: Parlett, Saad 1987,
-        Linear Algebra Appl. 88, p. 575.
+    Source: Saad 2011, Numerical Methods for Large Eigenvalue Problems, 8.1. The real part of the inverse alone, as in
+        Parlett, Saad 1987, Linear Algebra Appl. 88, p. 575, orders eigenvalues otherwise than by their distance.
 
     Example:
         >>> A = torch.diag(torch.arange(-50.0, 0.0, dtype=torch.float64))
@@ -71,7 +76,7 @@ def nearest_eigenpairs(
     at, budget = _shift(shift), positive_int("max_products", 20_000 if max_products is None else max_products)
     floor = 20 * torch.finfo(start.dtype).eps
     rtol = max(tol / 10, floor) if inner_rtol is None else positive("inner_rtol", inner_rtol)
-    spent, norm = 0, 0.0
+    spent, norm, wanted = 0, 0.0, k
 
     def counted(x: Tensor) -> Tensor:
         nonlocal spent, norm
@@ -90,11 +95,14 @@ def nearest_eigenpairs(
             raise SolveError(
                 f"(A - {at}) x = b was not solved: {found.status}, residual {found.residual:.1e}; {remedy}"
             )
-        return found.x[: len(b)]
+        return found.x
 
+    if at.imag:
+        start, k, basis = _stacked(start), min(2 * k, 2 * len(start)), None if basis is None else 2 * basis
     given: dict[str, Any] = {"basis": basis, "tol": tol, "multiple": multiple, "progress": progress}
     inner = eigenpairs(inverse, start, k, max_products=budget, **given)
-    return _of_operator(counted, inner, at, tol, lambda: (spent, norm))
+    rows = _rows_of_operator(inner, tol) if at.imag else inner.schur
+    return _of_operator(counted, inner, rows, wanted, at, tol, lambda: (spent, norm))
 
 
 def _shift(shift: complex) -> complex:
@@ -107,34 +115,71 @@ def _shift(shift: complex) -> complex:
     return value
 
 
+def _stacked(start: Tensor) -> Tensor:
+    """A first vector in which real and imaginary part differ."""
+    if not isinstance(start, Tensor) or start.ndim != 1:
+        return start  # `eigenpairs` says what is wrong
+    return torch.cat([start, start.flip(0)])
+
+
 def _system(matvec: Callable[[Tensor], Tensor], b: Tensor, shift: complex) -> tuple[Callable[[Tensor], Tensor], Tensor]:
-    """`A - s` and its right-hand side; for a complex s, real and imaginary part stacked."""
+    """`A - s` and its right-hand side; for a complex s both on real and imaginary part stacked."""
     a, w = shift.real, shift.imag
     if not w:
         return lambda x: matvec(x) - a * x, b
-    n = len(b)
+    n = len(b) // 2
 
     def stacked(x: Tensor) -> Tensor:
         real, imaginary = x[:n], x[n:]
         top = matvec(real) - a * real + w * imaginary
         return torch.cat([top, matvec(imaginary) - a * imaginary - w * real])
 
-    return stacked, torch.cat([b, torch.zeros_like(b)])
+    return stacked, b
+
+
+def _rows_of_operator(inner: RitzPairs, tol: float) -> Tensor:
+    """Orthonormal rows of length n that hold the eigenvectors of A in what the stacked inverse has given.
+
+    An eigenvector (p, q) there is the sum of (w, -i w) and (u*, i u*), w and u eigenvectors of A: `w = (p + i q)/2`,
+    `u* = (p - i q)/2`. What is small beside the other is the other's error.
+    """
+    n, small = inner.schur.shape[1] // 2, max(1e-6, 1e2 * tol)
+    rows: list[Tensor] = []
+    for i, value in enumerate(inner.values):
+        if value.imag < 0:
+            continue  # the conjugate of one that has been
+        x = inner.vector(i)
+        for w in ((x[:n] + 1j * x[n:]) / 2, (x[:n] - 1j * x[n:]) / 2):
+            for part in (w.real, w.imag):
+                if len(rows) < n and float(part.norm()) > small:
+                    rest = part / part.norm()
+                    for _ in range(2):
+                        for row in rows:
+                            rest = rest - (row @ rest) * row
+                    if float(rest.norm()) > small:
+                        rows.append(rest / rest.norm())
+    return torch.stack(rows) if rows else inner.schur[:0, :n]
 
 
 def _of_operator(
     matvec: Callable[[Tensor], Tensor],
     inner: RitzPairs,
+    rows: Tensor,
+    k: int,
     shift: complex,
     tol: float,
     totals: Callable[[], tuple[int, float]],
 ) -> RitzPairs:
     """The pairs of A on the invariant subspace that its inverse has given, nearest first."""
-    (before, _), rows = totals(), inner.schur
+    before, _ = totals()
     images = images_of(matvec, rows)
     small = (rows @ images.t()).double().cpu().numpy()
+    if len(small) > k:  # of what came along, the nearest alone
+        form = ordered(small, lambda x: -_distance(x, shift), k, symmetric=False)
+        Q = torch.as_tensor(form.Q[:, : form.first], dtype=rows.dtype, device=rows.device)
+        rows, images, small = Q.t() @ rows, Q.t() @ images, form.T[: form.first, : form.first]
     values, residuals, weights = with_residuals(images, rows, small)
-    order = np.argsort(np.minimum(abs(values - shift), abs(values - np.conj(shift))), kind="stable")
+    order = np.argsort(_distance(values, shift), kind="stable")
     products, norm = totals()
     converged = residuals[order] <= (tol + 10 * rounding(rows)) * norm
     return RitzPairs(
@@ -152,3 +197,8 @@ def _of_operator(
         basis=rows.sum(0, keepdim=True) / len(rows) ** 0.5 if len(rows) else inner.basis[:1],
         projected=np.zeros((1, 0)),  # of A these rows are no Krylov decomposition: one goes on from their sum
     )
+
+
+def _distance(values: NDArray[np.complex128], shift: complex) -> NDArray[np.float64]:
+    """To the shift or its conjugate, whichever is nearer."""
+    return np.asarray(np.minimum(abs(values - shift), abs(values - np.conj(shift))))

@@ -27,10 +27,11 @@ class RitzPairs:
     Attributes:
         values: (k,), complex.
         residuals: `|A x - lambda x|` of each, |x| = 1, from products of their own.
-        converged: whether the residual is at most tol * norm.
-        status: "converged"; "inexact", the iteration says so, the true residuals do not (a product that is not
-            linear, or not the same each time, or not accurate enough); "budget", the products ran out; "non_finite",
-            a product was.
+        converged: whether the residual is at most tol * norm: of the pair, not of its being wanted. A space grown from
+            one vector can miss an eigenvalue that is wanted more; none is missing for certain where `complete`.
+        status: "converged", all of them are; "inexact", the iteration says so, the true residuals do not (a product
+            that is not linear, or not the same each time, or not accurate enough); "budget", the products ran out;
+            "non_finite", a product was.
         norm: a lower bound of |A|_2, close to it for a normal operator.
         products: taken by the iteration.
         residual_products: taken by the residuals, after it.

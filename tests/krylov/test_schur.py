@@ -386,9 +386,7 @@ class TestNearest:
         found = nearest_eigenpairs(lambda x: A @ x, start(300), 2, shift, tol=1e-9, inner_restart=600)
         every = np.linalg.eigvals(separated)
         order = np.argsort(np.minimum(abs(every - shift), abs(every - np.conj(shift))))
-        if isinstance(shift, float):
-            matched(found.values[:2], every[order][:2], 1e-6)
-        assert np.abs(found.values - every[order[0]]).min() < 1e-6
+        matched(found.values[:2], every[order][:2], 1e-6)
         assert found.converged.all()
 
     def test_an_eigenvalue_as_shift(self):
