@@ -6,7 +6,7 @@ from gamedyn.core.evaluation import Members, Point, Request, Velocity, Work
 from gamedyn.core.field import Field
 from gamedyn.core.game import SIGN_CONVENTION, Game
 from gamedyn.core.parallel import data_parallel
-from gamedyn.core.point import point
+from gamedyn.core.point import length_scale, point
 from gamedyn.core.protocols import FlowLike, Linearised, VectorField, of_flow
 from gamedyn.core.state import Layout, Leaf, State
 
@@ -28,6 +28,7 @@ __all__ = [
     "Work",
     "batches",
     "data_parallel",
+    "length_scale",
     "moved",
     "moved_to",
     "of_flow",

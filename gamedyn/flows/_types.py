@@ -35,6 +35,16 @@ class Flow(ABC):
         """Whether an evaluation differentiates a gradient."""
         return False
 
+    @property
+    def law(self) -> str:
+        """What v is, in words or as a formula."""
+        return "v as the flow defines it"
+
+    @property
+    def descends_losses(self) -> bool:
+        """Whether it is the losses of its own game that decide where its players come to rest."""
+        return False
+
     def check(self, batch: Any = None) -> None:
         """Evaluate once, at the present parameters, and check what the flow takes from its game.
 
@@ -149,6 +159,16 @@ class FlowOfFlow(Flow):
         super().__init__(of_flow(flow).game if game is None else game)
         self.inner = flow
         self.declared_h = flow.declared_h
+
+    @property
+    def law(self) -> str:
+        """What is made of the inner flow."""
+        return f"v made by {type(self).__name__} of {self.inner.law}"
+
+    @property
+    def descends_losses(self) -> bool:
+        """Where the inner flow does, in the same game."""
+        return self.inner.descends_losses and self.game is self.inner.game
 
     @property
     def double_backward(self) -> bool:

@@ -26,6 +26,11 @@ class MappedFlow(FlowOfFlow):
         super().__init__(flow)
         self.fn = fn
 
+    @property
+    def descends_losses(self) -> bool:
+        """Not known: a function may turn a velocity into any other."""
+        return False
+
     def velocity(self, point: Point, request: Request) -> Velocity:
         """The function of the inner velocity, for all players; then those asked for."""
         layout, members = self.game.layout, request.members
@@ -46,6 +51,11 @@ class CustomFlow(Flow):
     def __init__(self, fn: Callable[..., Mapping[str, Tensor]], like: Game) -> None:
         super().__init__(like)
         self.fn = fn
+
+    @property
+    def law(self) -> str:
+        """A function of the user's."""
+        return f"v = {getattr(self.fn, '__name__', 'fn')}(t, state, batch)"
 
     @property
     def autonomous(self) -> bool:

@@ -49,6 +49,17 @@ class GradientFlow(Flow):
         return self._rates
 
     @property
+    def law(self) -> str:
+        """The gradient of each player's own loss, with its penalties."""
+        penalties = f", loss_i with {', '.join(self.terms)}" if self.terms else ""
+        return f"v_i = -rate_i grad_i loss_i{penalties}"
+
+    @property
+    def descends_losses(self) -> bool:
+        """Each player its own."""
+        return True
+
+    @property
     def double_backward(self) -> bool:
         """Whether an evaluation differentiates a gradient."""
         return any(t.double_backward for t in self.terms.values())

@@ -28,6 +28,10 @@ class PopulationFlow(CustomFlow):
         critical_points: declared stationary points of the flow. Eigenvalues are those of the flow in all coordinates:
             of the shares, those across the simplex are among them.
         invariant: declared conserved quantity, a function of the players' tensors, or None.
+        payoffs: from the players' tensors, by population its shares and what each strategy earns against them; None:
+            not known.
+        temperature: weight of the entropy that payoffs carry, or None.
+        formula: what moves the shares, as text.
     """
 
     def __init__(
@@ -36,12 +40,22 @@ class PopulationFlow(CustomFlow):
         like: Game,
         critical_points: Sequence[CriticalPoint] = (),
         invariant: Callable[..., Tensor] | None = None,
+        *,
+        payoffs: Callable[[Mapping[str, Tensor]], dict[str, tuple[Tensor, Tensor]]] | None = None,
+        temperature: float | None = None,
+        formula: str = "a flow on shares of strategies",
     ) -> None:
         super().__init__(fn, like)
+        self.payoffs, self.temperature, self.formula = payoffs, temperature, formula
         self.critical_points, self.invariant = tuple(critical_points), invariant
 
     def __repr__(self) -> str:
         return f"PopulationFlow({self.game!r})"
+
+    @property
+    def law(self) -> str:
+        """The formula of the shares."""
+        return self.formula
 
     @property
     def autonomous(self) -> bool:
@@ -112,15 +126,23 @@ def replicator(
             return {"p": moved(p, A @ p)}
         return {"p": moved(p, A @ state["q"]), "q": moved(state["q"], B @ p)}
 
+    def payoffs_at(state: Mapping[str, Tensor]) -> dict[str, tuple[Tensor, Tensor]]:
+        p, q = state["p"], state.get("q", state["p"])
+        earned = {"p": (p, A @ q)}
+        return earned if B is None else {**earned, "q": (q, B @ p)}
+
     like = _population_game(dict(zip(names, shares, strict=True)), A, B)
+    formula = "p_i' = p_i (u_i - p.u)" + ("" if T is None else " / T - p_i (log p_i - p.log p)")
+    known: dict[str, Any] = {"payoffs": payoffs_at, "temperature": T, "formula": f"{formula}, u the payoffs"}
     if not _balanced(A, B):
-        return PopulationFlow(fn, like)
+        return PopulationFlow(fn, like, **known)
     uniform = {name: torch.full_like(s, 1 / len(s)) for name, s in zip(names, shares, strict=True)}
     spectrum = _uniform_spectrum(A, B is None, T)
     stability = "yes" if max(z.real for z in spectrum) < 0 else "undecided"
     point = CriticalPoint(uniform, spectrum, stability, name="uniform")
     conserved = T is None and (B is None or A.shape[0] == A.shape[1])
-    return PopulationFlow(fn, like, [point], (lambda *shares: torch.cat(shares).prod()) if conserved else None)
+    invariant = (lambda *shares: torch.cat(shares).prod()) if conserved else None
+    return PopulationFlow(fn, like, [point], invariant, **known)
 
 
 def policy_gradient(
@@ -165,12 +187,17 @@ def policy_gradient(
     def losses(y: Tensor) -> dict[str, Tensor]:
         return {"p": -(y.softmax(0) @ A @ y.softmax(0))}
 
+    def payoffs_at(state: Mapping[str, Tensor]) -> dict[str, tuple[Tensor, Tensor]]:
+        p = state["p"].softmax(0)
+        return {"p": (p, A @ p)}
+
     like = Game({"p": logits.to(A)}, losses, name="population")
+    known: dict[str, Any] = {"payoffs": payoffs_at, "formula": "y_i' = p_i (u_i - p.u), p = softmax(y), u = A p"}
     if not _balanced(A, None):
-        return PopulationFlow(fn, like)
+        return PopulationFlow(fn, like, **known)
     spectrum = tuple(z / n for z in _uniform_spectrum(A, True, None))
     point = CriticalPoint({"p": A.new_zeros(n)}, spectrum, "undecided", name="uniform")
-    return PopulationFlow(fn, like, [point], lambda y: (-y).exp().sum())
+    return PopulationFlow(fn, like, [point], lambda y: (-y).exp().sum(), **known)
 
 
 def _matrices(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ from tqdm.auto import tqdm
 
 from gamedyn._lib.checks import positive, positive_int
 from gamedyn._lib.errors import SolveError
-from gamedyn.core import of_flow
+from gamedyn.core import length_scale, of_flow
 from gamedyn.core.ambient import shielded
 from gamedyn.krylov import gmres
 from gamedyn.spectrum.linearise import FORMED_UP_TO
@@ -26,8 +27,13 @@ if TYPE_CHECKING:
 __all__ = ["Equilibrium", "find_equilibrium"]
 
 NEWTON = 1e12
-"""Pseudo-time step at which `I/delta - J` is -J: larger ones would only risk a singular matrix."""
+"""Pseudo-time step, in first ones, at which `I/delta - J` is -J: larger ones would only risk a singular matrix."""
 
+SHARE = 1e-12
+"""Of |J| and of the size of the parameters, what |v| must fall to; in single precision of what it can fall to."""
+
+POWERS = 4
+"""Products with J from which its size is estimated."""
 
 PATIENCE = 10
 """Iterations without a better point after which Newton's method is tried from the best one."""
@@ -58,8 +64,8 @@ def find_equilibrium(
     state: State | Tensor | Run,
     batch: Any = None,
     *,
-    tol: float = 1e-12,
-    delta: float = 1.0,
+    tol: float | None = None,
+    delta: float | None = None,
     max_iterations: int = 100,
     throw: bool = True,
     progress: bool = False,
@@ -75,8 +81,10 @@ def find_equilibrium(
         flow: the flow, penalty terms included.
         state: where to start.
         batch: the full batch the losses take, or None.
-        tol: on |v|, the 2-norm, in the flow's dtype: below about 1e-6 in float32 is out of reach.
-        delta: first pseudo-time step.
+        tol: on |v|, the 2-norm; None: 1e-12 |J| |y| in double precision, 1e-5 of it in single, |J| as some products
+            show it and |y| the size of the point or of the players as they stand, whichever is larger. So a game in
+            other units of time or of parameters has the same equilibrium.
+        delta: first pseudo-time step; None: 1/|J|.
         max_iterations: bound on linear systems.
         throw: whether to raise if it stalls.
         progress: whether to show a progress bar.
@@ -93,12 +101,15 @@ def find_equilibrium(
         >>> find_equilibrium(flows.gradient(game), game.state()).status
         'converged'
     """
-    positive("tol", tol)
     positive_int("max_iterations", max_iterations)
-    held, size = of_flow(flow).at(state, batch), positive("delta", delta)
+    held = of_flow(flow).at(state, batch)
     at = held.at
     products = held.linearise(0.0, at.y)
-    norm = float(products.value.norm())
+    norm, stiffness = float(products.value.norm()), _stiffness(products)
+    first = 1 / stiffness if delta is None else positive("delta", delta)
+    share = SHARE if at.y.dtype == torch.float64 else 1e2 * torch.finfo(at.y.dtype).eps
+    tol = share * stiffness * length_scale(held.flow.game, at.y) if tol is None else positive("tol", tol)
+    size = first
     best, norms, done, improved = (at, norm), [norm], 0, 0
     with tqdm(total=max_iterations, disable=None if progress else True, unit="solve") as bar:
         while norm > tol and done < max_iterations:
@@ -109,17 +120,17 @@ def find_equilibrium(
             bar.update()
             if trial is None or after is None or not float(after.value.norm()) < 10 * norm:
                 size /= 10
-                if size < 1e-12:
+                if size < first / NEWTON:
                     break
                 continue
             new = float(after.value.norm())
-            size = min(size * norm / max(new, 1e-300), NEWTON)
+            size = min(size * norm / max(new, 1e-300), NEWTON * first)
             at, norm, products = trial, new, after
             norms.append(norm)
             if norm < best[1]:
                 best, improved = (at, norm), done
             elif done - improved >= PATIENCE:  # the flow leads away: Newton's method from the best point
-                (at, norm), size, improved = best, NEWTON, done
+                (at, norm), size, improved = best, NEWTON * first, done
                 products = held.linearise(0.0, at.y)
             bar.set_postfix_str(f"|v| = {norm:.1e}")
     found = Equilibrium(best[0], best[1], "converged" if best[1] <= tol else "stalled", done, norms)
@@ -129,6 +140,18 @@ def find_equilibrium(
             found,
         )
     return found
+
+
+def _stiffness(products: Products) -> float:
+    """|J| as a few steps of the power method show it, from v; 1 where they show none."""
+    found, u = 0.0, products.value
+    for _ in range(POWERS):
+        length = float(u.norm())
+        if not 0 < length < math.inf:
+            break
+        u = products.jvp(u / length)
+        found = max(found, float(u.norm()))
+    return found if 0 < found < math.inf else 1.0
 
 
 def _shifted_solve(products: Products, delta: float) -> Tensor | None:

@@ -19,7 +19,7 @@ from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from gamedyn._lib.checks import positive
 from gamedyn._lib.errors import ArgumentError
-from gamedyn.core import State, point
+from gamedyn.core import State, length_scale, point
 from gamedyn.core.ambient import shielded
 from gamedyn.integrators import StepInfo, stepper
 from gamedyn.integrators._types import label
@@ -179,7 +179,7 @@ class StepTangent:
         self.field = flow.at(at, batch, self.t)
         if self._stepper.variational:
             self.field.linearise(self.t, at.y)  # looked at, and held against differences
-        self._y = at.y
+        self._y, self._length = at.y, length_scale(flow.game, at.y)
         if run is not None and run.memory and run.stats.get("method") != label(self._stepper.method):
             expected = f"a run of {label(self._stepper.method)}, whose memory is used"
             raise ArgumentError("state", expected, f"one of {run.stats.get('method')}", "give run.state instead")
@@ -268,7 +268,7 @@ class StepTangent:
         size = float(torch.cat(list(direction)).norm())
         if not size:
             return torch.zeros(self.n, dtype=self._y.dtype, device=self._y.device)
-        scale = torch.finfo(self._y.dtype).eps ** (1 / 3) * max(1.0, float(self._y.norm())) / size
+        scale = torch.finfo(self._y.dtype).eps ** (1 / 3) * self._length / size
         ends = []
         for sign in (scale, -scale):
             leaves = list(self._memory)

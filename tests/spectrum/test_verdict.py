@@ -376,3 +376,65 @@ class TestForm:
                 verdict(flow, at, **arguments)
         with pytest.raises(ArgumentError, match="finite"):
             verdict(flow, at.y * torch.nan)
+
+
+class TestFlowsWithoutLosses:
+    """What moves the flow is judged, or nothing is said. Rejects: the losses of a game that moves nothing."""
+
+    DILEMMA = ((3.0, 0.0), (5.0, 1.0))  # to defect is strict
+    RPS = ((0.0, -1.0, 1.0), (1.0, 0.0, -1.0), (-1.0, 1.0, 0.0))
+
+    def at(self, flow, **shares):
+        return verdict(flow, flow.game.state_of({k: torch.tensor(v, dtype=DOUBLE) for k, v in shares.items()}))
+
+    def test_a_strict_equilibrium_of_a_population(self):
+        flow = gd.flows.replicator(self.DILEMMA)
+        found = self.at(flow, p=[0.0, 1.0])
+        assert found.nash == "yes"
+        assert "a strict equilibrium" in found.nash.reason
+        assert found.stability == "yes"
+        assert found.own == {}
+        assert "u the payoffs" in str(found)
+        assert self.at(flow, p=[1.0, 0.0]).nash == "no"
+        assert self.at(flow, p=[0.5, 0.5]).nash == "undecided"  # not stationary, so never yes
+
+    def test_a_mixed_equilibrium_is_one_but_not_strict(self):
+        found = self.at(gd.flows.replicator(self.RPS), p=[1 / 3] * 3)
+        assert found.nash == "yes"
+        assert "not strict" in found.nash.reason
+        assert self.at(gd.flows.replicator(self.RPS), p=[1.0, 0.0, 0.0]).nash == "no"
+        assert (
+            "strict equilibrium" in self.at(gd.flows.replicator(self.RPS, temperature=0.5), p=[1 / 3] * 3).nash.reason
+        )
+
+    def test_two_populations(self):
+        battle = gd.flows.replicator([[2.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [0.0, 2.0]])
+        assert self.at(battle, p=[1.0, 0.0], q=[1.0, 0.0]).nash == "yes"
+        assert self.at(battle, p=[1.0, 0.0], q=[0.0, 1.0]).nash == "no"
+        assert self.at(battle, p=[2 / 3, 1 / 3], q=[1 / 3, 2 / 3]).nash == "yes"
+        tied = gd.flows.replicator([[1.0, 1.0], [1.0, 0.0]])
+        assert self.at(tied, p=[1.0, 0.0]).nash == "undecided"
+
+    @given(st.lists(st.floats(-1, 1), min_size=9, max_size=9), st.integers(0, 2))
+    @settings(max_examples=25, deadline=None)
+    def test_pure_points_of_random_games(self, payoffs, i):
+        A = np.round(np.array(payoffs).reshape(3, 3), 3)
+        gains = np.delete(A[:, i] - A[i, i], i)
+        share = np.zeros(3)
+        share[i] = 1.0
+        answer = self.at(gd.flows.replicator(A.tolist()), p=share.tolist()).nash.answer
+        assert answer == ("yes" if gains.max() < 0 else "no" if gains.max() > 0 else "undecided")
+
+    def test_custom_and_mapped_flows_decline(self):
+        game = gd.games.quadratic([[1.0, 0.0], [0.0, 1.0]])
+        gradient = gd.flows.gradient(game)
+        away = gd.flows.mapped(gradient, lambda v: {k: -x for k, x in v.items()})
+        custom = gd.flows.custom(lambda t, s, b: {k: x * 1.0 for k, x in s.items()}, like=game)
+        for flow in (away, custom):
+            found = verdict(flow, game.equilibrium_state())
+            assert found.stability == "no"
+            assert found.nash == "undecided"
+            assert "not what moves this flow" in found.nash.reason
+            assert not found.stackelberg
+        assert "flow.inner" in verdict(away, game.equilibrium_state()).nash.reason
+        assert verdict(gradient, game.equilibrium_state()).nash == "yes"

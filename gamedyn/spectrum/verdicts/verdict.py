@@ -9,14 +9,17 @@ import torch
 from tqdm.auto import tqdm
 
 from gamedyn._lib.checks import positive, positive_int
-from gamedyn.core import point
+from gamedyn.core import length_scale, point
 from gamedyn.core.ambient import shielded
 from gamedyn.flows import GradientFlow, gradient
+from gamedyn.flows._types import FlowOfFlow
+from gamedyn.flows.replicator import PopulationFlow
 from gamedyn.jacobian import GameJacobian
 from gamedyn.spectrum.linearise import FORMED_UP_TO
 from gamedyn.spectrum.verdicts.answers import Answer
 from gamedyn.spectrum.verdicts.flow_stability import FlowStability, flow_stability
 from gamedyn.spectrum.verdicts.nash import nash, own_extents
+from gamedyn.spectrum.verdicts.populations import population_nash
 from gamedyn.spectrum.verdicts.stackelberg import stackelberg
 from gamedyn.spectrum.verdicts.symmetries import scaling_symmetries
 
@@ -53,14 +56,15 @@ class Verdict:
     Attributes:
         stability: is every eigenvalue of the flow's J in the left half-plane?
         nash: do all players' own Hessians, of their losses as the game gives them, make it a strict differential Nash
-            equilibrium?
+            equilibrium? Of a flow of populations: would no strategy gain? Undecided where no losses move the flow.
         nash_penalised: the same of the losses with the flow's penalties, which the players in fact descend; None
             where the flow has none or is no gradient flow.
         stackelberg: by leader: is it a strict differential Stackelberg equilibrium (of the game's losses)?
         stationary: whether |v| is below the tolerance. Where it is not, no answer is "yes".
         norm: |v|.
         flow: the evidence on stability: eigenvalues, abscissae, distance to the imaginary axis, condition numbers.
-        own: by player, bounds of its own Hessian's eigenvalues.
+        law: what v is.
+        own: by player, bounds of its own Hessian's eigenvalues; empty where no losses move the flow.
         own_penalised: the same with penalties.
         degenerate: directions in which nothing is decided, by name.
         n: parameters.
@@ -74,6 +78,7 @@ class Verdict:
     stackelberg: Mapping[str, Answer]
     stationary: bool
     norm: float
+    law: str
     flow: FlowStability
     own: Mapping[str, Extent]
     own_penalised: Mapping[str, Extent] | None
@@ -95,7 +100,7 @@ class Verdict:
         near, far = self.flow.axis_distance
         worst = self.flow.conditions[0] if len(self.flow.conditions) else float("nan")
         lines = [
-            "J = dv/dy, v_i = -rate_i grad_i loss_i; stable: eigenvalues left of the imaginary axis",
+            f"J = dv/dy, {self.law}; stable: eigenvalues left of the imaginary axis",
             f"|v| = {self.norm:.3g} ({'stationary' if self.stationary else 'not stationary'}), {self.n} parameters",
             *[f"{name:<{width}}  {a.answer:<9}  {a.reason}" for name, a in answers.items()],
             f"numerical abscissa {_between(low, high)}",
@@ -116,6 +121,7 @@ class Verdict:
                 k: {"answer": a.answer, "reason": a.reason, "bounds": dict(a.bounds), "risk": a.risk}
                 for k, a in self.answers().items()
             },
+            "law": self.law,
             "stationary": self.stationary,
             "norm": self.norm,
             "parameters": self.n,
@@ -159,7 +165,8 @@ def verdict(
         batch: what the losses take, or None. Ask about the full batch: a mini-batch's field has other equilibria.
         batches: instead, the data in several batches (Stackelberg is then not asked).
         form: whether to form matrices; None: up to FORMED_UP_TO parameters.
-        stationary: |v| up to which the point counts as stationary; None: 1e-7, or 1e-3 in single precision.
+        stationary: |v| up to which the point counts as stationary; None: 1e-7 (in single precision 1e-3) of |J| |y|, y
+            the point, or the players as they stand, whichever is larger.
         k: rightmost eigenvalues looked for where J is not formed.
         tol: of their residuals, relative to |J|.
         basis: Lanczos steps for the bounds of symmetric parts and Hessians; as many vectors are held.
@@ -182,39 +189,48 @@ def verdict(
     """
     at = point(flow, state)
     n, single = at.layout.n, at.y.dtype != torch.float64
-    limit = positive("stationary", (1e-3 if single else 1e-7) if stationary is None else stationary)
     formed = n <= FORMED_UP_TO if form is None else bool(form)
     positive_int("k", k)
     if formed:
         options = {"strategy": "formed", **options}
     settings: dict[str, Any] = {"formed": formed, "basis": basis, "risk": positive("risk", risk)}
-    asked = 2 + (len(flow.game.players) if batches is None else 0)
+    leading = tuple(flow.game.players) if batches is None and flow.descends_losses else ()
+    asked = 2 + len(leading)
     bar = tqdm(total=asked, desc="stability", unit="question", disable=None if progress else True)
     J = GameJacobian(flow, at, batch, batches=batches, **options)
     found = flow_stability(J, k=k, tol=positive("tol", tol), **settings)
     _next(bar, "nash")
     reach = float(abs(found.eigenvalues.values).max(initial=0.0)) + max(map(abs, found.numerical_abscissa))
+    share = 1e-3 if single else 1e-7
+    relative = share * reach * length_scale(flow.game, at.y)
+    limit = relative if stationary is None else positive("stationary", stationary)
     sizes: dict[str, Any] = {**settings, "scale": reach}
+    norm = float(J.value.norm())
+    facts: dict[str, Any] = {"n": n, "formed": formed, "norm": norm, "stationary": norm <= limit, "law": flow.law}
+    if not flow.descends_losses:
+        bar.close()
+        facts |= {"products": J.work.products, "degenerate": tuple(_degenerate(J, found, {}))}
+        return _told(found, _of_no_losses(flow, at), {}, None, {}, **facts)
     plain = isinstance(flow, GradientFlow) and not flow.terms and set(flow.rates.values()) == {1.0}
     game = J if plain else GameJacobian(gradient(flow.game), at, batch, batches=batches, **options)
     own = own_extents(game, dict.fromkeys(flow.game.players, 1.0), **sizes)
     penalised = None
     if isinstance(flow, GradientFlow) and flow.terms:
         penalised = own_extents(J, flow.rates, **sizes)
-    norm = float(J.value.norm())
     leaders = {}
-    for p in flow.game.players if batches is None else ():
+    for p in leading:
         _next(bar, f"{p} leads")
-        leaders[p] = stackelberg(game, p, own, stationary=limit, **sizes)
+        leaders[p] = stackelberg(game, p, own, stationary=limit / min(flow.rates.values()), **sizes)
     _next(bar, "done")
     bar.close()
     products = J.work.products + (0 if game is J else game.work.products)
-    facts: dict[str, Any] = {"n": n, "formed": formed, "products": products, "norm": norm, "stationary": norm <= limit}
-    return _told(found, own, penalised, leaders, degenerate=tuple(_degenerate(J, found, own)), **facts)
+    facts |= {"products": products, "degenerate": tuple(_degenerate(J, found, own))}
+    return _told(found, nash(own), own, penalised, leaders, **facts)
 
 
 def _told(
     found: FlowStability,
+    equilibrium: Answer,
     own: Mapping[str, Extent],
     penalised: Mapping[str, Extent] | None,
     leaders: Mapping[str, Answer],
@@ -230,7 +246,7 @@ def _told(
 
     return Verdict(
         stability=told(found.answer),
-        nash=told(nash(own)),
+        nash=told(equilibrium),
         nash_penalised=None if penalised is None else told(nash(penalised)),
         stackelberg={p: told(a) for p, a in leaders.items()},
         stationary=stationary,
@@ -240,6 +256,15 @@ def _told(
         own_penalised=penalised,
         **facts,
     )
+
+
+def _of_no_losses(flow: Flow, at: State) -> Answer:
+    """Nash of a flow that the losses of its game do not move: by the payoffs of a population, else not said."""
+    answer = population_nash(flow, at.parts()) if isinstance(flow, PopulationFlow) else None
+    if answer is not None:
+        return answer
+    remedy = "; ask about the flow it is made of, flow.inner" if isinstance(flow, FlowOfFlow) else ""
+    return Answer("undecided", f"the losses of the game are not what moves this flow{remedy}")
 
 
 def _next(bar: Any, question: str) -> None:
