@@ -30,6 +30,7 @@ class Method(Immutable):
         evaluations: field evaluations a step, once started; those of one Newton step where a solver decides.
         registers: vectors of parameter size that a step holds; None where a Krylov space, or a library, decides.
         explicit: whether a step solves no equation, and applies no function of J.
+        order_is_bound: whether the order may be higher than `order`.
         varies: whether coefficients change from step to step: limits are then those of a late step.
         fixed_players: how many players a game must have; None: any number.
         has_theory: whether gamedyn holds coefficients that imply limits: a symbol, or a one-step matrix.
@@ -48,6 +49,7 @@ class Method(Immutable):
     evaluations: Any = None
     registers: Any = None
     explicit: Any = True
+    order_is_bound: Any = False
     varies: ClassVar[bool] = False
     fixed_players: Any = None
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from gamedyn._lib.errors import ArgumentError
 from gamedyn.methods._coefficients import Coefficient, Declared, fewest_digits, float_digits, rational, row, table
 from gamedyn.methods._method import Method
-from gamedyn.methods._trees import verified_order
+from gamedyn.methods._simplifying import order_beyond
+from gamedyn.methods._trees import HIGHEST_ORDER, verified_order
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -130,20 +131,29 @@ class RungeKutta(Method):
 
     @cached_property
     def order(self) -> int:
-        """Classical order, proved by the rooted-tree conditions."""
-        return self._order(self.b)
+        """Classical order, proved by the rooted-tree conditions; beyond 10 by the simplifying assumptions."""
+        return self._order(self.b)[0]
+
+    @property
+    def order_is_bound(self) -> bool:
+        """Whether the order may be higher than `order`: neither trees nor simplifying assumptions reach so far."""
+        return self._order(self.b)[1]
 
     @cached_property
     def embedded_order(self) -> int | None:
         """Order of the embedded weights, or None where there are none."""
-        return None if self.b_hat is None else self._order(self.b_hat)
+        return None if self.b_hat is None else self._order(self.b_hat)[0]
 
     @cached_property
     def fsal(self) -> bool:
         """Whether the last stage is the first of the next step."""
         return self.stages > 1 and self.explicit and self.A[-1] == self.b and self.b[-1] == 0
 
-    def _order(self, weights: tuple[Fraction, ...]) -> int:
+    def _order(self, weights: tuple[Fraction, ...]) -> tuple[int, bool]:
         s = self.time_scale
-        A = tuple(tuple(a / s for a in r) for r in self.A)
-        return verified_order([A], [tuple(w / s for w in weights)], self.digits)
+        A, b = tuple(tuple(a / s for a in r) for r in self.A), tuple(w / s for w in weights)
+        found = verified_order([A], [b], self.digits)
+        if found < HIGHEST_ORDER:
+            return found, False
+        found, exact = order_beyond(A, b, found, self.digits)
+        return found, not exact

@@ -48,6 +48,13 @@ class Finding:
     residual: float | None = None
     tolerance: float | None = None
 
+    @property
+    def mark(self) -> str:
+        """Whether it holds: ok, FAULT, ? where something declared could not be decided, - where nothing is declared."""
+        if self.holds is None:
+            return "-" if self.expected in ("", "not said") else "?"
+        return "ok" if self.holds else "FAULT"
+
 
 class Report:
     """The findings on one method; prints as a table, faults first.
@@ -82,12 +89,11 @@ class Report:
         return not self.faults
 
     def __str__(self) -> str:
-        marks = {True: "ok", False: "FAULT", None: "-"}
         ordered = sorted(self.findings, key=lambda f: f.holds is not False)
         rows: list[tuple[str, ...]] = [("", "check", "expected", "found", "residual", "tolerance")]
         for f in ordered:
             sizes = ["" if x is None else f"{x:.2e}" for x in (f.residual, f.tolerance)]
-            rows.append((marks[f.holds], f.check, f.expected, f.got, *sizes))
+            rows.append((f.mark, f.check, f.expected, f.got, *sizes))
         widths = [max(len(r[i]) for r in rows) for i in range(6)]
         lines = ["  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)).rstrip() for r in rows]
         verdict = "no fault" if self.sound else f"{len(self.faults)} fault{'s' * (len(self.faults) > 1)}"
@@ -188,6 +194,8 @@ def _orders(
     proved = next((i for i, k in enumerate(kinds) if k is not True), len(kinds))
     shown = sizes[min(proved, len(sizes) - 1)]
     doubt = f"at least {proved}, order {proved + 1} undecided" if None in kinds[: proved + 1] else str(proved)
+    if proved == len(kinds) and declared is None:
+        doubt = f"at least {proved}"
     found = f"{doubt} (residual {float(shown):.2e} at order {min(proved + 1, len(sizes))})"
     expected = "not said" if declared is None else str(declared)
     if declared is None:
@@ -251,7 +259,10 @@ def _resemblances(t: Tableau) -> list[Finding]:
         if _apart(m.b, t.b) <= 1e-9:
             out.append(Finding("known method", True, "", f"the weights of {name}"))
         elif _apart(m.b_hat, t.b) <= 1e-9:
-            out.append(Finding("known method", False, f"the weights of {name}", f"the embedded weights of {name}"))
+            exchanged = t.b_hat is not None and _apart(m.b, t.b_hat) <= 1e-9
+            claimed = exchanged or t.order == m.order or t.name in (name, *m.aliases)
+            expected = f"the weights of {name}" if claimed else ""
+            out.append(Finding("known method", False if claimed else None, expected, f"the embedded weights of {name}"))
     return out[:1]
 
 

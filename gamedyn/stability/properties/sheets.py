@@ -111,7 +111,7 @@ def _or_same(x: Any, other: Any) -> Any:
 
 
 RULES: Mapping[str, Callable[[Any], Any]] = {
-    "order": lambda m: m.order,
+    "order": lambda m: f"at least {m.order}" if m.order_is_bound else m.order,
     "order on separable games": lambda m: _or_same(m.order_separable, m.order),
     "embedded order": lambda m: m.embedded_order,
     "stage order": stage_order,

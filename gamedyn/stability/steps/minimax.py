@@ -24,6 +24,9 @@ __all__ = ["Basis", "Bound", "least_excess", "polynomial_values"]
 STEPS = 80
 """Interior-point steps allowed; some ten to thirty are taken."""
 
+MARGINS = (0.1, 0.3, 1.0, 0.03)
+"""By how much t is above what is needed where a search begins, in turn."""
+
 CENTRING = 10.0
 """Factor by which a step aims to lower the gap."""
 
@@ -133,7 +136,8 @@ def least_excess(fixed: Complex, columns: Complex, bound: Bound, *, gap: float, 
     """The coefficients with the least t such that `|fixed + columns a| <= level + t weight` everywhere.
 
     The constraints are `g_i = (|P_i|^2 / L_i - L_i) / weight_i <= 0` with `L_i = level_i + t weight_i`, convex in
-    (a, t). The start is a = 0: a neighbouring optimum lies near the boundary, where steps are short.
+    (a, t). The start is a = 0: a neighbouring optimum lies near the boundary, where steps are short. Where steps
+    become short all the same, before anything is decided, the search begins anew further inside.
 
     Args:
         fixed: (N,).
@@ -147,8 +151,22 @@ def least_excess(fixed: Complex, columns: Complex, bound: Bound, *, gap: float, 
 
     Source: Boyd, Vandenberghe 2004, algorithm 11.2.
     """
+    best, found = np.zeros(columns.shape[1]), float("inf")
+    for margin in MARGINS:
+        tried, excess, sure = _descended(fixed, columns, bound, margin, gap=gap, settle=settle)
+        if excess < found:
+            best, found = tried, excess
+        if sure:
+            break
+    return best, found
+
+
+def _descended(
+    fixed: Complex, columns: Complex, bound: Bound, margin: float, *, gap: float, settle: bool
+) -> tuple[Real, float, bool]:
+    """As `least_excess`, from t a margin above what a = 0 needs; and whether the end is proved."""
     t = float(bound.excess(fixed).max())
-    v = np.append(np.zeros(columns.shape[1]), t + 0.1 * abs(t) + 0.1)
+    v = np.append(np.zeros(columns.shape[1]), t + margin * max(abs(t), 1.0))
     g, slopes, _ = _constraints(fixed, columns, bound, v)
     y = -1 / g
     y /= max(float(-slopes[:, -1] @ y), 1e-300)  # the dual equation of t: sum y_i (-dg_i/dt) = 1
@@ -162,15 +180,14 @@ def least_excess(fixed: Complex, columns: Complex, bound: Bound, *, gap: float, 
         dual = slopes.T @ y
         dual[-1] += 1
         exact = float(np.abs(dual).max()) <= 1e-6
-        if settle and (found < 0 or (exact and found - 2 * surrogate > 0)):
-            break
-        if exact and surrogate <= gap:
-            break
+        decided = settle and (found < 0 or (exact and found - 2 * surrogate > 0))
+        if decided or (exact and surrogate <= gap):
+            return best, found, True
         moved = _stepped(fixed, columns, bound, (v, y), (g, slopes, bends, dual, surrogate))
         if moved is None:
-            break
+            return best, found, exact and surrogate <= 1e3 * gap
         v, y = moved
-    return best, found
+    return best, found, False
 
 
 def _constraints(fixed: Complex, columns: Complex, bound: Bound, v: Real) -> tuple[Real, Real, Real]:

@@ -13,7 +13,8 @@ from gamedyn._lib.errors import ArgumentError, UnknownNameError
 from gamedyn.methods import Method, get, members
 from gamedyn.stability.matrices.eigenvalues import BlockJacobian, Spectrum, eigenvalue_array, is_complete
 from gamedyn.stability.steps.first_steps import first_limit
-from gamedyn.stability.steps.step_sets import UNIT, ZERO, sorted_modes, stable_steps
+from gamedyn.stability.steps.scans import UNIT
+from gamedyn.stability.steps.step_sets import ZERO, sorted_modes, stable_steps
 from gamedyn.stability.symbols import symbol
 
 if TYPE_CHECKING:

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
-from scipy.optimize import brentq
 
 from gamedyn._lib.checks import finite
 from gamedyn._lib.errors import ArgumentError, warn_caller
@@ -15,6 +14,7 @@ from gamedyn.stability.matrices.eigenvalues import BlockJacobian, Spectrum, as_b
 from gamedyn.stability.matrices.step_matrix import step_matrix
 from gamedyn.stability.regions.rays import Interval, ray_intervals
 from gamedyn.stability.steps.first_steps import AT_ONCE, extremes
+from gamedyn.stability.steps.scans import UNIT, first_steps, scanned_intervals
 from gamedyn.stability.symbols import symbol
 
 if TYPE_CHECKING:
@@ -31,14 +31,8 @@ SMALL = 0.01
 ROUNDING = 16 * np.finfo(float).eps
 """Share of the largest modulus that an eigensolver's rounding may put into any real part."""
 
-UNIT = 1e-10
-"""Excess over 1 of a computed spectral radius that counts as none (partitioned methods)."""
-
 FEW = 32
 """Modes up to which each is computed."""
-
-DOUBLINGS = 10
-"""How often the scan of a partitioned method is carried on to twice the step while its end is still stable."""
 
 
 class StabilityWarning(UserWarning):
@@ -278,28 +272,11 @@ def _scanned_steps(method: Method, J: BlockJacobian, tolerance: float) -> StepSe
         """What counts as no growth: rounding, but never the growth of a mode that the flow amplifies."""
         return 1 + (min(UNIT, 0.1 * fastest * h) if fastest else UNIT)
 
-    grid = _scan_grid(J, values)
-    radii = [radius(h) for h in grid]
-    for _ in range(DOUBLINGS):
-        if radii[-1] > 1 + UNIT:
-            break
-        more = np.linspace(grid[-1], 2 * grid[-1], max(24, len(grid) // 4))[1:]
-        grid, radii = np.concatenate([grid, more]), [*radii, *(radius(h) for h in more)]
-    inside = [r <= level_at(h) for h, r in zip(grid, radii, strict=True)]
-    edges: list[float] = [0.0] if inside[0] else []
+    slow = np.abs(values)[np.abs(values) > SMALL * tolerance * np.abs(values).max()]
+    slowest = float(slow.min()) if len(slow) else float(np.abs(J.matrix).max())
     xtol = 1e-13 if len(values) <= 256 else 1e-8
-    for i in range(len(grid) - 1):
-        if inside[i] != inside[i + 1]:
-            low, high = grid[i], grid[i + 1]
-            neutral = min(radii[i], radii[i + 1]) >= 1 - UNIT  # a neutral stretch hovers at 1
-
-            def excess(h: float, neutral: bool = neutral) -> float:
-                return radius(h) - (level_at(h) if neutral else 1.0)
-
-            edges.append(float(brentq(excess, low, high, xtol=xtol * high)))
-    if inside[-1]:
-        edges.append(float("inf"))
-    intervals = tuple(zip(edges[::2], edges[1::2], strict=True))
+    grid = first_steps(J, values)
+    intervals = tuple(scanned_intervals(radius, level_at, grid, slowest, explicit=method.explicit, xtol=xtol))
     multiplier, slope = None, float("nan")
     if intervals and np.isfinite(end := _ending(intervals)):
         roots = np.linalg.eigvals(step_matrix(method, J, end))
@@ -318,16 +295,3 @@ def _scanned_steps(method: Method, J: BlockJacobian, tolerance: float) -> StepSe
         tolerance=tolerance,
         **facts,
     )
-
-
-def _scan_grid(J: BlockJacobian, values: NDArray[np.complex128]) -> NDArray[np.float64]:
-    """Steps to scan: geometric near 0, then even to where most explicit compositions have broken down.
-
-    The number of points falls with the size of J, whose eigenvalues each point costs.
-    """
-    norm = float(np.linalg.norm(J.matrix, 2))
-    own = max(float(np.abs(np.linalg.eigvals(J.matrix[s, s])).max()) for s in J.slices)
-    scale = max(float(np.abs(values).max()), own, 1e-3 * norm)
-    points = int(np.clip(6e7 / len(values) ** 2.2, 24, 600))
-    small = np.geomspace(1e-4 / norm, 0.05 / scale, max(8, points // 6))
-    return np.unique(np.concatenate([small, np.linspace(0.05 / scale, 8 / scale, points)]))
