@@ -183,3 +183,22 @@ def test_the_report_prints_faults_first_and_is_json():
     assert lines[2].startswith("FAULT")
     assert report.records()["sound"] is False
     assert '"check": "nodes"' in report.json()
+
+
+def test_a_spare_stage_is_no_fault():
+    """Euler's method with a stage that it does not use has heun2's embedded weights: a hint, not a fault."""
+    report = prove(read_tableau({"A": [[], [1]], "b": [1, 0]}))
+    assert report.sound
+    assert next(f for f in report if f.check == "known method").mark == "-"
+    claimed = prove(read_tableau({"A": [[], [1]], "b": [1, 0], "order": 2}))
+    assert {"order", "known method"} <= {f.check for f in claimed.faults}
+
+
+def test_what_could_not_be_decided_is_marked():
+    """Rejects: "-" both where nothing is declared and where digits do not tell."""
+    third = 0.3333333333  # neither 1/3 nor clearly another number, to the digits of a float
+    report = prove(read_tableau({"A": [[], [third], [0, 2 / 3]], "b": [0.25, 0, 0.75], "order": 3}))
+    marks = {f.check: f.mark for f in report}
+    assert marks["order"] == "?"
+    assert marks["first same as last"] == "-"
+    assert "?" in str(report)

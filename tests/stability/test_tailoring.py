@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 import gamedyn as gd
 from gamedyn._lib.errors import ArgumentError
-from gamedyn.methods import LowStorage, get, members
+from gamedyn.methods import LowStorage, RungeKutta, get, members
 from gamedyn.stability import BlockJacobian, Eigenvalues, largest_stable_step, stability_function
+from gamedyn.stability.steps.first_steps import first_limit
 from gamedyn.stability.steps.minimax import Basis, Bound, least_excess, polynomial_values, taylor
 from gamedyn.stability.steps.tailoring import _chain, _method, tailor
 
@@ -292,3 +293,29 @@ def test_solve_takes_it_and_breaks_where_it_says():
     assert ends[1] > 1e2
     assert gd.spectrum.step_radius(flow, made.method, at, 0.999 * made.limit) <= 1 + 1e-12
     assert gd.spectrum.step_radius(flow, made.method, at, 1.001 * made.limit) > 1
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_no_method_of_its_class_goes_further(seed):
+    """Members, and tailored polynomials of higher order. Rejects: a search given up undecided."""
+    rng = np.random.default_rng(seed)
+    m, spread = int(rng.integers(1, 30)), (0.05, 1, 5)[seed % 3]
+    modes = -rng.exponential(1, m) * 10.0 ** rng.uniform(-3, 0) + 1j * spread * rng.normal(size=m)
+    stages = int(rng.integers(2, 5))
+    made = tailor(modes, stages)
+    rays = np.array([complex(z.real, abs(z.imag)) for z in modes])
+    for m in members().values():
+        if isinstance(m, RungeKutta) and m.explicit and m.evaluations <= stages and m.time_scale == 1:
+            assert first_limit(m, rays)[0] <= made.limit * (1 + 1e-5), m
+    for order in range(2, min(4, stages) + 1):
+        assert tailor(modes, stages, order).limit <= made.limit * (1 + 1e-5)
+
+
+def test_a_search_that_crept_along_the_boundary():
+    """A weakly damped spectrum, two stages: 0.0993092 by brute force, where 0.0987387 had been called the largest."""
+    modes = np.array(
+        [-0.0100511 + 8.4528432j, -0.0011502 + 1.8960053j, -0.0020978 + 3.8243698j, -0.0007198 + 1.837013j]
+    )
+    limit = tailor(modes, 2).limit
+    best = max(first_limit(RungeKutta([[], [c]], [0, 1]), modes)[0] for c in np.linspace(0.9, 1.1, 81))
+    assert limit >= best * (1 - 1e-6)

@@ -2,13 +2,14 @@
 
 from fractions import Fraction as F
 
+import mpmath
 import numpy as np
 import pytest
 from scipy.linalg import expm
 
 from gamedyn.methods import LinearMultistep, Partitioned, RungeKutta, Sweep, get
 from gamedyn.stability import BlockJacobian, order, step_matrix
-from gamedyn.stability.properties import embedded_order, order_residuals, rooted_trees
+from gamedyn.stability.properties import embedded_order, order_residuals, rooted_trees, sheet
 from gamedyn.stability.properties.orders import density, tree_order
 
 DOT = (0, ())
@@ -158,3 +159,33 @@ def test_embedded_order_of_methods_without_weights():
     assert embedded_order("heun2") == 1
     assert embedded_order("rk4") is None
     assert embedded_order("ab2") is None
+
+
+def gauss(stages):
+    """The Gauss method by collocation, to 50 digits."""
+    with mpmath.workdps(70):
+        series = mpmath.taylor(lambda x: mpmath.legendre(stages, x), 0, stages)[::-1]
+        c = [(1 + x) / 2 for x in mpmath.polyroots(series, maxsteps=500, extraprec=400)]
+        V = mpmath.matrix([[x**q for x in c] for q in range(stages)])
+        b = mpmath.lu_solve(V, mpmath.matrix([mpmath.mpf(1) / (q + 1) for q in range(stages)]))
+        A = [mpmath.lu_solve(V, mpmath.matrix([x ** (q + 1) / (q + 1) for q in range(stages)])) for x in c]
+        exact = [[F(mpmath.nstr(a, 50)) for a in row] for row in [*A, b]]
+    return RungeKutta(exact[:-1], exact[-1], digits=45)
+
+
+@pytest.mark.parametrize("stages", [5, 6, 7])
+def test_orders_beyond_the_trees(stages):
+    """Order 2 s: Butcher 1964. Rejects: 10 reported where counting stops, with the error constant of what holds."""
+    method = gauss(stages)
+    assert method.order == 2 * stages
+    assert not method.order_is_bound
+    assert "at least" not in str(sheet(method))
+
+
+def test_an_order_that_is_a_bound():
+    """A stage that the result does not use meets no simplifying assumption: only what trees show is claimed."""
+    inner = gauss(6)
+    spare = RungeKutta([*([*row, 0] for row in inner.A), [1, 2, 0, 0, 0, 0, 1]], [*inner.b, 0], digits=45)
+    assert spare.order == 10
+    assert spare.order_is_bound
+    assert "at least 10" in str(sheet(spare))

@@ -10,6 +10,7 @@ from scipy.optimize import brentq
 from gamedyn.methods import get
 from gamedyn.stability.matrices.eigenvalues import BlockJacobian, eigenvalue_array, jacobian_matrix
 from gamedyn.stability.matrices.mean_square import drawn_games, same_game, second_moment_radius
+from gamedyn.stability.steps.scans import BEYOND
 from gamedyn.stability.steps.step_sets import ZERO, StepSet, sorted_modes
 
 if TYPE_CHECKING:
@@ -31,11 +32,11 @@ UNIT = 1e-11
 NEAR, FAR = 0.05, 8.0
 """Ends of the evenly scanned part, over the largest modulus of an eigenvalue."""
 
-DOUBLINGS = 10
-"""How often the scan is carried on to twice the step: of explicit methods while its end is still stable."""
-
 MORE = 40
-"""Points of each such part."""
+"""Points of the first part beyond, in which the step doubles; each later one has half as many, seven at least."""
+
+NOTHING = 1e-12
+"""Share of the largest eigenvalue below which one counts as zero."""
 
 
 def mean_square_steps(
@@ -80,7 +81,9 @@ def mean_square_steps(
     def excess(h: float) -> float:
         return second_moment_radius(chosen, games, chances, float(h)) - 1
 
-    intervals = _scanned(excess, _grid(games), chosen.explicit)
+    sizes = np.abs(np.concatenate([np.linalg.eigvals(jacobian_matrix(J)) for J in games]))
+    slowest = float(sizes[sizes > NOTHING * sizes.max(initial=0.0)].min(initial=np.inf))
+    intervals = _scanned(excess, _grid(games), chosen.explicit, slowest)
     slope = float("nan")
     if intervals and np.isfinite(end := intervals[0][1]):
         d = 1e-5
@@ -108,13 +111,12 @@ def _grid(games: list[Jacobian]) -> Real:
     return np.unique(np.concatenate([small, np.linspace(NEAR / scale, FAR / scale, points)]))
 
 
-def _scanned(excess: Callable[[float], float], grid: Real, explicit: bool) -> tuple[Interval, ...]:
-    """Where `excess(h) <= 0` to rounding."""
-    values, last = [excess(h) for h in grid], grid[-1]
-    for _ in range(DOUBLINGS):
-        if (values[-1] > UNIT and explicit) or len(grid) == 1:
-            break
-        more = np.linspace(grid[-1], 2 * grid[-1], MORE)[1:]
+def _scanned(excess: Callable[[float], float], grid: Real, explicit: bool, slowest: float) -> tuple[Interval, ...]:
+    """Where `excess(h) <= 0` to rounding, up to steps that stand for all larger ones (see `scans`)."""
+    values, last, count = [excess(h) for h in grid], grid[-1], MORE
+    while grid[-1] < BEYOND / slowest and not (values[-1] > UNIT and explicit):
+        more = np.linspace(grid[-1], 2 * grid[-1], count)[1:]
+        count = max(7, count // 2)
         grid, values = np.concatenate([grid, more]), [*values, *map(excess, more)]
     inside = [v <= UNIT for v in values]
     seen = next((i for i, v in enumerate(values) if abs(v) > UNIT), len(grid))
