@@ -22,6 +22,10 @@ INSTALL = {"torch": "torch", "torchdiffeq": "torchdiffeq", "matplotlib": "'gamed
 """What a command may lack, and what installs it."""
 
 
+METHODS = 'names of methods (also "torchdiffeq:dopri5"), or JSON files with A and b'
+"""What a method is called on the command line."""
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit status: 0, 1 where a check failed or nobody reads, 2 for bad input."""
     parser = argparse.ArgumentParser(prog="gamedyn", description=__doc__)
@@ -69,16 +73,23 @@ def _add_methods(commands: Any) -> None:
 
 def _add_stability(commands: Any) -> None:
     def run(chosen: argparse.Namespace) -> tuple[str, int]:
-        from gamedyn.stability import sheet
+        from gamedyn.stability import sheet, stable_steps
 
-        sheets = [sheet(_method(name)) for name in chosen.name]
-        if chosen.json:
-            return json.dumps([json.loads(s.json()) for s in sheets], indent=1), 0
-        return "\n\n".join(map(str, sheets)), 0
+        spectrum, records, texts = _spectrum(chosen), [], []
+        for method in map(_method, chosen.name):
+            facts = sheet(method)
+            record, text = json.loads(facts.json()), str(facts)
+            if spectrum is not None:
+                steps = stable_steps(method, spectrum)
+                record["steps"] = steps.rows_as_dicts()
+                text = f"{text}\nstable steps on the spectrum:\n{steps}"
+            records.append(record)
+            texts.append(text)
+        return json.dumps(records, indent=1) if chosen.json else "\n\n".join(texts), 0
 
     parser = _command(commands, "stability", "what the coefficients of methods imply: property sheets", run)
-    text = 'names of methods (also "torchdiffeq:dopri5"), or JSON files with A and b'
-    parser.add_argument("name", nargs="+", help=text)
+    parser.add_argument("name", nargs="+", help=METHODS)
+    _add_spectrum_options(parser)
     parser.add_argument("--json", action="store_true", help="as JSON")
 
 
@@ -86,7 +97,8 @@ def _add_verify(commands: Any) -> None:
     def run(chosen: argparse.Namespace) -> tuple[str, int]:
         from gamedyn.spectrum import verify
 
-        reports = [verify(_subject(name)) for name in chosen.subject]
+        spectrum = _spectrum(chosen)
+        reports = [verify(_subject(name), spectrum=spectrum) for name in chosen.subject]
         status = 0 if all(r.sound for r in reports) else 1
         if chosen.json:
             return json.dumps([r.records() for r in reports], indent=1), status
@@ -94,8 +106,8 @@ def _add_verify(commands: Any) -> None:
 
     text = "check methods by proof and by steps; the exit status is 1 where one has a fault"
     parser = _command(commands, "verify", text, run)
-    text = 'names (also "torchdiffeq:dopri5"), or JSON files with A, b, and c, b_hat, order where there are any'
-    parser.add_argument("subject", nargs="+", help=text)
+    parser.add_argument("subject", nargs="+", help=METHODS)
+    _add_spectrum_options(parser)
     parser.add_argument("--json", action="store_true", help="as JSON")
 
 
@@ -120,40 +132,55 @@ def _method(name: str) -> Any:
         from gamedyn.integrators.torchdiffeq import tableau_of
 
         held = tableau_of(name.partition(":")[2])
-        return name if held is None else read_tableau(held).method()
+        return name if held is None else read_tableau(held).method(name)
     subject = _subject(name)
-    return subject if isinstance(subject, str) else read_tableau(subject).method()
+    return subject if isinstance(subject, str) else read_tableau(subject).method(subject["name"])
 
 
-def _add_rank(commands: Any) -> None:
-    def run(chosen: argparse.Namespace) -> tuple[str, int]:
-        from gamedyn.stability import load_jacobian, load_spectrum, rank_methods
+def _spectrum(chosen: argparse.Namespace) -> Any:
+    """The eigenvalues or the Jacobian that was named, or None."""
+    from gamedyn.stability import load_jacobian, load_spectrum
 
-        if (chosen.spectrum is None) == (chosen.jacobian is None):
-            parser.error("one of --spectrum and --jacobian")
-        spectrum: Any
-        if chosen.jacobian is None:
-            spectrum = load_spectrum(chosen.spectrum)
-        else:
-            spectrum = load_jacobian(chosen.jacobian, _players(chosen.players))
-        ranking = rank_methods(
-            spectrum, chosen.cost, chosen.method or None, products=chosen.products, least_order=chosen.least_order
-        )
-        return json.dumps(ranking.records(), indent=1) if chosen.json else str(ranking), 0
+    if chosen.spectrum is not None and chosen.jacobian is not None:
+        raise ArgumentError("--spectrum, --jacobian", "one of the two", "both")
+    if chosen.jacobian is not None:
+        return load_jacobian(chosen.jacobian, _players(chosen.players))
+    if chosen.players is not None:
+        raise ArgumentError("--players", "a Jacobian beside it", chosen.players, "--jacobian FILE")
+    return None if chosen.spectrum is None else load_spectrum(chosen.spectrum)
 
-    parser = _command(
-        commands, "rank", "rank methods by their largest stable step on a spectrum, per unit of cost", run
-    )
+
+def _add_spectrum_options(parser: argparse.ArgumentParser) -> None:
     text = "eigenvalues of J: JSON as gamedyn.stability.save_spectrum writes it, .npy or .npz"
     parser.add_argument("--spectrum", metavar="FILE", help=text)
     text = "instead, J itself, for methods that treat players apart: .npy, or .npz (scipy.sparse.save_npz, too)"
     parser.add_argument("--jacobian", metavar="FILE", help=text)
     parser.add_argument("--players", metavar="G=6,D=6", help="parameters of each player, in the order of J's rows")
+
+
+def _add_rank(commands: Any) -> None:
+    def run(chosen: argparse.Namespace) -> tuple[str, int]:
+        from gamedyn.stability import rank_methods
+
+        spectrum = _spectrum(chosen)
+        if spectrum is None:
+            parser.error("one of --spectrum and --jacobian")
+        named = [_method(name) for name in chosen.method] or None
+        ranking = rank_methods(spectrum, chosen.cost, named, products=chosen.products, least_order=chosen.least_order)
+        if chosen.csv:
+            return ranking.to_csv().rstrip("\n"), 0
+        return json.dumps(ranking.records(), indent=1) if chosen.json else str(ranking), 0
+
+    parser = _command(
+        commands, "rank", "rank methods by their largest stable step on a spectrum, per unit of cost", run
+    )
+    _add_spectrum_options(parser)
     parser.add_argument("--cost", default="work", choices=("work", "memory", "time"), help="of a step (%(default)s)")
     parser.add_argument("--products", type=float, help="products with J a linear solve takes, to rank implicit methods")
     parser.add_argument("--least-order", type=int, default=1, help="skip methods of lower order")
     parser.add_argument("--json", action="store_true", help="as JSON")
-    parser.add_argument("method", nargs="*", help="names of methods (default: all)")
+    parser.add_argument("--csv", action="store_true", help="as CSV")
+    parser.add_argument("method", nargs="*", help=f"{METHODS} (default: all)")
 
 
 def _players(text: str | None) -> dict[str, int]:
@@ -169,16 +196,17 @@ def _players(text: str | None) -> dict[str, int]:
 
 def _add_explore(commands: Any) -> None:
     def run(chosen: argparse.Namespace) -> tuple[str, int]:
-        from gamedyn.plot.explorer import write_explorer
-        from gamedyn.stability import load_spectrum
+        from gamedyn.plot import write_explorer
 
-        spectrum = None if chosen.spectrum is None else load_spectrum(chosen.spectrum)
-        path = write_explorer(chosen.out, spectrum=spectrum, h=chosen.h)
+        named = [_method(name) for name in chosen.method] or None
+        how = {"h": chosen.h, "methods": named, "progress": not chosen.json}
+        path = write_explorer(chosen.out, spectrum=_spectrum(chosen), **how)
         return json.dumps({"page": str(path)}) if chosen.json else f"page: {path}", 0
 
     text = "write one page to explore regions and a spectrum in a browser, without a network"
     parser = _command(commands, "explore", text, run)
-    parser.add_argument("spectrum", nargs="?", help="a spectrum to begin with: a file as for rank")
+    parser.add_argument("method", nargs="*", help=f"{METHODS}; ticked when the page opens (default: a few)")
+    _add_spectrum_options(parser)
     parser.add_argument("-o", "--out", default="explorer.html", help="file to write (%(default)s)")
     parser.add_argument("--h", type=float, help="first step")
     parser.add_argument("--json", action="store_true", help="as JSON")

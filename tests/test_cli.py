@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import types
 
 import numpy as np
 import pytest
@@ -118,12 +119,12 @@ class TestSpectrumCommands:
 
     def test_explore(self, capsys, spectrum, tmp_path):
         page = tmp_path / "page.html"
-        assert main(["explore", spectrum, "-o", str(page), "--h", "0.3"]) == 0
+        assert main(["explore", "--spectrum", spectrum, "-o", str(page), "--h", "0.3"]) == 0
         assert str(page) in capsys.readouterr().out
         assert "rotation" in page.read_text(encoding="utf-8")
 
     def test_a_missing_spectrum(self, capsys, tmp_path):
-        for command in (["rank", "--spectrum"], ["explore"]):
+        for command in (["rank", "--spectrum"], ["explore", "--spectrum"]):
             assert main([*command, str(tmp_path / "none.json")]) == 2
             assert "none.json" in capsys.readouterr().err
 
@@ -190,3 +191,81 @@ def test_the_theory_works_where_torch_is_absent(tmp_path):
     done = subprocess.run([sys.executable, "-c", WITHOUT, *where], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "verify: needs torch: pip install torch" in done.stderr
+
+
+WITHOUT_PICTURES = WITHOUT.replace('("torch", "torchdiffeq")', '("torch", "torchdiffeq", "matplotlib", "pandas")')
+WITHOUT_PICTURES = (
+    WITHOUT_PICTURES[: WITHOUT_PICTURES.index("import matplotlib")]
+    + """
+from gamedyn import plot, stability
+from gamedyn.cli import main
+
+assert main(["explore", "-o", sys.argv[2], "--spectrum", sys.argv[1]]) == 0
+try:
+    plot.region
+except ModuleNotFoundError as error:
+    print(error)
+"""
+)
+
+
+def test_the_explorer_needs_no_matplotlib(tmp_path):
+    # rejects: a package that imports all pictures to write a page; a missing package that is not named
+    np.save(tmp_path / "spectrum.npy", np.array([-1 + 1j, -1 - 1j]))
+    where = [str(tmp_path / "spectrum.npy"), str(tmp_path / "page.html")]
+    done = subprocess.run([sys.executable, "-c", WITHOUT_PICTURES, *where], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "gamedyn.plot.region needs matplotlib: pip install 'gamedyn[plot]'" in done.stdout
+    assert (tmp_path / "page.html").stat().st_size > 100_000
+
+
+@pytest.fixture
+def files(tmp_path):
+    """A Jacobian of two players, its eigenvalues, and a tableau."""
+    J = np.array([[-0.1, 0.0, -1.0, 0.3], [0.0, -0.1, 0.2, -0.5], [1.0, -0.2, -0.2, 0.0], [-0.3, 0.5, 0.0, -0.2]])
+    np.save(tmp_path / "J.npy", J)
+    np.save(tmp_path / "s.npy", np.linalg.eigvals(J))
+    (tmp_path / "mine.json").write_text(json.dumps({"A": [[], ["1/3"], [0, "2/3"]], "b": ["1/4", 0, "3/4"]}))
+    return tmp_path
+
+
+GAME = ["--players", "G=2,D=2"]
+
+
+def test_every_command_takes_files_libraries_spectra_and_jacobians(files, capsys):
+    """Rejects: a command that knows members alone, players that are dropped, a file's name lost."""
+    tableau, spectrum = str(files / "mine.json"), ["--spectrum", str(files / "s.npy")]
+    jacobian = ["--jacobian", str(files / "J.npy"), *GAME]
+    blocks = stability.load_jacobian(files / "J.npy", {"G": 2, "D": 2})
+    for given, methods_ in ((spectrum, ["rk4"]), (jacobian, ["rk4", "alternating", "slingshot"])):
+        names = [*methods_, tableau, "torchdiffeq:dopri5"]
+        assert main(["stability", *names, *given, "--json"]) == 0
+        sheets = json.loads(capsys.readouterr().out)
+        assert [s["name"] for s in sheets] == [*methods_, "mine", "torchdiffeq:dopri5"]
+        for record, name in zip(sheets, methods_, strict=False):
+            assert record["steps"][0]["to"] == pytest.approx(stability.stable_steps(name, blocks).limit, rel=1e-9)
+        assert main(["rank", *names, *given, "--csv"]) == 0
+        table = capsys.readouterr().out.splitlines()
+        assert table[0].startswith("name,order,limit")
+        assert {"mine", "torchdiffeq:dopri5"} <= {line.split(",")[0] for line in table}
+        assert main(["explore", *names, *given, "-o", str(files / "page.html"), "--json"]) == 0
+        assert '"mine"' in (files / "page.html").read_text(encoding="utf-8")
+        capsys.readouterr()
+        assert main(["verify", *methods_, tableau, *given]) == 0
+        out = capsys.readouterr().out
+        assert out.count("ok  largest stable step") == len(methods_) + 1
+    assert main(["stability", "rk4", *spectrum, *jacobian]) == 2
+    assert main(["stability", "rk4", *GAME]) == 2
+
+
+def test_a_wrong_limit_is_a_fault(files, capsys, monkeypatch):
+    """Rejects: a measurement that cannot disagree with the prediction."""
+    from gamedyn.spectrum import verify
+
+    spectrum = stability.load_spectrum(files / "s.npy")
+    module = sys.modules["gamedyn.spectrum.verify"]
+    real = module.stable_steps
+    for factor in (0.9, 1.1):
+        wrong = lambda m, s, f=factor: types.SimpleNamespace(limit=f * real(m, s).limit)  # noqa: E731
+        monkeypatch.setattr(module, "stable_steps", wrong)
+        assert [f.check for f in verify("rk4", spectrum=spectrum).faults] == ["largest stable step"]

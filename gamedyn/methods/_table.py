@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from gamedyn._lib.errors import UnknownNameError
+from gamedyn._lib.tables import Tabular, aligned
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -57,7 +58,7 @@ class Row:
     source: str
 
 
-class Listing:
+class Listing(Tabular):
     """Rows that print as an aligned table; `listing[name]` is the row of a name or an alias.
 
     Example:
@@ -95,16 +96,16 @@ class Listing:
         return any(item in (r, r.name, *r.aliases) for r in self.rows)
 
     def __str__(self) -> str:
-        table = [HEADER, *(_cells(r) for r in self.rows)]
-        widths = [max(len(r[i]) for r in table) for i in range(len(HEADER))]
-        return "\n".join("  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)).rstrip() for r in table)
+        return aligned([HEADER, *(_cells(r) for r in self.rows)])
 
     def narrow(self) -> str:
         """The columns that matter most, aligned: some eighty characters wide."""
         kept = [HEADER.index(column) for column in NARROW]
-        table = [[row[i] for i in kept] for row in (HEADER, *(_cells(r) for r in self.rows))]
-        widths = [max(len(r[i]) for r in table) for i in range(len(kept))]
-        return "\n".join("  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)).rstrip() for r in table)
+        return aligned([row[i] for i in kept] for row in (HEADER, *(_cells(r) for r in self.rows)))
+
+    def rows_as_dicts(self) -> list[dict[str, Any]]:
+        """The rows by column; aliases as text."""
+        return [{**r, "aliases": " ".join(r["aliases"])} for r in self.records()]
 
     def records(self) -> list[dict[str, Any]]:
         """The rows as dicts, for JSON."""

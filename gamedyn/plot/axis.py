@@ -10,7 +10,8 @@ import numpy as np
 from gamedyn._lib.checks import positive
 from gamedyn._lib.errors import ArgumentError
 from gamedyn.methods import Method
-from gamedyn.plot.region import COLOURS, LAMBDA, STYLES, new_axes, several
+from gamedyn.plot.palette import COLOURS, LAMBDA, STYLES, several
+from gamedyn.plot.regions import new_axes
 from gamedyn.stability import mode_rates, symbol
 
 if TYPE_CHECKING:

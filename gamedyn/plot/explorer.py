@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from tqdm import tqdm
 
 from gamedyn._lib.checks import positive
 from gamedyn._lib.errors import ArgumentError
 from gamedyn.methods import Method, members
 from gamedyn.plot.explorer_data import FAMILIES, block_data, method_data
-from gamedyn.plot.region import COLOURS, several
+from gamedyn.plot.palette import COLOURS, several
 from gamedyn.stability import BlockJacobian, Eigenvalues
 from gamedyn.stability.matrices.eigenvalues import eigenvalue_array, is_complete
 from gamedyn.stability.matrices.spectrum_file import SavedSpectrum, path_of
@@ -39,6 +40,7 @@ def write_explorer(
     methods: Sequence[str | Method] | str | Method | None = None,
     h: float | None = None,
     blocks: BlockJacobian | None = None,
+    progress: bool = False,
 ) -> Path:
     r"""Write the explorer: a page that draws `h lambda` over the regions of every method and names what binds.
 
@@ -58,6 +60,7 @@ def write_explorer(
             beside them. Where `blocks` are given and `methods` are not, all that need blocks are computed.
         h: step when the page opens; None: the inverse of the largest modulus.
         blocks: the Jacobian with its players, for methods that need them.
+        progress: whether to show a progress bar over the methods.
 
     Returns:
         The path.
@@ -91,7 +94,7 @@ def write_explorer(
         "chosen": ticked,
         "families": FAMILIES,
         "colours": COLOURS,
-        "methods": _records(offered, blocks, None if methods is None else set(ticked)),
+        "methods": _records(offered, blocks, None if methods is None else set(ticked), progress),
     }
     try:
         target.write_text(_page(record), encoding="utf-8")
@@ -137,10 +140,14 @@ def _spectrum_record(spectrum: Any, blocks: BlockJacobian | None) -> dict[str, A
     return {"eigenvalues": [[x.real, x.imag] for x in values.tolist()], "complete": complete, "game": game}
 
 
-def _records(offered: Mapping[str, Method], blocks: BlockJacobian | None, asked: set[str] | None) -> list[Any]:
+def _records(
+    offered: Mapping[str, Method], blocks: BlockJacobian | None, asked: set[str] | None, progress: bool
+) -> list[Any]:
     """Every method's data; `asked` for must fit the blocks, of the others the page says why they do not."""
     out = []
-    for name, method in offered.items():
+    bar = tqdm(offered.items(), desc="explorer", unit="method", disable=None if progress else True)
+    for name, method in bar:
+        bar.set_postfix_str(name)
         data = method_data(method, name)
         if not method.decouples:
             try:

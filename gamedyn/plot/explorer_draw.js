@@ -1,7 +1,17 @@
 "use strict";
 /* The two pictures on canvas. What does not move with h is drawn once and kept; a frame copies it and adds the rest. */
 const Draw = (() => {
-  const INK = "#1b1f24", MUTED = "#57606a", GRID = "#e3e7eb", GROWS = "#a94700";
+  const COLOURS = ["ink", "muted", "grid", "grows", "paper", "frame", "halo", "growing"];
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+  let INK, MUTED, GRID, GROWS, PAPER, FRAME, HALO, GROWING; // of the style sheet, light or dark
+
+  function readColours() {
+    const style = getComputedStyle(document.documentElement);
+    [INK, MUTED, GRID, GROWS, PAPER, FRAME, HALO, GROWING] = COLOURS.map((name) => style.getPropertyValue(`--${name}`).trim());
+  }
+
+  /* A method's colour on this paper: black would be lost on a dark one. */
+  const onPaper = (colour) => (dark.matches && colour === "#000000" ? INK : colour);
   const DASHES = [[], [8, 4], [9, 3, 2, 3], [2, 3]];
   const CELL = 3; // pixels of the grid on which boundaries are marched
 
@@ -21,7 +31,7 @@ const Draw = (() => {
 
   /* Draws once into a picture that is kept under its key, and copies it. */
   function kept(canvas, key, paint) {
-    const { ctx, width, height, ratio } = prepared(canvas), full = `${key}|${width}|${height}|${ratio}|${rem()}`;
+    const { ctx, width, height, ratio } = prepared(canvas), full = `${key}|${width}|${height}|${ratio}|${rem()}|${dark.matches}`;
     if (canvas.keptKey !== full) {
       const layer = document.createElement("canvas");
       layer.width = canvas.width;
@@ -52,7 +62,7 @@ const Draw = (() => {
     const w = ctx.measureText(text).width;
     ctx.lineJoin = "round";
     ctx.lineWidth = 4;
-    ctx.strokeStyle = "rgba(255,255,255,0.92)";
+    ctx.strokeStyle = HALO;
     const left = Math.min(Math.max(6, x), width - w - 6);
     ctx.strokeText(text, left, y);
     ctx.fillStyle = colour;
@@ -156,7 +166,7 @@ const Draw = (() => {
   }
 
   function axes(ctx, view, width, height, unit) {
-    ctx.fillStyle = "#fff";
+    ctx.fillStyle = PAPER;
     ctx.fillRect(0, 0, width, height);
     ctx.font = font(0.72);
     ctx.lineWidth = 1;
@@ -168,7 +178,7 @@ const Draw = (() => {
     for (const t of up) { const y = Math.round(view.y(t)) + 0.5; ctx.moveTo(0, y); ctx.lineTo(width, y); }
     ctx.stroke();
     return () => { // over the regions
-      ctx.strokeStyle = "#8c959f";
+      ctx.strokeStyle = FRAME;
       ctx.setLineDash([]);
       ctx.lineWidth = 1;
       ctx.beginPath();
@@ -228,7 +238,7 @@ const Draw = (() => {
       if (!(limit > 0 && Number.isFinite(limit))) continue;
       const px = view.x(limit * x), py = view.y(s * limit * y);
       ctx.setLineDash([]);
-      ctx.fillStyle = "#fff";
+      ctx.fillStyle = PAPER;
       ctx.beginPath();
       [[0, -5], [5, 0], [0, 5], [-5, 0]].forEach(([dx, dy]) => ctx.lineTo(px + dx, py + dy));
       ctx.closePath();
@@ -248,7 +258,7 @@ const Draw = (() => {
       const px = view.x(x), py = view.y(y);
       if (px < -9 || py < -9 || px > 1e5 || py > 1e5) continue;
       if (grows) {
-        ctx.strokeStyle = "#fff";
+        ctx.strokeStyle = PAPER;
         ctx.lineWidth = 4.5;
         cross(ctx, px, py, big + 1.4);
         ctx.strokeStyle = GROWS;
@@ -256,7 +266,7 @@ const Draw = (() => {
         cross(ctx, px, py, big + 1.4);
       } else {
         ctx.fillStyle = INK;
-        ctx.strokeStyle = "#fff";
+        ctx.strokeStyle = PAPER;
         ctx.lineWidth = 1;
         ctx.beginPath();
         ctx.arc(px, py, big, 0, 2 * Math.PI);
@@ -327,9 +337,9 @@ const Draw = (() => {
 
   function stepsLayer(ctx, width, height, scene) {
     const v = stepsView(width, height, scene.rows.length, scene.axis);
-    ctx.fillStyle = "#fff";
+    ctx.fillStyle = PAPER;
     ctx.fillRect(0, 0, width, height);
-    ctx.fillStyle = "#fbf1ea"; // where a step grows
+    ctx.fillStyle = GROWING; // where a step grows
     ctx.fillRect(v.left, v.split, v.right - v.left, v.y(1) - v.split);
     ctx.font = font(0.72);
     ctx.textAlign = "center";
@@ -345,7 +355,7 @@ const Draw = (() => {
     }
     ctx.textAlign = "right";
     for (const g of LEVELS) {
-      ctx.strokeStyle = g === 1 ? "#8c959f" : GRID;
+      ctx.strokeStyle = g === 1 ? FRAME : GRID;
       ctx.beginPath();
       ctx.moveTo(v.left, v.y(g));
       ctx.lineTo(v.right, v.y(g));
@@ -407,5 +417,6 @@ const Draw = (() => {
     ctx.setLineDash([]);
   }
 
-  return { dashOf, plane, steps };
+  readColours();
+  return { dark, dashOf, onPaper, plane, readColours, steps };
 })();

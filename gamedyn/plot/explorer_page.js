@@ -281,7 +281,8 @@ const Page = (() => {
 
   /* ---- choosing methods ---- */
 
-  const colour = (index) => data.colours[index % data.colours.length];
+  const inPage = (index) => data.colours[index % data.colours.length].replace("#000000", "var(--ink)");
+  const colour = (index) => Draw.onPaper(data.colours[index % data.colours.length]);
 
   function freeIndex() {
     const used = new Set(state.chosen.values());
@@ -300,7 +301,7 @@ const Page = (() => {
 
   function swatch(index) {
     const dash = Draw.dashOf(index).join(" ");
-    return `<svg class="swatch" viewBox="0 0 32 12" aria-hidden="true"><line x1="1" y1="6" x2="31" y2="6" stroke="${colour(index)}" stroke-width="3" stroke-dasharray="${dash}"/></svg>`;
+    return `<svg class="swatch" viewBox="0 0 32 12" aria-hidden="true"><line x1="1" y1="6" x2="31" y2="6" style="stroke: ${inPage(index)}" stroke-width="3" stroke-dasharray="${dash}"/></svg>`;
   }
 
   const element = (tag, properties = {}, ...children) => {
@@ -468,6 +469,7 @@ const Page = (() => {
       document.body.classList.remove("dropping");
       readFile(event.dataTransfer.files[0]);
     });
+    Draw.dark.addEventListener("change", () => { Draw.readColours(); render(); });
     new ResizeObserver(render).observe(document.body);
   }
 

@@ -10,7 +10,8 @@ import numpy as np
 from gamedyn._lib.checks import choice
 from gamedyn._lib.errors import ArgumentError
 from gamedyn.methods import Method, get
-from gamedyn.plot.region import COLOURS, LAMBDA, STYLES, new_axes, region
+from gamedyn.plot.palette import COLOURS, LAMBDA, STYLES
+from gamedyn.plot.regions import new_axes, region
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

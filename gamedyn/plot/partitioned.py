@@ -9,7 +9,8 @@ import numpy as np
 from gamedyn._lib.checks import choice, positive, positive_int
 from gamedyn._lib.errors import ArgumentError
 from gamedyn.methods import Method
-from gamedyn.plot.region import COLOURS, STYLES, new_axes, several
+from gamedyn.plot.palette import COLOURS, STYLES, several
+from gamedyn.plot.regions import new_axes
 from gamedyn.stability import BlockJacobian, step_matrix
 from gamedyn.stability.matrices.eigenvalues import two_names
 

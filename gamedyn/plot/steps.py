@@ -2,43 +2,48 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 
 from gamedyn._lib.errors import ArgumentError
-from gamedyn.plot.region import COLOURS
+from gamedyn.plot.palette import COLOURS, several
+from gamedyn.stability import stable_steps
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from matplotlib.axes import Axes
 
+    from gamedyn.methods import Method
     from gamedyn.stability import StepSet
+    from gamedyn.stability.matrices.eigenvalues import Spectrum
 
 __all__ = ["step_sets"]
 
 
-def step_sets(sets: Mapping[str, StepSet], *, ax: Axes | None = None) -> Axes:
+def step_sets(
+    sets: Mapping[str, StepSet] | Sequence[str | Method] | str | Method,
+    spectrum: Spectrum | None = None,
+    *,
+    ax: Axes | None = None,
+) -> Axes:
     """One bar per interval of stable steps, a row per method, on a logarithmic axis.
 
     Args:
-        sets: step sets by label.
+        sets: methods, or their names, with a spectrum; or step sets by label, as they were computed.
+        spectrum: eigenvalues of J, or a BlockJacobian.
         ax: where to draw; None: a new figure.
 
     Raises:
-        ArgumentError: if there are none.
+        ArgumentError: if there are none, or a spectrum comes with step sets, or methods without one.
 
     Example:
-        >>> from gamedyn.stability import stable_steps
-        >>> ax = step_sets({m: stable_steps(m, [-1 + 2j, -1 - 2j]) for m in ("euler", "rk4")})
+        >>> ax = step_sets(["euler", "rk4"], [-1 + 2j, -1 - 2j])
         >>> plt.close(ax.figure)
     """
-    if not hasattr(sets, "items") or not all(hasattr(s, "intervals") for s in sets.values()):
-        raise ArgumentError("sets", "a dict of step sets by label", type(sets).__name__)
-    if not sets:
-        raise ArgumentError("sets", "at least one step set", "none")
+    sets = _computed(sets, spectrum)
     if ax is None:
         _, ax = plt.subplots(figsize=(3.5, 0.3 * len(sets) + 0.9), layout="constrained")
     ends = [x for s in sets.values() for interval in s.intervals for x in interval if 0 < x < np.inf]
@@ -51,3 +56,19 @@ def step_sets(sets: Mapping[str, StepSet], *, ax: Axes | None = None) -> Axes:
     ax.set(xscale="log", xlim=(low, high), xlabel="stable steps h")
     ax.invert_yaxis()
     return ax
+
+
+def _computed(sets: Any, spectrum: Spectrum | None) -> Mapping[str, StepSet]:
+    """Step sets by label."""
+    if hasattr(sets, "items"):
+        if not sets or not all(hasattr(s, "intervals") for s in sets.values()):
+            raise ArgumentError("sets", "step sets by label, or methods and a spectrum", sets)
+        if spectrum is not None:
+            raise ArgumentError("spectrum", "None where step sets are given", type(spectrum).__name__)
+        return dict(sets)
+    if spectrum is None:
+        raise ArgumentError("spectrum", "a spectrum, for the methods to be held against", None)
+    chosen = several(sets)
+    if not chosen:
+        raise ArgumentError("sets", "at least one method", "none")
+    return {m.shown: stable_steps(m, spectrum) for m in chosen}

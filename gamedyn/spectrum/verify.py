@@ -9,21 +9,27 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from scipy.integrate import solve_ivp
+from scipy.linalg import block_diag
 
 from gamedyn import flows, games
 from gamedyn._lib.errors import ArgumentError
+from gamedyn.core import Game
 from gamedyn.integrators import Krylov, NewtonKrylov, solve, stepper
 from gamedyn.integrators.torchdiffeq import adams_default, tableau_of
 from gamedyn.jacobian import HeldField
 from gamedyn.losses import weight_decay
 from gamedyn.methods import Delegated, Method, RungeKutta, get, members
-from gamedyn.stability import BlockJacobian, imaginary_limit, real_limit, stability_function, step_matrix
+from gamedyn.spectrum.tangent import step_radius
+from gamedyn.stability import BlockJacobian, imaginary_limit, real_limit, stability_function, stable_steps, step_matrix
+from gamedyn.stability.matrices.eigenvalues import eigenvalue_array
 from gamedyn.stability.properties.proof import Finding, Report, prove
 from gamedyn.stability.properties.tableaus import read_tableau
 from gamedyn.stability.symbols import products
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from gamedyn.stability.matrices.eigenvalues import Spectrum
 
 __all__ = ["verify"]
 
@@ -36,14 +42,20 @@ SERIES = 14
 
 
 def verify(
-    subject: Any, *, order: int | None = None, embedded_order: int | None = None, tolerance: float | None = None
+    subject: Any,
+    *,
+    order: int | None = None,
+    embedded_order: int | None = None,
+    tolerance: float | None = None,
+    spectrum: Spectrum | None = None,
 ) -> Report:
     """Check a method: what is declared against its coefficients, and its stepper against both.
 
     By proof: nodes are row sums, weights add up, order and embedded order (all conditions, residuals shown), order on
     fields of time with the nodes as given, FSAL, R(z), real and imaginary limit, and whether the weights are those,
     or the embedded ones, of a method that is known. By steps: one step on a linear game of three players against the
-    matrix of the theory, and the observed order on a problem that depends on time.
+    matrix of the theory, and the observed order on a problem that depends on time. With a spectrum the largest stable
+    step on it is predicted, and the growth of real steps measured a thousandth below and above.
 
     Args:
         subject: a name or a method of ours; a mapping `{"A": ..., "b": ..., "c": ..., "b_hat": ..., "order": ...}`; a
@@ -51,6 +63,7 @@ def verify(
         order: order to hold it to, where it does not say.
         embedded_order: that of its embedded method.
         tolerance: residual that counts as zero; None: what the digits of the coefficients allow.
+        spectrum: eigenvalues of `J = dv/dy`, or a BlockJacobian, to measure the largest stable step on.
 
     Returns:
         The report: `str(report)` is a table, `report.faults` what failed, `report.json()` all of it.
@@ -70,14 +83,14 @@ def verify(
     if isinstance(chosen, Delegated):
         return _delegated(chosen, tolerance)
     if isinstance(chosen, Method) and not isinstance(chosen, RungeKutta):
-        return Report(chosen.name or repr(chosen), [*_declared(chosen), *_by_steps(chosen)])
+        return Report(chosen.name or repr(chosen), [*_declared(chosen), *_by_steps(chosen), *_limit(chosen, spectrum)])
     tableau = read_tableau(chosen, order=order, embedded_order=embedded_order)
     proof = prove(tableau, tolerance=tolerance)
     method = chosen if isinstance(chosen, RungeKutta) else tableau.method()
     declared = _declared(method) if isinstance(chosen, RungeKutta) else []
     if any(f.check == "weights" and f.holds is not True for f in proof):
         return proof  # an inconsistent method is not stepped
-    return Report(tableau.name, [*proof, *declared, *_by_steps(method)])
+    return Report(tableau.name, [*proof, *declared, *_by_steps(method), *_limit(method, spectrum)])
 
 
 def _declared(method: Method) -> list[Finding]:
@@ -99,6 +112,41 @@ def _declared(method: Method) -> list[Finding]:
 def _by_steps(method: Method) -> list[Finding]:
     agreement = _agreement(method)
     return [agreement] if method.order is None else [agreement, _observed(method, method.order)]
+
+
+NEAR = 1e-3
+"""How far below and above the largest stable step growth is measured."""
+
+
+def _limit(method: Method, spectrum: Spectrum | None) -> list[Finding]:
+    """The largest stable step on a spectrum: by the theory, and by the tangent of real steps on the linear game."""
+    if spectrum is None:
+        return []
+    if method.named_parts:
+        return [Finding("largest stable step", None, "", "of a flow with parts: gamedyn.spectrum.confirm measures it")]
+    blocks = spectrum if isinstance(spectrum, BlockJacobian) else _real_form(eigenvalue_array(spectrum))
+    predicted, check = stable_steps(method, spectrum).limit, "largest stable step"
+    if not 0 < predicted < math.inf:
+        return [Finding(check, None, "", f"{predicted:g}: nothing to measure")]
+    J = torch.as_tensor(blocks.matrix)
+    sizes = zip(blocks.players, blocks.sizes, strict=True)
+    game = Game({p: torch.zeros(size, dtype=J.dtype) for p, size in sizes}, _no_losses)
+    flow = flows.custom(lambda t, state, _: game.layout.parts(J @ game.layout.joined(dict(state))), like=game)
+    how = _solving(method)
+    below, above = (step_radius(flow, method, game.state(), predicted * (1 + s * NEAR), **how) for s in (-1, 1))
+    got = f"growth {below:.6g} at {1 - NEAR:g} of it, {above:.6g} at {1 + NEAR:g}"
+    return [Finding(check, below <= 1 + 1e-9 < above, f"{predicted:.10g}", got)]
+
+
+def _no_losses(**players: torch.Tensor) -> dict[str, torch.Tensor]:
+    return {p: 0.0 * y.sum() for p, y in players.items()}
+
+
+def _real_form(values: NDArray[np.complex128]) -> BlockJacobian:
+    """A real matrix with these eigenvalues and the conjugates that they lack."""
+    pairs = list(dict.fromkeys((x.real, abs(x.imag)) for x in values.tolist()))
+    parts = [np.array([[x]]) if not y else np.array([[x, -y], [y, x]]) for x, y in pairs]
+    return BlockJacobian(block_diag(*parts), (sum(map(len, parts)),))
 
 
 def _solving(method: Method) -> dict[str, Any]:

@@ -242,3 +242,28 @@ class TestInABrowser:
     def test_a_step_that_is_no_number(self, opened):
         set_step(opened, "fast")
         assert find(opened, "step-error").text
+
+    def test_on_a_phone_in_the_dark(self, browser, page):
+        """Rejects: a page wider than 390 px, pictures that stay white, black lines on black."""
+        size = {"width": 390, "height": 844, "deviceScaleFactor": 2, "mobile": True}
+        scheme = {"name": "prefers-color-scheme", "value": "dark"}
+        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
+        try:
+            browser.get(page.as_uri())
+            drawn(browser)
+            assert browser.execute_script("return document.documentElement.scrollWidth") == 390
+            picture = "const c = document.getElementById(arguments[0]); "
+            pixel = f"{picture}return [...c.getContext('2d').getImageData(4, 4, 1, 1).data]"
+            for canvas in ("plane", "steps"):
+                red, green, blue, alpha = browser.execute_script(pixel, canvas)
+                assert max(red, green, blue) < 80 or not alpha
+            assert browser.execute_script("return Draw.onPaper('#000000')") == "#e6edf3"
+            buttons = browser.find_elements("css selector", "button:not([hidden]), #list label")
+            assert all(b.size["height"] >= 36 for b in buttons if b.is_displayed())  # a thumb's
+            browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [{**scheme, "value": "light"}]})
+            drawn(browser)
+            assert min(browser.execute_script(pixel, "plane")[:3]) > 200  # the change is seen at once
+        finally:
+            browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+            browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})

@@ -11,7 +11,9 @@ mpl.use("Agg")
 import matplotlib.pyplot as plt
 
 import gamedyn as gd
+from gamedyn._lib.errors import ArgumentError
 from gamedyn.plot import boundary_locus, damping_and_phase, image_grid, partitioned_region, region, step_sets
+from gamedyn.stability import stable_steps
 
 
 @pytest.fixture(autouse=True)
@@ -155,3 +157,16 @@ def test_bad_input_is_named(draw):
 def test_eigenvalues_alone():
     ax = region([], eigenvalues=[-1.0, -2.0], h=0.5)
     np.testing.assert_allclose(ax.lines[0].get_xydata(), [[-0.5, 0], [-1.0, 0]])
+
+
+def test_step_sets_of_methods_on_a_spectrum():
+    """The bars are those of the sets. Rejects: a spectrum that is not used, labels lost."""
+    modes = [-1 + 2j, -1 - 2j]
+    ax = step_sets(["euler", "rk4"], modes)
+    given = step_sets({m: stable_steps(m, modes) for m in ("euler", "rk4")})
+    assert [t.get_text() for t in ax.get_yticklabels()] == ["euler", "rk4"]
+    assert [b.get_bbox().bounds for b in ax.patches] == [b.get_bbox().bounds for b in given.patches]
+    for arguments in (({"rk4": stable_steps("rk4", modes)}, modes), (["rk4"], None), ({}, None), ([], modes)):
+        with pytest.raises(ArgumentError):
+            step_sets(*arguments)
+    plt.close("all")

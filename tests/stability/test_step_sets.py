@@ -8,6 +8,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from gamedyn import methods
 from gamedyn._lib.errors import ArgumentError
 from gamedyn.methods import LinearMultistep, Partitioned, RungeKutta, Sweep, alternating, get
 from gamedyn.stability import (
@@ -15,6 +16,7 @@ from gamedyn.stability import (
     Eigenvalues,
     StabilityWarning,
     largest_stable_step,
+    rank_methods,
     spectral_radius,
     stable_steps,
     step_matrix,
@@ -378,3 +380,25 @@ def test_a_slow_mode_that_grows_is_seen_beside_a_stiff_one():
     assert steps.growing == (1e-5,)
     assert steps.first is None
     assert stable_steps("euler", [-1e6, 1e-7]).neutral == (1e-7,)  # a share of 1e-13: rounding
+
+
+def test_sets_rankings_and_listings_are_tables(tmp_path):
+    """Rows as sequences, text, CSV and pandas, with the same figures in each."""
+    steps = stable_steps("rk4", [1.0, -3 + 2j, -3 - 2j])  # a growing mode beside: two tables' worth of facts
+    assert list(steps) == list(steps.intervals)
+    assert len(steps) == len(steps.intervals)
+    assert len(stable_steps("euler", [1j, -1j])) == 0
+    assert "no stable step" in str(stable_steps("euler", [1j, -1j]))
+    found = stable_steps("bdf3", [0.05 + 1j, 0.05 - 1j])
+    assert found.to_pandas()["to"].tolist() == [high for _, high in found]
+    text = found.to_csv(tmp_path / "steps.csv")
+    assert (tmp_path / "steps.csv").read_text() == text
+    assert text.splitlines()[0] == "from,to"
+    ranking = rank_methods([-1.0], methods=["euler", "rk4", "gauss4"])
+    frame = ranking.to_pandas()
+    assert frame["name"].tolist() == [*(r.name for r in ranking), "gauss4"]
+    assert frame["limit"].tolist()[:2] == [r.limit for r in ranking]
+    listing = methods.table()
+    assert len(listing.to_pandas()) == len(listing) == len(listing.to_csv().splitlines()) - 1
+    with pytest.raises(ArgumentError, match="can be written"):
+        found.to_csv(tmp_path / "nowhere" / "steps.csv")

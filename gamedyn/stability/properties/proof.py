@@ -8,6 +8,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from gamedyn._lib.errors import ArgumentError
+from gamedyn._lib.tables import aligned
 from gamedyn.methods import LowStorage, RungeKutta, members
 from gamedyn.methods._coefficients import tolerance_of
 from gamedyn.methods._trees import rooted_trees, tree_residual
@@ -94,10 +95,8 @@ class Report:
         for f in ordered:
             sizes = ["" if x is None else f"{x:.2e}" for x in (f.residual, f.tolerance)]
             rows.append((f.mark, f.check, f.expected, f.got, *sizes))
-        widths = [max(len(r[i]) for r in rows) for i in range(6)]
-        lines = ["  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)).rstrip() for r in rows]
         verdict = "no fault" if self.sound else f"{len(self.faults)} fault{'s' * (len(self.faults) > 1)}"
-        return "\n".join([f"{self.subject}: {verdict} in {len(self.findings)} checks", *lines])
+        return f"{self.subject}: {verdict} in {len(self.findings)} checks\n{aligned(rows)}"
 
     def records(self) -> dict[str, Any]:
         """The report for JSON."""

@@ -52,9 +52,9 @@ class Tableau:
         """Number of stages."""
         return len(self.b)
 
-    def method(self) -> RungeKutta:
+    def method(self, name: str = "") -> RungeKutta:
         """The method of these coefficients, its nodes made the row sums."""
-        return RungeKutta(self.A, self.b, self.b_hat, time_scale=self.time_scale, digits=self.digits)
+        return RungeKutta(self.A, self.b, self.b_hat, time_scale=self.time_scale, digits=self.digits, name=name)
 
 
 def read_tableau(subject: Any, *, order: int | None = None, embedded_order: int | None = None) -> Tableau:

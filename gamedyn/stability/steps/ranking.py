@@ -10,6 +10,7 @@ import numpy as np
 
 from gamedyn._lib.checks import choice, positive, positive_int
 from gamedyn._lib.errors import ArgumentError, UnknownNameError
+from gamedyn._lib.tables import Tabular, aligned
 from gamedyn.methods import Method, get, members
 from gamedyn.stability.matrices.eigenvalues import BlockJacobian, Spectrum, eigenvalue_array, is_complete
 from gamedyn.stability.steps.first_steps import first_limit
@@ -57,7 +58,7 @@ class Ranked:
     implicit: bool
 
 
-class Ranking:
+class Ranking(Tabular):
     """Methods in their order, the best first; prints as a table.
 
     Attributes:
@@ -112,13 +113,16 @@ class Ranking:
 
     def __str__(self) -> str:
         table = [tuple(f.name for f in fields(Ranked)), *map(_cells, (*self.rows, *self.unbounded))]
-        widths = [max(len(r[i]) for r in table) for i in range(len(table[0]))]
-        lines = ["  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)).rstrip() for r in table]
+        lines = aligned(table).splitlines()
         reasons: dict[str, list[str]] = {}
         for name, reason in self.skipped.items():
             reasons.setdefault(reason, []).append(name)
         lines += [f"not ranked: {', '.join(names)}: {reason}" for reason, names in reasons.items()]
         return "\n".join(lines if self.complete else [*lines, "a part of the spectrum: limits are upper bounds"])
+
+    def rows_as_dicts(self) -> list[dict[str, Any]]:
+        """The ranked methods, then those stable at every step, by column."""
+        return [asdict(r) for r in (*self.rows, *self.unbounded)]
 
     def records(self) -> dict[str, Any]:
         """The ranking for JSON: infinite numbers as None, eigenvalues as pairs."""

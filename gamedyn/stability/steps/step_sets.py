@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 
 from gamedyn._lib.checks import finite
 from gamedyn._lib.errors import ArgumentError, warn_caller
+from gamedyn._lib.tables import Tabular, aligned
 from gamedyn.methods import Method, get
 from gamedyn.stability.matrices.eigenvalues import BlockJacobian, Spectrum, as_blocks, eigenvalue_array, is_complete
 from gamedyn.stability.matrices.step_matrix import step_matrix
@@ -18,6 +20,8 @@ from gamedyn.stability.steps.scans import UNIT, first_steps, scanned_intervals
 from gamedyn.stability.symbols import symbol
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
 __all__ = ["StabilityWarning", "StepSet", "largest_stable_step", "sorted_modes", "stable_steps"]
@@ -48,7 +52,7 @@ class _Facts(TypedDict):
 
 
 @dataclass(frozen=True)
-class StepSet:
+class StepSet(Tabular):
     """The stable steps of a method on a spectrum.
 
     A step is stable when no mode grows under it; neutral modes may stay neutral.
@@ -101,8 +105,32 @@ class StepSet:
         """End of the first interval: the largest stable step; 0.0 where no interval starts at 0."""
         return self.first[1] if self.first else 0.0
 
-    def __contains__(self, h: float) -> bool:
-        return any(low <= h <= high for low, high in self.intervals)
+    def __iter__(self) -> Iterator[Interval]:
+        return iter(self.intervals)
+
+    def __len__(self) -> int:
+        return len(self.intervals)
+
+    def __getitem__(self, i: int) -> Interval:
+        return self.intervals[i]
+
+    def rows_as_dicts(self) -> list[dict[str, float]]:
+        """The intervals, from and to which step."""
+        return [{"from": low, "to": high} for low, high in self.intervals]
+
+    def __str__(self) -> str:
+        rows = [("from", "to"), *((f"{low:.10g}", f"{high:.10g}") for low, high in self.intervals)]
+        lines = [aligned(rows) if self.intervals else "no stable step"]
+        if self.binding is not None:
+            lines.append(f"bound by the eigenvalue {self.binding:.6g}")
+        if self.growing:
+            lines.append(f"{len(self.growing)} eigenvalues grow in the flow, {len(self.stabilised)} at no step here")
+        if not self.complete:
+            lines.append("a part of the spectrum: these are upper bounds")
+        return "\n".join(lines)
+
+    def __contains__(self, h: object) -> bool:
+        return isinstance(h, Real) and any(low <= float(h) <= high for low, high in self.intervals)
 
 
 def stable_steps(

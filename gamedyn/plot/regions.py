@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 
 from gamedyn._lib.checks import positive
 from gamedyn._lib.errors import ArgumentError
-from gamedyn.methods import Method, get
+from gamedyn.methods import Method
+from gamedyn.plot.palette import COLOURS, LAMBDA, STYLES, several
 from gamedyn.stability import StabilityWarning, amplification, stable_steps
 from gamedyn.stability.matrices.eigenvalues import eigenvalue_array
 from gamedyn.stability.regions.membership import is_stable
@@ -21,24 +22,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["COLOURS", "STYLES", "new_axes", "region", "several"]
+__all__ = ["new_axes", "region"]
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F7F7F")
-"""Okabe and Ito's palette, which colour-blind readers can tell apart; grey for its yellow, too faint on white."""
-
-STYLES = ("-", "--", "-.", ":")
-
-LAMBDA = "\N{GREEK SMALL LETTER LAMDA}"
 Window = tuple[float, float, float, float]
-
-
-def several(methods: Sequence[str | Method] | str | Method) -> list[Method]:
-    """One or several methods, as methods."""
-    single = isinstance(methods, str) or not hasattr(methods, "__iter__")
-    chosen = [get(m) for m in cast("Sequence[str | Method]", [methods] if single else methods)]
-    if not chosen:
-        raise ArgumentError("methods", "at least one method", "none")
-    return chosen
 
 
 def new_axes(width: float = 3.5, height: float = 3.0) -> Axes:
