@@ -22,6 +22,7 @@ _NAMES = {
     "Game": "gamedyn.core",
     "State": "gamedyn.core",
     "batches": "gamedyn.core",
+    "citation": "gamedyn.references",
     "data_parallel": "gamedyn.core",
     "solve": "gamedyn.integrators",
     "solve_ensemble": "gamedyn.integrators",
@@ -42,6 +43,7 @@ __all__ = [
     "UnknownNameError",
     "__version__",
     "batches",
+    "citation",
     "core",
     "data_parallel",
     "flows",
@@ -77,6 +79,7 @@ if TYPE_CHECKING:
     from gamedyn._lib.errors import ArgumentError, GamedynError, SolveError, UnknownNameError
     from gamedyn.core import Game, State, batches, data_parallel
     from gamedyn.integrators import Run, solve, solve_ensemble
+    from gamedyn.references import citation
 
 
 def __getattr__(name: str) -> Any:

@@ -27,6 +27,9 @@ class Flow(ABC):
     declared_h: float | None = None
     """The step that the field contains, where it contains one: `solve` takes no other."""
 
+    source: str = ""
+    """Paper, where the flow comes from one."""
+
     def __init__(self, game: Game) -> None:
         self.game = game
 

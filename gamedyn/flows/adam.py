@@ -35,6 +35,8 @@ class AdamFlow(FlowOfFlow):
         bias_correction: whether the moments are divided by `1 - exp(-a t)`.
     """
 
+    source = "da Silva, Gazeau 2020; Barakat, Bianchi 2021"
+
     def __init__(
         self, flow: Flow, rate: float, a1: float, a2: float, epsilon: float, *, bias_correction: bool = False
     ) -> None:

@@ -84,6 +84,8 @@ class AdjustedFlow(FlowOfFlow):
 class ConsensusFlow(AdjustedFlow):
     """`v - weight J^T v`; see `consensus`."""
 
+    source = "Mescheder, Nowozin, Geiger 2017, section 4"
+
     def __init__(self, flow: Flow, weight: float) -> None:
         super().__init__(flow)
         self.weight = _weight(weight)
@@ -108,6 +110,8 @@ class ConsensusFlow(AdjustedFlow):
 class SymplecticFlow(AdjustedFlow):
     """`v + weight (J - J^T) v / 2`; see `symplectic_adjustment`."""
 
+    source = "Balduzzi et al. 2018; Letcher et al. 2019, Differentiable game mechanics, Algorithm 1"
+
     def __init__(self, flow: Flow, weight: float, align: bool, epsilon: float) -> None:
         super().__init__(flow)
         self.weight, self.align, self.epsilon = _weight(weight), bool(align), positive("epsilon", epsilon)
@@ -131,6 +135,8 @@ class SymplecticFlow(AdjustedFlow):
 
 class DriftCancelledFlow(AdjustedFlow):
     """`v + (h / 2) W v`, W the Jacobian or its cross-player blocks; see `drift_cancelled`."""
+
+    source = "Rosca, Wu, Dherin, Barrett 2021"
 
     def __init__(self, flow: Flow, h: float, part: str) -> None:
         super().__init__(flow)

@@ -26,6 +26,8 @@ class PreconditionedFlow(FlowOfFlow):
         P: the diagonal, (n,).
     """
 
+    source = "Cohen et al. 2022"
+
     def __init__(self, flow: Flow, P: Mapping[str, Tensor] | Tensor) -> None:
         super().__init__(flow)
         self.P = _diagonal(self.game, P)

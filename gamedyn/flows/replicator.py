@@ -32,6 +32,7 @@ class PopulationFlow(CustomFlow):
             not known.
         temperature: weight of the entropy that payoffs carry, or None.
         formula: what moves the shares, as text.
+        source: paper.
     """
 
     def __init__(
@@ -44,9 +45,11 @@ class PopulationFlow(CustomFlow):
         payoffs: Callable[[Mapping[str, Tensor]], dict[str, tuple[Tensor, Tensor]]] | None = None,
         temperature: float | None = None,
         formula: str = "a flow on shares of strategies",
+        source: str = "",
     ) -> None:
         super().__init__(fn, like)
         self.payoffs, self.temperature, self.formula = payoffs, temperature, formula
+        self.source = source
         self.critical_points, self.invariant = tuple(critical_points), invariant
 
     def __repr__(self) -> str:
@@ -133,7 +136,9 @@ def replicator(
 
     like = _population_game(dict(zip(names, shares, strict=True)), A, B)
     formula = "p_i' = p_i (u_i - p.u)" + ("" if T is None else " / T - p_i (log p_i - p.log p)")
-    known: dict[str, Any] = {"payoffs": payoffs_at, "temperature": T, "formula": f"{formula}, u the payoffs"}
+    source = "Hofbauer, Sigmund 1998" + ("" if T is None else "; Tuyls, Verbeeck, Lenaerts 2003")
+    known: dict[str, Any] = {"payoffs": payoffs_at, "temperature": T, "source": source}
+    known["formula"] = f"{formula}, u the payoffs"
     if not _balanced(A, B):
         return PopulationFlow(fn, like, **known)
     uniform = {name: torch.full_like(s, 1 / len(s)) for name, s in zip(names, shares, strict=True)}
@@ -192,7 +197,8 @@ def policy_gradient(
         return {"p": (p, A @ p)}
 
     like = Game({"p": logits.to(A)}, losses, name="population")
-    known: dict[str, Any] = {"payoffs": payoffs_at, "formula": "y_i' = p_i (u_i - p.u), p = softmax(y), u = A p"}
+    known: dict[str, Any] = {"payoffs": payoffs_at, "source": "Hennes et al. 2020"}
+    known["formula"] = "y_i' = p_i (u_i - p.u), p = softmax(y), u = A p"
     if not _balanced(A, None):
         return PopulationFlow(fn, like, **known)
     spectrum = tuple(z / n for z in _uniform_spectrum(A, True, None))

@@ -226,7 +226,7 @@ MATCHING_PENNIES = GameFamily(
     name="matching_pennies",
     make=_matching_pennies,
     examples=(lambda: (_matching_pennies(), None),),
-    source="Letcher et al. 2019",
+    source="Letcher et al. 2019, Stable opponent shaping in differentiable games",
 )
 ITERATED_PRISONERS_DILEMMA = GameFamily(
     name="iterated_prisoners_dilemma",

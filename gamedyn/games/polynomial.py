@@ -262,7 +262,7 @@ TANDEM = GameFamily(
     name="tandem",
     make=_tandem,
     examples=(lambda: (_tandem(), None),),
-    source="Letcher et al. 2019",
+    source="Letcher et al. 2019, Stable opponent shaping in differentiable games",
 )
 CONSENSUS_COUNTEREXAMPLE = GameFamily(
     name="consensus_counterexample",

@@ -55,6 +55,7 @@ class LossTerm:
         value: `value(players, parameters, batch) -> scalar`; `players` and `parameters` (lists of tensors) by
             name. It must survive vmap: differentiate inside with torch.func.
         double_backward: whether it differentiates inside.
+        source: paper.
     """
 
     name: str
@@ -62,6 +63,7 @@ class LossTerm:
     weight: float
     value: Callable[[Mapping[str, Any], Mapping[str, Sequence[Tensor]], Any], Tensor]
     double_backward: bool = False
+    source: str = ""
 
     def __post_init__(self) -> None:
         finite("weight", self.weight)
@@ -82,6 +84,7 @@ class GradientTerm:
         weight: of the term, finite; scaled by the player's rate like its loss.
         value: function of the gradient, a list of tensors with `lead` leading ensemble dimensions, to a
             tensor of those dimensions alone.
+        source: paper.
     """
 
     name: str
@@ -90,6 +93,7 @@ class GradientTerm:
     weight: float
     value: Callable[[Sequence[Tensor], int], Tensor]
     double_backward: bool = True
+    source: str = ""
 
     def __post_init__(self) -> None:
         finite("weight", self.weight)

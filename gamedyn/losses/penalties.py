@@ -56,7 +56,8 @@ def r1(
         slope = input_gradient(scores, x)
         return 0.5 * slope.square().sum() / len(x)
 
-    return LossTerm(name, into, weight_of(weight), value, double_backward=True)
+    source = "Mescheder, Geiger, Nowozin 2018, eq. (9)"
+    return LossTerm(name, into, weight_of(weight), value, double_backward=True, source=source)
 
 
 def input_gradient(scores: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
@@ -130,7 +131,7 @@ def squared_gradient(weight: float, *, of: str = "G", into: str = "D", name: str
         total: Tensor = torch.stack(squares).sum(0)
         return total
 
-    return GradientTerm(name, of, into, weight_of(weight), value)
+    return GradientTerm(name, of, into, weight_of(weight), value, source="Qin et al. 2020 (ODE-GAN), section 3.3")
 
 
 def real_samples(batch: Any) -> Tensor:
