@@ -164,14 +164,15 @@ def _named(name: str) -> Any:
 
     if ":" in name:
         return methods.get(name)
-    known: dict[str, Any] = {
-        label: m for m in {**methods.members(), **methods.maps()}.values() for label in (m.name, *m.aliases)
-    }
-    if name in known:
+    known: dict[str, Any] = {}
+    for m in (*methods.members().values(), *methods.maps().values()):
+        known |= dict.fromkeys((m.name, *m.aliases), m)
+    if name in known:  # without torch, which losses and games need
         return known[name]
     from gamedyn import games, losses
 
-    for member in (*losses.members().values(), *games.members().values()):
+    others: tuple[Any, ...] = (*losses.members().values(), *games.members().values())
+    for member in others:
         known |= dict.fromkeys((member.name, *member.aliases), member)
     if name not in known:
         raise UnknownNameError("method, loss or game", name, known)

@@ -48,13 +48,9 @@ def test_flows_say_what_they_are_made_of():
     adam = flows.adam(inner, a1=1.0, a2=1.0)
     assert keys(adam)[:2] == ["dasilva2020", "barakat2021"]
     assert "tuyls2003" in keys(flows.replicator([[0.0, 1.0], [1.0, 0.0]], temperature=1.0))
-    made = (
-        flows.symplectic_adjustment(inner),
-        flows.drift_cancelled(inner, 0.1),
-        flows.preconditioned(inner, {"G": 1.0 + 0 * p, "D": 1.0 + 0 * p})
-        if (p := games.dirac_gan().state().y[:1]) is not None
-        else None,
-    )
+    p = inner.initial_state().y[:1]
+    frozen = flows.preconditioned(inner, dict.fromkeys(inner.game.players, 1.0 + 0 * p))
+    made = (flows.symplectic_adjustment(inner), flows.drift_cancelled(inner, 0.1), frozen)
     for flow, first in zip(made, ("balduzzi2018", "rosca2021", "cohen2022"), strict=True):
         assert keys(flow)[0] == first
     own = gd.Game({"x": p}, lambda x: {"x": (x**2).sum()})
