@@ -12,10 +12,10 @@ from gamedyn import stability
 from gamedyn._lib.checks import positive
 from gamedyn._lib.errors import ArgumentError
 from gamedyn.core import point
-from gamedyn.methods import get
 from gamedyn.spectrum.tangent import StepTangent
 from gamedyn.stability import Eigenvalues
 from gamedyn.stability.matrices.eigenvalues import eigenvalue_array
+from gamedyn.stability.symbols.anchored import same_each_step
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -123,7 +123,7 @@ def confirm(
         >>> confirm(flows.gradient(game), "euler", game.equilibrium_state(), [-1.0]).status  # -10 is not known
         'refuted'
     """
-    chosen = get(method)
+    chosen = same_each_step(method)
     if not chosen.decouples:
         remedy = "its limits need all blocks; measure with step_radius on both sides of a step"
         raise ArgumentError("method", "one whose limits eigenvalues determine", chosen.name, remedy)

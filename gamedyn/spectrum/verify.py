@@ -122,6 +122,8 @@ def _limit(method: Method, spectrum: Spectrum | None) -> list[Finding]:
     """The largest stable step on a spectrum: by the theory, and by the tangent of real steps on the linear game."""
     if spectrum is None:
         return []
+    if method.varies:
+        return [Finding("largest stable step", None, "", "of a late step: no one step shows it")]
     if method.named_parts:
         return [Finding("largest stable step", None, "", "of a flow with parts: gamedyn.spectrum.confirm measures it")]
     blocks = spectrum if isinstance(spectrum, BlockJacobian) else _real_form(eigenvalue_array(spectrum))
