@@ -46,8 +46,8 @@ class TestTurns:
         grid = np.linspace(0.1, 8.0, 80)
 
         def radius(h):
-            gap = 0.2 * np.exp(-(((h - 3.03) / 0.06) ** 2))
-            island = -0.7 * np.exp(-(((h - 6.02) / 0.06) ** 2))
+            gap = 0.2 * np.exp(-(((h - 3.055) / 0.03) ** 2))
+            island = -0.7 * np.exp(-(((h - 6.045) / 0.03) ** 2))
             return float(0.9 + gap + island + (0.5 if h > 5 else 0.0))
 
         found = scanned_intervals(radius, lambda h: 1 + 1e-10, grid, 1e9, explicit=True, xtol=1e-12)
@@ -55,7 +55,7 @@ class TestTurns:
         for low, high in found[1:]:
             assert radius(low * (1 + 1e-9)) <= 1.0001
             assert radius(high * (1 - 1e-9)) <= 1.0001
-        assert found[0][1] == pytest.approx(3.03 - 0.06 * np.log(2) ** 0.5, abs=1e-9)
+        assert found[0][1] == pytest.approx(3.055 - 0.03 * np.log(2) ** 0.5, abs=1e-9)
 
 
 @pytest.mark.parametrize("name", [n for n in BLOCKS if n not in ("forest_ruth_rk4", "ruth3_kutta3")])

@@ -22,8 +22,8 @@ UNIT = 1e-10
 BEYOND = 2.0**10
 """A step so many times that of the slowest mode stands for all larger ones: the step's matrix has its limit there."""
 
-BEND = 0.25
-"""Depth, beside the differences to its neighbours, within which a turning point of the radius is looked at closely."""
+FLAT = 1e-9
+"""Differences of the radius between neighbours below which a turning point is rounding."""
 
 
 def scanned_intervals(
@@ -39,8 +39,8 @@ def scanned_intervals(
 
     The scan goes on by doublings until a mode of modulus `slowest` is carried BEYOND its own time: past that the
     eigenvalues of a rational function of h J have their limits, so that what is stable there is stable for ever. Of an
-    explicit method it ends where the radius has left 1 behind: its matrix is a polynomial in h. Turning points near 1
-    are looked at closely, so that an interval, or a gap, narrower than the grid is found if the radius bends that far.
+    explicit method it ends where the radius has left 1 behind: its matrix is a polynomial in h. Turning points are
+    looked at closely, so that an interval, or a gap, narrower than the grid is found if the radius bends there at all.
 
     Args:
         radius: of one step of size h.
@@ -81,14 +81,13 @@ def _with_turns(radius: Callable[[float], float], h: list[float], r: list[float]
         up, down = at >= max(before, after), at <= min(before, after)
         spread = max(abs(at - before), abs(at - after))
         below, above = at <= 1 + UNIT, at > 1 + UNIT
-        near = spread > 1e-9 and abs(at - 1) <= BEND * spread + UNIT
-        if near and ((up and below) or (down and above)):
+        if spread > FLAT and ((up and below) or (down and above)):
             sign = -1.0 if up else 1.0
             found = minimize_scalar(
                 lambda x, sign=sign: sign * radius(x),
                 bounds=(h[i - 1], h[i + 1]),
                 method="bounded",
-                options={"xatol": 1e-4 * (h[i + 1] - h[i - 1]), "maxiter": 40},
+                options={"xatol": 1e-3 * (h[i + 1] - h[i - 1]), "maxiter": 24},
             )
             added.append((float(found.x), sign * float(found.fun)))
     every = sorted([*zip(h, r, strict=True), *added])
