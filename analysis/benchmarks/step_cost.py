@@ -203,7 +203,7 @@ def step_costs(
     times = measured(runs, rounds)
     rows: dict[str, dict[str, Any]] = {}
     for m in methods:
-        work, chosen = works[m], gd.methods.members()[m]
+        work, chosen = works[m], gd.methods.get(m)
         expected = bare_cost(chosen, work, times)
         rows[m] = {"evaluations": work.evaluations, "products": work.products, "registers": chosen.registers}
         rows[m]["family"] = type(chosen).__name__
