@@ -138,27 +138,15 @@ def _system(matvec: Callable[[Tensor], Tensor], b: Tensor, shift: complex) -> tu
 
 
 def _rows_of_operator(inner: RitzPairs, tol: float) -> Tensor:
-    """Orthonormal rows of length n that hold the eigenvectors of A in what the stacked inverse has given.
+    """Orthonormal rows of length n whose span holds what the stacked inverse has given.
 
-    An eigenvector (p, q) there is the sum of (w, -i w) and (u*, i u*), w and u eigenvectors of A: `w = (p + i q)/2`,
-    `u* = (p - i q)/2`. What is small beside the other is the other's error.
+    Its invariant subspace is spanned by (w, -i w) and (u*, i u*), w and u (generalised) eigenvectors of A: both halves
+    of its vectors lie in the span of theirs. What is small beside the rest is the error of the rest.
     """
-    n, small = inner.schur.shape[1] // 2, max(1e-6, 1e2 * tol)
-    rows: list[Tensor] = []
-    for i, value in enumerate(inner.values):
-        if value.imag < 0:
-            continue  # the conjugate of one that has been
-        x = inner.vector(i)
-        for w in ((x[:n] + 1j * x[n:]) / 2, (x[:n] - 1j * x[n:]) / 2):
-            for part in (w.real, w.imag):
-                if len(rows) < n and float(part.norm()) > small:
-                    rest = part / part.norm()
-                    for _ in range(2):
-                        for row in rows:
-                            rest = rest - (row @ rest) * row
-                    if float(rest.norm()) > small:
-                        rows.append(rest / rest.norm())
-    return torch.stack(rows) if rows else inner.schur[:0, :n]
+    n = inner.schur.shape[1] // 2
+    _, sizes, rows = torch.linalg.svd(torch.cat([inner.schur[:, :n], inner.schur[:, n:]]), full_matrices=False)
+    kept: Tensor = rows[sizes > max(1e-6, 1e2 * tol)]
+    return kept
 
 
 def _of_operator(

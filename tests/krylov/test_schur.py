@@ -389,6 +389,14 @@ class TestNearest:
         matched(found.values[:2], every[order][:2], 1e-6)
         assert found.converged.all()
 
+    @pytest.mark.parametrize(("n", "k", "shift"), [(2, 2, 2.4 + 1.1j), (6, 4, -1 + 0.92j), (3, 3, 2 + 1j), (4, 4, 2.0)])
+    def test_defective_operators_have_all_their_values(self, n, k, shift):
+        # rejects: the span of eigenvectors alone, one for a whole Jordan block
+        A = torch.diag(torch.ones(n - 1, dtype=DOUBLE), 1) + 0.5 * torch.eye(n, dtype=DOUBLE)
+        found = nearest_eigenpairs(lambda x: A @ x, start(n), k, shift)
+        assert len(found) >= k
+        assert np.abs(found.values - 0.5).max() < 1e-8 ** (1 / n) * 2
+
     def test_an_eigenvalue_as_shift(self):
         A = torch.diag(torch.tensor([1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0], dtype=DOUBLE))
         with pytest.raises(SolveError, match="move the shift"):
