@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import sys
 from pathlib import Path
@@ -61,7 +62,7 @@ def _add_methods(commands: Any) -> None:
             families = ", ".join(sorted({r.family for r in methods.table()}))
             parser.error(f"--family: no method of family {chosen.family!r}; families: {families}")
         if chosen.json:
-            return json.dumps(table.records(), indent=1), 0
+            return json.dumps(_finite(table.records()), indent=1), 0
         return str(table) if chosen.wide else table.narrow(), 0
 
     text = "list the methods: family, order, work, registers, limits, support"
@@ -80,9 +81,13 @@ def _add_stability(commands: Any) -> None:
             facts = sheet(method)
             record, text = json.loads(facts.json()), str(facts)
             if spectrum is not None:
-                steps = stable_steps(method, spectrum)
-                record["steps"] = steps.rows_as_dicts()
-                text = f"{text}\nstable steps on the spectrum:\n{steps}"
+                try:
+                    steps = stable_steps(method, spectrum)
+                    record["steps"] = _finite(steps.rows_as_dicts())
+                    text = f"{text}\nstable steps on the spectrum:\n{steps}"
+                except ArgumentError as error:  # of this method alone
+                    record["steps"], record["why"] = None, str(error)
+                    text = f"{text}\nstable steps on the spectrum: none said: {error}"
             records.append(record)
             texts.append(text)
         return json.dumps(records, indent=1) if chosen.json else "\n\n".join(texts), 0
@@ -183,6 +188,11 @@ def _add_rank(commands: Any) -> None:
     parser.add_argument("method", nargs="*", help=f"{METHODS} (default: all)")
 
 
+def _finite(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows with None for infinite numbers, which JSON lacks."""
+    return [{k: None if v in (math.inf, -math.inf) else v for k, v in row.items()} for row in rows]
+
+
 def _players(text: str | None) -> dict[str, int]:
     """Counts by name."""
     found = {}
@@ -190,6 +200,8 @@ def _players(text: str | None) -> dict[str, int]:
         name, _, count = part.partition("=")
         if not name or not count.isdigit():
             raise ArgumentError("--players", "names and counts, such as G=6,D=6", text)
+        if name in found:
+            raise ArgumentError("--players", "every player once", text)
         found[name] = int(count)
     return found
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from gamedyn._lib.errors import ArgumentError
 
@@ -30,7 +30,13 @@ def aligned(rows: Iterable[Sequence[str]]) -> str:
 
 
 class Tabular:
-    """What has rows: dicts of plain values, with the same keys in each."""
+    """What has rows: dicts of plain values, with the same keys in each.
+
+    Attributes:
+        columns: the keys, where there may be no row.
+    """
+
+    columns: ClassVar[tuple[str, ...]] = ()
 
     def rows_as_dicts(self) -> list[dict[str, Any]]:
         """The rows, by column."""
@@ -40,7 +46,8 @@ class Tabular:
         """The rows as a pandas DataFrame. Needs pandas (the extra `study`)."""
         import pandas as pd  # type: ignore[import-untyped]
 
-        return pd.DataFrame(self.rows_as_dicts())
+        rows = self.rows_as_dicts()
+        return pd.DataFrame(rows, columns=None if rows else self.columns)
 
     def to_csv(self, path: str | PathLike[str] | None = None) -> str:
         """The rows as CSV, written to a file if one is named.
@@ -49,7 +56,7 @@ class Tabular:
             ArgumentError: if the file cannot be written.
         """
         rows, out = self.rows_as_dicts(), io.StringIO()
-        writer = csv.DictWriter(out, list(rows[0]) if rows else [], lineterminator="\n")
+        writer = csv.DictWriter(out, list(rows[0]) if rows else list(self.columns), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
         text = out.getvalue()

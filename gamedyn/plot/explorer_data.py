@@ -32,6 +32,8 @@ FAMILIES = (
     "Implicit multistep",
     "Linearly implicit",
     "Exponential",
+    "Anchored",
+    "Periodic",
 )
 """Headings of the page's list, in its order."""
 

@@ -423,7 +423,8 @@ const Theory = (() => {
 
   /* The eigenvalues that one line names: one, or with +- two; null if it names none. */
   function parsedLine(text) {
-    const line = text.replace(/[\s()]/g, "").replace(/[−–]/g, "-").replace(/\*/g, "");
+    if (/[\d.ij]\s+[\d.]/.test(text)) return null; // two numbers side by side
+    const line = text.replace(/[\s()]/g, "").replace(/[−–]/g, "-").replace(/\*(?=[ij])/g, "");
     const size = (digits) => (digits === undefined ? 1 : Number(digits));
     if (REAL.test(line)) return [[Number(line), 0]];
     let found = PAIR.exec(line);

@@ -127,7 +127,11 @@ def _limit(method: Method, spectrum: Spectrum | None) -> list[Finding]:
     if method.named_parts:
         return [Finding("largest stable step", None, "", "of a flow with parts: gamedyn.spectrum.confirm measures it")]
     blocks = spectrum if isinstance(spectrum, BlockJacobian) else _real_form(eigenvalue_array(spectrum))
-    predicted, check = stable_steps(method, spectrum).limit, "largest stable step"
+    check = "largest stable step"
+    try:
+        predicted = stable_steps(method, spectrum).limit
+    except ArgumentError as error:  # a method that needs blocks, say
+        return [Finding(check, None, "", str(error))]
     if not 0 < predicted < math.inf:
         return [Finding(check, None, "", f"{predicted:g}: nothing to measure")]
     J = torch.as_tensor(blocks.matrix)

@@ -12,6 +12,7 @@ import pytest
 
 import gamedyn as gd
 from gamedyn.plot import write_explorer
+from gamedyn.plot.explorer_data import FAMILIES, family
 from gamedyn.stability import BlockJacobian, Eigenvalues, amplification, load_spectrum, save_spectrum, stable_steps
 
 OWN = dict(gd.methods.members())
@@ -267,3 +268,28 @@ class TestInABrowser:
         finally:
             browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
             browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+    @pytest.mark.parametrize("text", ["-1 2", "-0.5 3", "-1*2i", "1 i 2"])
+    def test_typed_text_that_is_no_number_is_refused(self, opened, text):
+        """Rejects: whitespace and asterisks dropped, so that two columns become one number."""
+        opened.execute_script("document.getElementById('spectrum').open = true")
+        find(opened, "typed").clear()
+        find(opened, "typed").send_keys(text)
+        find(opened, "use").click()
+        assert "Line 1" in find(opened, "typed-error").text
+
+    def test_anchored_and_periodic_methods(self, browser, tmp_path):
+        """Rejects: a family without a heading, whose methods have no box to tick."""
+        game = gd.stability.BlockJacobian(np.array([[-0.1, -1.0], [1.0, -0.2]]), (1, 1))
+        page = write_explorer(tmp_path / "page.html", spectrum=game, methods=["slingshot", "eag", "rk4"])
+        browser.get(page.as_uri())
+        drawn(browser)
+        for name in ("slingshot", "eag", "rk4"):
+            limit = browser.execute_script("return Page.known(arguments[0]).limit", name)
+            assert limit == pytest.approx(stable_steps(name, game).limit, rel=1e-6)
+        assert not [e for e in browser.get_log("browser") if e["level"] == "SEVERE"]
+
+
+def test_every_family_has_a_heading():
+    everything = [*gd.methods.members().values(), *(m for m in gd.methods.maps().values() if m.has_theory)]
+    assert {family(m) for m in everything} == set(FAMILIES)

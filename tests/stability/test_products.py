@@ -236,6 +236,14 @@ def test_bad_anchored_data(bad):
         Anchored(**bad)
 
 
+@pytest.mark.parametrize("Z", [[[1.0, 2.0]], [1.0, 2.0], [[np.nan]], [[1j]], "ab"])
+def test_products_of_what_is_no_matrix(Z):
+    with pytest.raises(ArgumentError, match="square matrix"):
+        products("eag").matrix(3, Z)
+    with pytest.raises(ArgumentError, match="finite numbers"):
+        products("eag").after(3, np.nan)
+
+
 def test_bad_members_of_families():
     for make in (lambda: feg("-1/2"), lambda: anchored_gradient("1/2"), lambda: anchored_gradient("3/4", 1)):
         with pytest.raises(ArgumentError):

@@ -5,6 +5,7 @@ from fractions import Fraction as F
 
 import numpy as np
 import pytest
+import scipy.sparse
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -402,3 +403,30 @@ def test_sets_rankings_and_listings_are_tables(tmp_path):
     assert len(listing.to_pandas()) == len(listing) == len(listing.to_csv().splitlines()) - 1
     with pytest.raises(ArgumentError, match="can be written"):
         found.to_csv(tmp_path / "nowhere" / "steps.csv")
+
+
+def test_what_a_set_says_of_growing_modes():
+    """Rejects: the damped counted as not damped."""
+    damped = stable_steps("optimistic", [0.01 + 1j, 0.01 - 1j])
+    assert damped.intervals
+    assert "eigenvalues that grow in the flow: 2; 2 of them damped by these steps" in str(damped)
+    assert "no step damps all" in str(stable_steps("euler", [0.01 + 1j, 0.01 - 1j]))
+    assert list(stable_steps("euler", [1j, -1j]).to_pandas().columns) == ["from", "to"]
+    assert stable_steps("euler", [1j, -1j]).to_csv() == "from,to\n"
+
+
+def test_sparse_jacobians():
+    """Rejects: an error of NumPy's; imaginary parts dropped with a warning."""
+    J = np.array([[-0.1, -1.0], [1.0, -0.2]])
+    for sparse in (scipy.sparse.csr_matrix(J), scipy.sparse.coo_array(J), scipy.sparse.lil_matrix(J)):
+        assert stable_steps("alternating", BlockJacobian(sparse, (1, 1))).limit == pytest.approx(
+            stable_steps("alternating", BlockJacobian(J, (1, 1))).limit
+        )
+        np.testing.assert_array_equal(step_matrix("rk4", sparse, 0.1), step_matrix("rk4", J, 0.1))
+        with pytest.raises(ArgumentError, match="sparse"):
+            stable_steps("rk4", sparse)
+    with pytest.raises(ArgumentError, match="complex"):
+        BlockJacobian(J + 1j, (1, 1))
+    for sizes in ((2, 0), (3, -1), ()):
+        with pytest.raises(ArgumentError, match="sizes"):
+            BlockJacobian(J, sizes)

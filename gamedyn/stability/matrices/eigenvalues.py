@@ -80,7 +80,7 @@ class BlockJacobian:
     """A Jacobian `J = dv/dy` with its players.
 
     Attributes:
-        matrix: (n, n), real.
+        matrix: (n, n), real; a SciPy sparse one is made dense.
         sizes: parameters of each player, in the game's order; they add up to n.
         players: their names (default "0", "1", ...).
         parts: Jacobians of the field's named parts ("game", penalty terms), which add up to `matrix`; additive
@@ -96,14 +96,16 @@ class BlockJacobian:
     parts: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        J = np.asarray(self.matrix, dtype=np.float64)
+        J = jacobian_matrix(self.matrix, "matrix")
         if not all(isinstance(s, (int, np.integer)) for s in self.sizes):
             remedy = "names go to players=: BlockJacobian(J, sizes=(6, 6), players=('G', 'D'))"
             raise ArgumentError("sizes", "whole numbers, parameters of each player", self.sizes, remedy)
-        if J.ndim != 2 or J.shape[0] != J.shape[1] or sum(self.sizes) != J.shape[0] or min(self.sizes) < 1:
-            raise ArgumentError("matrix", f"a square matrix of sum({self.sizes}) rows", f"shape {J.shape}")
-        if not np.isfinite(J).all():
-            raise ArgumentError("matrix", "finite entries", "nan or inf")
+        if not len(self.sizes) or min(self.sizes) < 1:
+            raise ArgumentError("sizes", "at least one parameter of each player", self.sizes)
+        if sum(self.sizes) != len(J):
+            raise ArgumentError(
+                "matrix", f"a square matrix of {sum(self.sizes)} rows, as sizes say", f"shape {J.shape}"
+            )
         if self.players and (len(self.players) != len(self.sizes) or len(set(self.players)) != len(self.players)):
             raise ArgumentError("players", f"{len(self.sizes)} different names, one for each size", self.players)
         total = sum((np.asarray(part, dtype=np.float64) for part in self.parts.values()), np.zeros_like(J))
@@ -177,13 +179,14 @@ def jacobian_matrix(J: ArrayLike | BlockJacobian, argument: str = "J") -> NDArra
         ArgumentError: if it is not square, empty, complex, or not finite.
     """
     expected = "a square matrix of finite numbers"
+    given: Any = J.matrix if isinstance(J, BlockJacobian) else J
     try:
-        matrix = np.asarray(J.matrix if isinstance(J, BlockJacobian) else J)
-        if np.iscomplexobj(matrix):
-            raise ArgumentError(argument, expected, "complex numbers", "give the Jacobian, not its eigenvalues")
-        matrix = matrix.astype(np.float64)
+        found = np.asarray(given.toarray() if hasattr(given, "toarray") else given)
+        matrix = found.real.astype(np.float64)
     except (TypeError, ValueError):
         raise ArgumentError(argument, expected, type(J).__name__) from None
+    if np.iscomplexobj(found):
+        raise ArgumentError(argument, expected, "complex numbers", "give the Jacobian, not its eigenvalues")
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or not matrix.size:
         raise ArgumentError(argument, expected, f"shape {matrix.shape}")
     if not np.isfinite(matrix).all():
@@ -199,6 +202,9 @@ def eigenvalue_array(spectrum: Spectrum) -> NDArray[np.complex128]:
     """
     if isinstance(spectrum, BlockJacobian):
         return np.linalg.eigvals(spectrum.matrix).astype(np.complex128)
+    if hasattr(spectrum, "toarray"):
+        remedy = "pass some of its eigenvalues as Eigenvalues(values, complete=False), or BlockJacobian(J, sizes)"
+        raise ArgumentError("eigenvalues", "an array of numbers", "a sparse matrix", remedy)
     try:
         values = np.atleast_1d(np.asarray(spectrum, dtype=np.complex128))
     except (TypeError, ValueError):

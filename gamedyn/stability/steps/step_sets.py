@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from numbers import Real
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, ClassVar, TypedDict
 
 import numpy as np
 
@@ -83,6 +83,8 @@ class StepSet(Tabular):
         (None, [(1.1, 2.81)])
     """
 
+    columns: ClassVar[tuple[str, ...]] = ("from", "to")
+
     intervals: tuple[Interval, ...]
     binding: complex | None
     multiplier: complex | None
@@ -124,7 +126,8 @@ class StepSet(Tabular):
         if self.binding is not None:
             lines.append(f"bound by the eigenvalue {self.binding:.6g}")
         if self.growing:
-            lines.append(f"{len(self.growing)} eigenvalues grow in the flow, {len(self.stabilised)} at no step here")
+            kept = f"{len(self.stabilised)} of them damped by these steps" if self.intervals else "no step damps all"
+            lines.append(f"eigenvalues that grow in the flow: {len(self.growing)}; {kept}")
         if not self.complete:
             lines.append("a part of the spectrum: these are upper bounds")
         return "\n".join(lines)

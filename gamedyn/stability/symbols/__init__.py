@@ -77,7 +77,8 @@ def symbol(method: str | Method) -> Symbol:
     """
     chosen = get(method)
     if not chosen.has_theory:
-        remedy = "maps and other libraries' methods have no theory here; of Adam, see gamedyn.flows.preconditioned"
+        remedy = "maps and other libraries' methods have no theory here; of a tableau: RungeKutta(A, b), or "
+        remedy += "stability.properties.read_tableau(...).method(); of Adam: gamedyn.flows.preconditioned"
         raise ArgumentError("method", "a method whose coefficients gamedyn holds", chosen.name, remedy)
     if not chosen.decouples:
         remedy = "it treats players or parts of J apart: use stable_steps or step_matrix with a BlockJacobian"

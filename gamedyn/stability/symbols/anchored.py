@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -55,22 +55,39 @@ class Products:
         return f"Products({self.method!r})"
 
     def after(self, steps: int, z: ArrayLike) -> NDArray[np.complex128]:
-        """P_k(z) after so many steps, k evaluations of two small polynomials; any shape of z.
+        """P_k(z) after so many steps, each some sums of the size of z; any shape of z.
 
         Args:
             steps: k, at least 0.
             z: values of h lambda, h the first step.
         """
         z = np.asarray(z, dtype=np.complex128)
-        out = np.ones_like(z)
+        if not np.isfinite(z).all():
+            raise ArgumentError("z", "finite numbers", "nan or inf")
+        m, out = self.method, np.ones_like(z)
+        tables = [np.array([*t, w], dtype=float) for t, w in ((m.A, m.b), (m.A_change, m.b_change))]
+        pulls, decay = [float(g) for g in (*m.pulls, 1)], float(m.decay)
         for k in range(positive_int("steps", steps, least=0)):
-            of_point, of_anchor = _mode(self.method, self.method.at(k))
-            now = z * (k + 1) ** -float(self.method.decay)
-            out = evaluate(of_point, now) * out + evaluate(of_anchor, now)
-        return out
+            beta, now = float(m.weight) / (k + float(m.shift)), z * (k + 1) ** -decay if decay else z
+            weights, stages = tables[0] + beta * tables[1], list[Any]()
+            for pull, row in zip(pulls, weights, strict=True):
+                stage = out + beta * pull * (1 - out) if pull else out
+                for w, earlier in zip(row, stages, strict=False):
+                    if w:
+                        stage = stage + w * now * earlier
+                stages.append(stage)
+            out = stages[-1]
+        return np.asarray(out)
 
     def matrix(self, steps: int, Z: NDArray[np.float64]) -> NDArray[np.float64]:
-        """P_k(Z), Z = h J: what k steps make of a point of `y' = J y`, (n, n)."""
+        """P_k(Z), Z = h J: what k steps make of a point of `y' = J y`, (n, n).
+
+        Raises:
+            ArgumentError: if Z is not a square matrix of finite numbers.
+        """
+        Z = np.asarray(getattr(Z, "matrix", Z))
+        if Z.dtype.kind not in "fiu" or Z.ndim != 2 or Z.shape[0] != Z.shape[1] or not np.isfinite(Z).all():
+            raise ArgumentError("Z", "a square matrix of finite numbers, h J", f"{Z.dtype}, shape {Z.shape}")
         out = np.eye(len(Z))
         for k in range(positive_int("steps", steps, least=0)):
             of_point, of_anchor = _mode(self.method, self.method.at(k))
@@ -120,7 +137,7 @@ def products(method: str | Method) -> Products:
     """
     chosen = get(method)
     if not isinstance(chosen, Anchored):
-        remedy = "of others the product of k steps is the power of one: symbol(method).factor(z) ** k"
+        remedy = "of others the product of k steps is the power of one: of symbol(method).factor(z), or of step_matrix"
         raise ArgumentError("method", "an anchored method, such as 'eag'", chosen, remedy)
     return Products(chosen)
 
