@@ -135,9 +135,9 @@ def test_eigenvalues_are_an_array():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: BlockJacobian(MATRIX, (1, 1)), r"matrix: expected a square matrix of sum\(\(1, 1\)\) rows"),
-        (lambda: BlockJacobian(MATRIX, ()), "matrix: expected a square matrix"),
-        (lambda: BlockJacobian(MATRIX * np.nan, (1, 2)), "matrix: expected finite entries"),
+        (lambda: BlockJacobian(MATRIX, (1, 1)), "matrix: expected a square matrix of 2 rows, as sizes say"),
+        (lambda: BlockJacobian(MATRIX, ()), "sizes: expected at least one parameter"),
+        (lambda: BlockJacobian(MATRIX * np.nan, (1, 2)), "matrix: expected a square matrix of finite numbers, got nan"),
         (lambda: BlockJacobian(MATRIX, (1, 2), ("G",)), "players: expected 2 different names"),
         (lambda: BlockJacobian(MATRIX, (1, 2), ("G", "G")), "players: expected 2 different names"),
         (lambda: step_matrix("rk4", [1.0, 2.0], 0.1), "J: expected a square matrix of finite numbers"),
