@@ -126,6 +126,8 @@ def _limit(method: Method, spectrum: Spectrum | None) -> list[Finding]:
         return [Finding("largest stable step", None, "", "of a late step: no one step shows it")]
     if method.named_parts:
         return [Finding("largest stable step", None, "", "of a flow with parts: gamedyn.spectrum.confirm measures it")]
+    if not method.decouples and not isinstance(spectrum, BlockJacobian):
+        return [Finding("largest stable step", None, "", "of players apart: give a BlockJacobian")]
     blocks = spectrum if isinstance(spectrum, BlockJacobian) else _real_form(eigenvalue_array(spectrum))
     check = "largest stable step"
     try:
