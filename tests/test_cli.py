@@ -184,12 +184,18 @@ assert main(["verify", "rk4"]) == 2
 """
 
 
+def run_without(code, folder):
+    """The code in a process of its own, with a spectrum's file and a page to write as arguments."""
+    np.save(folder / "spectrum.npy", np.array([-1 + 1j, -1 - 1j]))
+    where = [str(folder / "spectrum.npy"), str(folder / "page.html")]
+    done = subprocess.run([sys.executable, "-c", code, *where], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done
+
+
 def test_the_theory_works_where_torch_is_absent(tmp_path):
     # rejects: a torch that creeps into methods, stability, plot or their commands; a missing one that is not named
-    np.save(tmp_path / "spectrum.npy", np.array([-1 + 1j, -1 - 1j]))
-    where = [str(tmp_path / "spectrum.npy"), str(tmp_path / "page.html")]
-    done = subprocess.run([sys.executable, "-c", WITHOUT, *where], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    done = run_without(WITHOUT, tmp_path)
     assert "verify: needs torch: pip install torch" in done.stderr
 
 
@@ -211,10 +217,7 @@ except ModuleNotFoundError as error:
 
 def test_the_explorer_needs_no_matplotlib(tmp_path):
     # rejects: a package that imports all pictures to write a page; a missing package that is not named
-    np.save(tmp_path / "spectrum.npy", np.array([-1 + 1j, -1 - 1j]))
-    where = [str(tmp_path / "spectrum.npy"), str(tmp_path / "page.html")]
-    done = subprocess.run([sys.executable, "-c", WITHOUT_PICTURES, *where], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    done = run_without(WITHOUT_PICTURES, tmp_path)
     assert "gamedyn.plot.region needs matplotlib: pip install 'gamedyn[plot]'" in done.stdout
     assert (tmp_path / "page.html").stat().st_size > 100_000
 

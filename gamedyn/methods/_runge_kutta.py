@@ -132,12 +132,16 @@ class RungeKutta(Method):
     @cached_property
     def order(self) -> int:
         """Classical order, proved by the rooted-tree conditions; beyond 10 by the simplifying assumptions."""
-        return self._order(self.b)[0]
+        return self._proved[0]
 
     @property
     def order_is_bound(self) -> bool:
         """Whether the order may be higher than `order`: neither trees nor simplifying assumptions reach so far."""
-        return self._order(self.b)[1]
+        return self._proved[1]
+
+    @cached_property
+    def _proved(self) -> tuple[int, bool]:
+        return self._order(self.b)
 
     @cached_property
     def embedded_order(self) -> int | None:

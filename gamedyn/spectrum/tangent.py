@@ -26,6 +26,7 @@ from gamedyn.integrators._types import label
 from gamedyn.jacobian.check import refuse_non_finite
 from gamedyn.jacobian.kept import KeptProducts
 from gamedyn.krylov import eigenpairs
+from gamedyn.stability.symbols.anchored import same_each_step
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -300,7 +301,7 @@ def step_radius(
     Arguments as for StepTangent.
 
     Raises:
-        ArgumentError: for a bad state or step.
+        ArgumentError: for a bad state or step, or a method whose coefficients change from step to step.
 
     Example:
         >>> from gamedyn import flows, games
@@ -308,4 +309,4 @@ def step_radius(
         >>> round(step_radius(flows.gradient(game), "rk4", game.equilibrium_state(), 8**0.5), 9)
         1.0
     """
-    return StepTangent(flow, method, state, h, batch, t=t, **options).radius()
+    return StepTangent(flow, same_each_step(method), state, h, batch, t=t, **options).radius()

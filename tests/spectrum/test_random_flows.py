@@ -49,6 +49,8 @@ def test_a_step_that_is_no_late_one_confirms_nothing():
     flow = linear_flow(np.diag([-1.0, -2.0]))
     with pytest.raises(gd.ArgumentError, match="same coefficients at each step"):
         confirm(flow, "eag", flow.game.state(), [-1.0, -2.0])
+    with pytest.raises(gd.ArgumentError, match="same coefficients at each step"):
+        gd.spectrum.step_radius(flow, "eag", flow.game.state(), 0.1)
 
 
 def random_game(seed):

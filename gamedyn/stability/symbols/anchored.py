@@ -118,7 +118,7 @@ class Products:
         R = np.asarray(evaluate(_limit(self.method), z))
         S = evaluate(_anchor_slope(self.method), z)
         size = np.abs(R)
-        found = np.where(R == 1, np.inf, float(self.method.weight) * S / np.where(R == 1, 1, 1 - R))
+        found = float(self.method.weight) * S / np.where(size < 1, 1 - R, 1)
         return np.asarray(np.where(size < 1, found, np.where(size > 1, np.inf, np.nan)), dtype=np.complex128)
 
 
