@@ -163,7 +163,9 @@ def _named(name: str) -> Any:
     from gamedyn import methods
 
     if ":" in name:
-        return methods.get(name)
+        from gamedyn import integrators
+
+        return integrators.stepper(name).method  # looked up where the library is, which alone knows its names
     known: dict[str, Any] = {}
     for m in (*methods.members().values(), *methods.maps().values()):
         known |= dict.fromkeys((m.name, *m.aliases), m)

@@ -95,6 +95,8 @@ def test_entries_are_sound():
 def test_what_cannot_be_cited():
     with pytest.raises(gd.UnknownNameError, match="rk4"):
         citation("rk44")
+    with pytest.raises(gd.UnknownNameError, match="scipy:NDF"):
+        citation("scipy:nosuch")
     for thing in (3, object(), len):
         with pytest.raises(gd.ArgumentError, match="used"):
             citation(thing)

@@ -63,6 +63,7 @@ class Tabular:
         if path is not None:
             try:
                 Path(path).write_text(text, encoding="utf-8")
-            except OSError as error:
-                raise ArgumentError("path", "a file that can be written", f"{path}: {error.strerror}") from None
+            except (OSError, TypeError) as error:
+                got = f"{path}: {getattr(error, 'strerror', None) or error}"
+                raise ArgumentError("path", "a file that can be written", got) from None
         return text

@@ -104,6 +104,15 @@ class Flow(ABC):
         """The values of the penalties on gradients, with their graphs."""
         return []
 
+    @property
+    def tangent(self) -> Tensor | None:
+        """Orthonormal basis (n, m) of the directions in which its states may differ; None: all of them."""
+        return None
+
+    def admits(self, parts: Mapping[str, Tensor]) -> bool:
+        """Whether the flow is made for such a point: of shares of strategies, whether it is on the simplex."""
+        return True
+
     def initial_state(self) -> State:
         """The players' present parameters and buffers, copied."""
         return self.game.state()

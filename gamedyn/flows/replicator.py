@@ -26,11 +26,12 @@ class PopulationFlow(CustomFlow):
     Attributes:
         game: the populations as players; their losses are minus the mean payoffs, and not what moves them.
         critical_points: declared stationary points of the flow. Eigenvalues are those of the flow in all coordinates:
-            of the shares, those across the simplex are among them.
+            of the shares, a 0 across each simplex is among them.
         invariant: declared conserved quantity, a function of the players' tensors, or None.
         payoffs: from the players' tensors, by population its shares and what each strategy earns against them; None:
             not known.
         temperature: weight of the entropy that payoffs carry, or None.
+        shares: whether the players are the shares themselves, which only mean something on the simplex.
         formula: what moves the shares, as text.
         source: paper.
     """
@@ -44,11 +45,12 @@ class PopulationFlow(CustomFlow):
         *,
         payoffs: Callable[[Mapping[str, Tensor]], dict[str, tuple[Tensor, Tensor]]] | None = None,
         temperature: float | None = None,
+        shares: bool = False,
         formula: str = "a flow on shares of strategies",
         source: str = "",
     ) -> None:
         super().__init__(fn, like)
-        self.payoffs, self.temperature, self.formula = payoffs, temperature, formula
+        self.payoffs, self.temperature, self.shares, self.formula = payoffs, temperature, shares, formula
         self.source = source
         self.critical_points, self.invariant = tuple(critical_points), invariant
 
@@ -65,6 +67,39 @@ class PopulationFlow(CustomFlow):
         """Always."""
         return True
 
+    @property
+    def tangent(self) -> Tensor | None:
+        """Of shares: vectors whose entries sum to 0 in every population; of logits: None, all directions."""
+        if not self.shares:
+            return None
+        parts = self.game.state().parts().values()
+        basis: Tensor = torch.block_diag(*(_zero_sums(x.numel(), self.game) for x in parts))  # type: ignore[no-untyped-call]
+        return basis
+
+    def admits(self, parts: Mapping[str, Tensor]) -> bool:
+        """Of shares: whether they are on the simplex, to the square root of rounding."""
+        slack = max(torch.finfo(p.dtype).eps for p in parts.values()) ** 0.5
+        on = (bool((p >= -slack).all()) and abs(float(p.sum()) - 1) <= slack for p in parts.values())
+        return not self.shares or all(on)
+
+
+def _zero_sums(n: int, game: Game) -> Tensor:
+    """An orthonormal basis (n, n - 1) of the vectors whose entries sum to 0."""
+    columns = torch.eye(n, dtype=game.dtype, device=game.device)
+    columns[:, 0] = 1.0
+    basis: Tensor = torch.linalg.qr(columns).Q[:, 1:]
+    return basis
+
+
+def _centred(A: Tensor) -> Tensor:
+    """Payoffs ahead of the mean of their column: their differences are the same."""
+    return A - A.mean(0)
+
+
+def _gains(p: Tensor, u: Tensor) -> Tensor:
+    """`sum_j p_j (u_i - u_j)`, (n,): in differences, so that a constant added to all payoffs costs no digit."""
+    return (u[:, None] - u[None, :]) @ p
+
 
 def replicator(
     payoffs: Tensor | Sequence[Sequence[float]],
@@ -79,13 +114,15 @@ def replicator(
 
     With payoffs A of a population p and u = A p, or u = A q against a population q with payoffs B, v = B p,
 
-        p_i' = p_i (u_i - p.u),
+        p_i' = p_i sum_j p_j (u_i - u_j),
 
-    and with temperature T `p_i' = p_i ((u_i - p.u) / T - (log p_i - p.log p))`; likewise q with v. The simplex is kept.
+    on the simplex the same as `p_i (u_i - p.u)`; with temperature T, `u_i / T - log p_i` stands for u_i; likewise q
+    with v. The sum of the shares is kept, on the simplex and off it, and a constant added to a column of A changes
+    nothing.
 
     Where A has zero row and column sums and is skew (one population), or `B = -A^T`, the uniform shares are declared
     as a critical point: eigenvalues `mu / n` for mu of A, or `+- i sigma / sqrt(nm)` for the singular values sigma of
-    A, and 0 across the simplex; with T, `-1 + mu / (nT)`, `-1 +- i sigma / (T sqrt(nm))`, and `-log n` across it.
+    A, with T `-1 + mu / (nT)` or `-1 +- i sigma / (T sqrt(nm))`; and in both cases 0 across each simplex.
     Without T the product of all shares is conserved (for two populations: if n = m), and the time averages tend to the
     uniform shares. Rock, paper, scissors: `+- i / sqrt 3`; matching pennies: `+- i`.
 
@@ -113,21 +150,18 @@ def replicator(
     """
     A, B = _matrices(payoffs, opponents, dtype, device)
     T = None if temperature is None else positive("temperature", temperature)
+    ahead, ahead_of_q = _centred(A), A if B is None else _centred(B)
     names = ("p",) if B is None else ("p", "q")
     shares = _shares(initial, A.shape[: len(names)], A)
 
     def moved(p: Tensor, u: Tensor) -> Tensor:
-        selection = p * (u - p @ u)
-        if T is None:
-            return selection
-        entropies = p.log()
-        return selection / T - p * (entropies - p @ entropies)
+        return p * _gains(p, u if T is None else u / T - p.log())
 
     def fn(t: Any, state: Mapping[str, Tensor], batch: Any) -> dict[str, Tensor]:
         p = state["p"]
         if B is None:
-            return {"p": moved(p, A @ p)}
-        return {"p": moved(p, A @ state["q"]), "q": moved(state["q"], B @ p)}
+            return {"p": moved(p, ahead @ p)}
+        return {"p": moved(p, ahead @ state["q"]), "q": moved(state["q"], ahead_of_q @ p)}
 
     def payoffs_at(state: Mapping[str, Tensor]) -> dict[str, tuple[Tensor, Tensor]]:
         p, q = state["p"], state.get("q", state["p"])
@@ -135,10 +169,10 @@ def replicator(
         return earned if B is None else {**earned, "q": (q, B @ p)}
 
     like = _population_game(dict(zip(names, shares, strict=True)), A, B)
-    formula = "p_i' = p_i (u_i - p.u)" + ("" if T is None else " / T - p_i (log p_i - p.log p)")
+    formula = f"p_i' = p_i sum_j p_j (f_i - f_j), f = {'u' if T is None else 'u / T - log p'}"
     source = "Hofbauer, Sigmund 1998" + ("" if T is None else "; Tuyls, Verbeeck, Lenaerts 2003")
-    known: dict[str, Any] = {"payoffs": payoffs_at, "temperature": T, "source": source}
-    known["formula"] = f"{formula}, u the payoffs"
+    known: dict[str, Any] = {"payoffs": payoffs_at, "temperature": T, "shares": True, "source": source}
+    known["formula"] = f"{formula}, u the payoffs, on the simplex"
     if not _balanced(A, B):
         return PopulationFlow(fn, like, **known)
     uniform = {name: torch.full_like(s, 1 / len(s)) for name, s in zip(names, shares, strict=True)}
@@ -157,11 +191,11 @@ def policy_gradient(
     dtype: torch.dtype = torch.float64,
     device: torch.device | str | None = None,
 ) -> PopulationFlow:
-    """Softmax policy gradient of a population against itself: `y_i' = p_i ((A p)_i - p.A p)`, p = softmax(y).
+    """Softmax policy gradient of a population against itself: `y_i' = p_i sum_j p_j (u_i - u_j)`, p = softmax(y).
 
-    The replicator flow's shares move with one factor p more. Where A is skew with zero row sums, equal logits are
-    declared as a critical point, with eigenvalues `mu / n^2` for mu of A, and `sum exp(-y_i)` is conserved. Rock,
-    paper, scissors: `+- i / (3 sqrt 3)`.
+    u = A p are the payoffs. The replicator flow's shares move with one factor p more. Where A is skew with zero row
+    sums, equal logits are declared as a critical point, with eigenvalues `mu / n^2` for mu of A, and `sum exp(-y_i)`
+    is conserved. Rock, paper, scissors: `+- i / (3 sqrt 3)`.
 
     Args:
         payoffs: A, (n, n).
@@ -179,15 +213,14 @@ def policy_gradient(
         PopulationFlow(population(p: 3))
     """
     A, _ = _matrices(payoffs, None, dtype, device)
-    n = len(A)
+    n, ahead = len(A), _centred(A)
     logits = torch.arange(n, 0, -1) if initial is None else torch.as_tensor(initial)
     if logits.shape != (n,):
         raise ArgumentError("initial", f"{n} logits", f"shape {tuple(logits.shape)}")
 
     def fn(t: Any, state: Mapping[str, Tensor], batch: Any) -> dict[str, Tensor]:
         p = state["p"].softmax(0)
-        u = A @ p
-        return {"p": p * (u - p @ u)}
+        return {"p": p * _gains(p, ahead @ p)}
 
     def losses(y: Tensor) -> dict[str, Tensor]:
         return {"p": -(y.softmax(0) @ A @ y.softmax(0))}
@@ -198,7 +231,7 @@ def policy_gradient(
 
     like = Game({"p": logits.to(A)}, losses, name="population")
     known: dict[str, Any] = {"payoffs": payoffs_at, "source": "Hennes et al. 2020"}
-    known["formula"] = "y_i' = p_i (u_i - p.u), p = softmax(y), u = A p"
+    known["formula"] = "y_i' = p_i sum_j p_j (u_i - u_j), p = softmax(y), u = A p"
     if not _balanced(A, None):
         return PopulationFlow(fn, like, **known)
     spectrum = tuple(z / n for z in _uniform_spectrum(A, True, None))
@@ -257,5 +290,4 @@ def _uniform_spectrum(A: Tensor, alone: bool, T: float | None) -> tuple[complex,
         pairs, extra = sizes, abs(n - m)
     shift = 0.0 if T is None else -1.0
     inside = [complex(shift, sign * s / scale) for s in pairs for sign in (1, -1)] + [complex(shift)] * extra
-    across = [n] if alone else [n, m]
-    return (*inside, *(complex(0.0 if T is None else -math.log(k)) for k in across))
+    return (*inside, *[0j] * (1 if alone else 2))

@@ -110,6 +110,7 @@ def _check(products: Products, name: str, velocity: _Line, y: Tensor) -> tuple[s
         got = f"{text}, in {name} products against differences of the field"
         raise ArgumentError("losses", "a field whose derivative is that of its gradients", got, CAUSES)
     scale = float(image.norm() * w.norm() + pulled.norm() * u.norm())
+    scale += float(products.value.norm() * u.norm() * w.norm()) / (float(y.norm()) or 1.0)  # where J u is rounding
     gap = abs(float(w @ image) - float(pulled @ u))
     if gap > 10 * math.sqrt(torch.finfo(y.dtype).eps) * scale:
         got = f"<w, J u> and <J^T w, u> that differ by {gap / scale:.2g} of their size, in {name} products"
@@ -191,6 +192,18 @@ class _Line:
         """`(v(y + e u) - v(y - e u)) / 2e`."""
         return (self(self.y + length * u) - self(self.y - length * u)) / (2 * length)
 
+    def uncertainty(self, u: Tensor, length: float) -> list[float]:
+        """By player, how far rounding may take such a difference from the derivative.
+
+        What second differences show, `|v(y + e u) - 2 v(y) + v(y - e u)| / 2e`: at this length a smooth field's own
+        are below rounding. The largest of several, as a field that is known to a few units may repeat itself.
+        """
+        middle, found = self(self.y), [0.0] * len(self.field.players)
+        for e in (length, 1.7 * length, 2.3 * length, 3.1 * length):
+            bend = self(self.y + e * u) - 2 * middle + self(self.y - e * u)
+            found = [max(x, float(bend[own].norm())) for x, own in zip(found, self.field.players, strict=True)]
+        return [x / (2 * length) for x in found]
+
 
 def _disagreeing(velocity: _Line, along: _Direction, image: Tensor) -> tuple[list[str], tuple[str, ...]]:
     """Players whose part of J u is another than differences of two neighbouring lengths say; and those left undecided.
@@ -204,12 +217,14 @@ def _disagreeing(velocity: _Line, along: _Direction, image: Tensor) -> tuple[lis
         suspects = [
             i for i in suspects if _differs(image[(own := field.players[i])], differences[-1][own], image, along, 10)
         ]
-    wrong = []
+    wrong, unsure = [], velocity.uncertainty(along.u, along.lengths[0]) if suspects else []
     for i in suspects:
         own = field.players[i]
-        for a, b in itertools.pairwise(differences):
+        for (a, b), length in zip(itertools.pairwise(differences), along.lengths[1:], strict=True):
             moved = bool(a[own].any()) or bool(b[own].any()) or not bool(differences[0][own].any())
-            if moved and float((a[own] - b[own]).norm()) <= 0.25 * float((image[own] - b[own]).norm()):
+            off = float((image[own] - b[own]).norm())
+            rounding = 4 * unsure[i] * along.lengths[0] / length
+            if moved and float((a[own] - b[own]).norm()) <= 0.25 * off and rounding < off:
                 wrong.append(field.names[i])
                 break
     return wrong, tuple(field.names[i] for i in suspects if field.names[i] not in wrong)

@@ -7,6 +7,7 @@ from fractions import Fraction
 from functools import cached_property
 from typing import ClassVar, NamedTuple
 
+from gamedyn._lib.checks import positive_int
 from gamedyn._lib.errors import ArgumentError
 from gamedyn.methods._coefficients import Coefficient, float_digits, rational, row, table
 from gamedyn.methods._method import Method
@@ -78,6 +79,8 @@ class Anchored(Method):
         source: str = "user",
     ) -> None:
         s = len(b)
+        if not s:
+            raise ArgumentError("b", "a weight for each stage, at least one", b)
         self.b, self.b_change = row("b", b), row("b_change", [0] * s if b_change is None else b_change)
         self.pulls = row("pulls", pulls)
         self.A = _explicit("A", A, s)
@@ -99,7 +102,7 @@ class Anchored(Method):
 
     def at(self, taken: int) -> AtStep:
         """The coefficients of the step that follows `taken` others."""
-        beta = self.weight / (taken + self.shift)
+        beta = self.weight / (positive_int("taken", taken, least=0) + self.shift)
         A = tuple(
             tuple(a + beta * c for a, c in zip(*rows, strict=True)) for rows in zip(self.A, self.A_change, strict=True)
         )

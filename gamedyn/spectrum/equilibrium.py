@@ -10,8 +10,8 @@ import torch
 from tqdm.auto import tqdm
 
 from gamedyn._lib.checks import positive, positive_int
-from gamedyn._lib.errors import SolveError
-from gamedyn.core import length_scale, of_flow
+from gamedyn._lib.errors import ArgumentError, SolveError
+from gamedyn.core import length_scale, of_flow, point
 from gamedyn.core.ambient import shielded
 from gamedyn.krylov import gmres
 from gamedyn.spectrum.linearise import FORMED_UP_TO
@@ -91,7 +91,7 @@ def find_equilibrium(
 
     Raises:
         SolveError: if the norm does not reach tol; `error.run` is the Equilibrium with the best point.
-        ArgumentError: for a bad argument.
+        ArgumentError: for a bad argument; for shares of strategies that are not on the simplex.
 
     Source: Kelley, Keyes 1998, SIAM J. Numer. Anal. 35, p. 508.
 
@@ -102,8 +102,9 @@ def find_equilibrium(
         'converged'
     """
     positive_int("max_iterations", max_iterations)
-    held = of_flow(flow).at(state, batch)
-    at = held.at
+    own = of_flow(flow)
+    held = own.at(admitted(own, state), batch)
+    at, tangent = held.at, own.tangent
     products = held.linearise(0.0, at.y)
     norm, stiffness = float(products.value.norm()), _stiffness(products)
     first = 1 / stiffness if delta is None else positive("delta", delta)
@@ -114,8 +115,12 @@ def find_equilibrium(
     with tqdm(total=max_iterations, disable=None if progress else True, unit="solve") as bar:
         while norm > tol and done < max_iterations:
             step = _shifted_solve(products, size)
+            if step is not None and tangent is not None:
+                step = tangent @ (tangent.T @ step)  # a zero eigenvalue across lets rounding grow
             trial = None if step is None else at.with_y(at.y + step)
-            after = None if trial is None or not bool(trial.y.isfinite().all()) else held.linearise(0.0, trial.y)
+            if trial is not None and not (bool(trial.y.isfinite().all()) and own.admits(trial.parts())):
+                trial = None
+            after = None if trial is None else held.linearise(0.0, trial.y)
             done += 1
             bar.update()
             if trial is None or after is None or not float(after.value.norm()) < 10 * norm:
@@ -139,6 +144,19 @@ def find_equilibrium(
             f"|v| reached {found.norm:.2e} in {done} iterations, not {tol:.0e}; start nearer, or follow the flow first",
             found,
         )
+    return found
+
+
+def admitted(flow: Any, state: Any) -> State:
+    """The state, if it is one that the flow is made for.
+
+    Raises:
+        ArgumentError: as `point`; for shares of strategies that are not on the simplex.
+    """
+    found = point(flow, state)
+    if not flow.admits(found.parts()):
+        got = ", ".join(f"{n}: least {float(p.min()):.4g}, sum {float(p.sum()):.6g}" for n, p in found.parts().items())
+        raise ArgumentError("state", "shares of strategies, none negative, with sum 1", got, "a point of the simplex")
     return found
 
 

@@ -10,6 +10,7 @@ tangent is a central difference of the step, good to seven digits or so in float
 from __future__ import annotations
 
 import copy
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -42,6 +43,9 @@ __all__ = ["StepTangent", "step_radius"]
 
 KEPT = 64
 """Linearisations kept: those of a few implicit steps."""
+
+KINK = 0.02
+"""Share by which differences of a step of two lengths may differ."""
 
 FORMED_UP_TO = 600
 """Dimension of (state, memory) up to which the tangent is formed to find its radius."""
@@ -191,6 +195,7 @@ class StepTangent:
         self._sizes = [at.layout.n, *(leaves[i].numel() for i in self._moving)]
         self.n = sum(self._sizes)
         self._kept: dict[bool, list[Any]] = {True: [], False: []}
+        self._smooth = False
 
     def __matmul__(self, d: Tensor) -> Tensor:
         """The tangent times one vector (n,) or columns (n, m)."""
@@ -253,6 +258,7 @@ class StepTangent:
         """Rows (m, n) of directions to rows of images."""
         parts = torch.split(directions, self._sizes, dim=1)
         if not self._stepper.variational:
+            self._refuse_kinks()
             return torch.stack([self._difference(row) for row in zip(*parts, strict=True)])
         y = torch.cat([self._y[None], parts[0]])
         leaves = list(self._memory)
@@ -264,12 +270,31 @@ class StepTangent:
         after, _ = tree_flatten(memory)
         return torch.cat([new[1:], *(after[i][1:] for i in self._moving)], dim=1)
 
-    def _difference(self, direction: Sequence[Tensor]) -> Tensor:
-        """The image of one direction by a central difference of the step itself."""
+    def _refuse_kinks(self) -> None:
+        """Refuse a step without a derivative there, of which differences of two lengths tell different things.
+
+        Raises:
+            ArgumentError: with what they say.
+        """
+        if self._smooth:
+            return
+        g = torch.Generator().manual_seed(0)
+        direction = torch.split(torch.randn(self.n, generator=g, dtype=torch.float64).to(self._y), self._sizes)
+        images = [self._difference(direction, share) for share in (1.0, 0.125)]
+        sizes = [float(image.norm()) for image in images]
+        if not all(map(math.isfinite, sizes)) or float((images[0] - images[1]).norm()) > KINK * max(sizes):
+            expected = "a point at which the step of this method has a derivative"
+            got = f"differences of it with sizes {sizes[0]:.3g} and {sizes[1]:.3g} an eighth as far"
+            remedy = "second moments of 0 or signs of vanishing gradients? Give a run, whose memory is then used"
+            raise ArgumentError("state", expected, got, remedy)
+        self._smooth = True
+
+    def _difference(self, direction: Sequence[Tensor], share: float = 1.0) -> Tensor:
+        """The image of one direction by a central difference of the step itself, of a share of the usual length."""
         size = float(torch.cat(list(direction)).norm())
         if not size:
             return torch.zeros(self.n, dtype=self._y.dtype, device=self._y.device)
-        scale = torch.finfo(self._y.dtype).eps ** (1 / 3) * self._length / size
+        scale = share * torch.finfo(self._y.dtype).eps ** (1 / 3) * self._length / size
         ends = []
         for sign in (scale, -scale):
             leaves = list(self._memory)

@@ -12,6 +12,7 @@ from scipy.integrate import solve_ivp
 from scipy.linalg import block_diag
 
 from gamedyn import flows, games
+from gamedyn._lib.checks import positive_int
 from gamedyn._lib.errors import ArgumentError
 from gamedyn.core import Game
 from gamedyn.integrators import Krylov, NewtonKrylov, solve, stepper
@@ -78,6 +79,9 @@ def verify(
         2 (residual 1.67e-01 at order 3)
     """
     chosen = get(subject) if isinstance(subject, str) else subject
+    for name, given in (("order", order), ("embedded_order", embedded_order)):
+        if given is not None:
+            positive_int(name, given)
     if isinstance(chosen, Method) and chosen.kind == "map":
         raise ArgumentError("subject", "a method that has coefficients", chosen.name, "maps have no order and no R(z)")
     if isinstance(chosen, Delegated):
@@ -85,6 +89,8 @@ def verify(
     if isinstance(chosen, Method) and not isinstance(chosen, RungeKutta):
         return Report(chosen.name or repr(chosen), [*_declared(chosen), *_by_steps(chosen), *_limit(chosen, spectrum)])
     tableau = read_tableau(chosen, order=order, embedded_order=embedded_order)
+    if embedded_order is not None and tableau.b_hat is None:
+        raise ArgumentError("embedded_order", "None: the tableau has no embedded weights", embedded_order, "give b_hat")
     proof = prove(tableau, tolerance=tolerance)
     method = chosen if isinstance(chosen, RungeKutta) else tableau.method()
     declared = _declared(method) if isinstance(chosen, RungeKutta) else []

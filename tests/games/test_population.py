@@ -70,7 +70,7 @@ def slope_along(flow, y):
 
 
 def test_declared_points(flow):
-    # rejects: eigenvalues without the factor 1/n, a missing eigenvalue across the simplex, log n for -log n
+    # rejects: eigenvalues without the factor 1/n, a missing eigenvalue across the simplex
     assert len(flow.critical_points) == 1
     check_point(flow, flow.critical_points[0])
 
@@ -94,6 +94,26 @@ def test_the_simplex_is_kept(flow):
     v = flow.game.layout.parts(flow.field()(0.0, flow.initial_state().y))
     for part in v.values():
         assert abs(float(part.sum())) <= 1e-15
+
+
+def test_a_constant_payoff_changes_nothing():
+    # rejects: p (u - p.u), whose eigenvalue across the simplex is minus the mean payoff
+    swap = torch.tensor([[0.0, 1.0], [1.0, 0.0]], dtype=DOUBLE)
+    for constant in (-1e6, 1e6):
+        plain, raised = replicator(swap), replicator(swap + constant)
+        y = torch.tensor([0.6, 0.4], dtype=DOUBLE)
+        assert torch.allclose(plain.field()(0.0, y), raised.field()(0.0, y), rtol=0, atol=1e-10)
+        J, K = (f.at(y).jacobian().to_dense() for f in (plain, raised))
+        assert torch.allclose(J, K, rtol=0, atol=1e-9)
+        assert float(J.sum(0).abs().max()) <= 1e-15  # off the simplex too, the sum is kept
+
+
+def test_payoffs_of_a_saturated_policy_keep_their_digits():
+    # rejects: a gain as the difference of two numbers near 1
+    y = torch.tensor([20.0, -20.0], dtype=DOUBLE)
+    p = y.softmax(0)
+    v = policy_gradient([[1.0, 2.0], [0.0, 1.0]]).field()(0.0, y)
+    assert v.tolist() == pytest.approx([float(p[0] * p[1]), -float(p[0] * p[1])], rel=1e-14)
 
 
 def test_known_figures():

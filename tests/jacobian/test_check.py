@@ -51,6 +51,14 @@ def test_a_wrong_block_is_an_error_that_names_it():
         held(cut).jacobian()
 
 
+def test_a_field_that_rounding_decides_is_not_accused():
+    # rejects: two lengths that agree because both see the same rounding, as 1 - tanh does where it is 1e-12
+    flow = flows.custom(lambda t, s, b: {k: 1 - torch.tanh(v) for k, v in s.items()}, like=games.bilinear())
+    for at in (10.0, 12.0, 14.0, 15.0, 16.0, 18.0):
+        field = flow.at(torch.tensor([at, at + 0.5]))
+        assert float(field.jacobian(strategy="formed").to_dense().abs().max()) < 1e-7
+
+
 def test_it_is_skipped_on_demand_alone():
     field = held(cut, check=False)
     assert field.jacobian().to_dense().tolist() == [[-1.0, 0.0], [0.0, -2.0]]

@@ -9,6 +9,7 @@ import torch
 import gamedyn as gd
 from gamedyn.integrators import stepper
 from gamedyn.jacobian import HeldField as Field
+from gamedyn.spectrum import step_radius
 from gamedyn.stability import BlockJacobian, Eigenvalues
 
 DOUBLE = torch.float64
@@ -171,6 +172,23 @@ class TestWrongTheories:
         expected = {"rk4": 7.9, "extragradient": 3.14, "euler": 0.58}[method]
         assert self.misses(affine, method, steps.first[1]) > 1.5
         assert steps.first[1] == pytest.approx(expected, rel=0.01)
+
+
+class TestStepsWithoutADerivative:
+    def test_they_are_refused(self):
+        # rejects: a difference across a sign, 1e5 at one length and 1e6 at another; nan in LAPACK
+        game = gd.games.bilinear()
+        flow, rest = gd.flows.gradient(game), game.equilibrium_state()
+        for name in ("Adam", "RMSprop", "Rprop"):
+            with pytest.raises(gd.ArgumentError, match="has a derivative"):
+                step_radius(flow, f"torch.optim:{name}", rest, 0.1)
+
+    def test_with_the_memory_of_a_run_they_are_differenced(self):
+        game = gd.games.bilinear()
+        flow = gd.flows.gradient(game)
+        run = gd.solve(flow, "torch.optim:Adam", h=0.01, steps=20)
+        assert 0.9 < step_radius(flow, "torch.optim:Adam", run, 0.01) < 1.1
+        assert step_radius(flow, "torch.optim:SGD", game.equilibrium_state(), 0.1) == pytest.approx(1.01**0.5)
 
 
 def test_large_tangents_are_not_formed(affine, monkeypatch):

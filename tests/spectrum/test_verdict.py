@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import gamedyn as gd
 from gamedyn._lib.errors import ArgumentError
 from gamedyn.krylov import LinearOperator
-from gamedyn.spectrum import Answer, Degeneracy, extent, scaling_symmetries, verdict
+from gamedyn.spectrum import Answer, Degeneracy, extent, find_equilibrium, scaling_symmetries, verdict
 from gamedyn.spectrum.verdicts.answers import ANSWERS
 
 DOUBLE = torch.float64
@@ -414,6 +414,33 @@ class TestFlowsWithoutLosses:
         assert self.at(battle, p=[2 / 3, 1 / 3], q=[1 / 3, 2 / 3]).nash == "yes"
         tied = gd.flows.replicator([[1.0, 1.0], [1.0, 0.0]])
         assert self.at(tied, p=[1.0, 0.0]).nash == "undecided"
+
+    @pytest.mark.parametrize("constant", [-1e6, -3.0, 0.0, 1e4, 1e6])
+    def test_a_constant_payoff_changes_no_answer(self, constant):
+        # rejects: |J| with its eigenvalue across the simplex, beside which every field is small; a search begun at it
+        swap = torch.tensor([[0.0, 1.0], [1.0, 0.0]], dtype=DOUBLE) + constant
+        flow = gd.flows.replicator(swap)
+        away = self.at(flow, p=[0.6, 0.4])
+        assert not away.stationary
+        assert (away.nash.answer, away.stability.answer) == ("undecided", "undecided")
+        found = find_equilibrium(flow, torch.tensor([0.6, 0.4], dtype=DOUBLE))
+        assert found.state.y.tolist() == pytest.approx([0.5, 0.5], abs=1e-9)
+        assert verdict(flow, found.state).nash == "yes"
+        assert verdict(flow, found.state).stability == "yes"  # of J in all coordinates: 0 across
+        assert verdict(flow, found.state, form=False).flow.eigenvalues.values == pytest.approx([-0.5], abs=1e-9)
+
+    def test_shares_off_the_simplex_are_refused(self):
+        # rejects: a "yes" at twice or minus some share, or a search that ends there
+        flow = gd.flows.replicator([[2.0, 1.0], [1.0, -1.0]])
+        for shares in ([3.0, 3.0], [2.0, -1.0], [0.0, 0.0], [0.5, 0.499]):
+            y = torch.tensor(shares, dtype=DOUBLE)
+            for ask in (verdict, find_equilibrium):
+                with pytest.raises(gd.ArgumentError, match="shares of strategies"):
+                    ask(flow, y)
+        near = find_equilibrium(flow, torch.tensor([0.97, 0.03], dtype=DOUBLE), throw=False).state.y
+        assert float(near.min()) >= -1e-7
+        saturated = gd.flows.policy_gradient([[1.0, 2.0], [0.0, 1.0]])
+        assert verdict(saturated, torch.tensor([3.0, 3.0], dtype=DOUBLE)).nash == "undecided"  # logits: no simplex
 
     @given(st.lists(st.floats(-1, 1), min_size=9, max_size=9), st.integers(0, 2))
     @settings(max_examples=25, deadline=None)

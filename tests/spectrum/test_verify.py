@@ -8,6 +8,7 @@ import pytest
 import scipy.integrate
 
 import gamedyn as gd
+from gamedyn._lib.errors import ArgumentError
 from gamedyn.integrators import runge_kutta
 from gamedyn.methods import Declared, LinearMultistep, RungeKutta
 from gamedyn.spectrum import verify
@@ -46,6 +47,13 @@ class TestMutants:
             "declared real limit",
             "declared imaginary limit",
         }
+
+    def test_bad_orders(self):
+        for bad in ({"order": -1}, {"embedded_order": 0}):
+            with pytest.raises(ArgumentError, match=next(iter(bad))):
+                verify("rk4", **bad)
+        with pytest.raises(ArgumentError, match="no embedded weights"):
+            verify("rk4", embedded_order=3)
 
     def test_a_multistep_method_of_the_user(self):
         ab2 = LinearMultistep(alpha=[0, -1, 1], beta=["-1/2", "3/2", 0])

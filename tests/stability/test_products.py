@@ -229,6 +229,7 @@ class TestSlingshot:
         {"A": [[]], "b": [1], "pulls": [0], "shift": -1},
         {"A": [[]], "b": [1], "pulls": [0], "decay": "1/2"},
         {"A": [[], [1]], "b": [1], "pulls": [0]},
+        {"A": [], "b": [], "pulls": []},
     ],
 )
 def test_bad_anchored_data(bad):
@@ -242,6 +243,10 @@ def test_products_of_what_is_no_matrix(Z):
         products("eag").matrix(3, Z)
     with pytest.raises(ArgumentError, match="finite numbers"):
         products("eag").after(3, np.nan)
+    with pytest.raises(ArgumentError, match="complex numbers"):
+        products("eag").after(3, [[1], [1, 2]])
+    with pytest.raises(ArgumentError, match="taken"):
+        get("eag").at(-2)
 
 
 def test_bad_members_of_families():

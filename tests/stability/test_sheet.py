@@ -126,3 +126,14 @@ class TestBorders:
         assert "not ranked: alternating: " in str(ranking)
         with pytest.raises(gd.ArgumentError, match="methods"):
             stability.rank_methods([1j, -1j], methods=3)
+
+
+@pytest.mark.parametrize("content", [b"", b'{"a": 1}', b"1 2\n3 4\n", b"\x80\x04."])
+def test_what_is_no_array_file_is_said_to_be_none(tmp_path, content):
+    # rejects: NumPy's advice to load it as a pickle
+    path = tmp_path / "J.npy"
+    path.write_bytes(content)
+    for read in (lambda: stability.load_jacobian(path, {"x": 1, "y": 1}), lambda: stability.load_spectrum(path)):
+        with pytest.raises(gd.ArgumentError, match="neither an") as error:
+            read()
+        assert "pickle" not in str(error.value)

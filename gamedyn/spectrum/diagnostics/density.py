@@ -18,6 +18,7 @@ from scipy.linalg import eigh_tridiagonal
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from gamedyn._lib.arrays import complex_array
 from gamedyn._lib.checks import choice, positive, positive_int
 from gamedyn._lib.errors import ArgumentError
 from gamedyn.jacobian import GameJacobian
@@ -188,7 +189,7 @@ class PlaneDensity:
 
     def __call__(self, z: ArrayLike, width: float) -> NDArray[np.float64]:
         """The density of `values` at complex z, each spread to a round Gaussian of this standard deviation."""
-        at, scale = np.asarray(z, dtype=np.complex128), positive("width", width)
+        at, scale = complex_array("z", z), positive("width", width)
         out = np.zeros(at.shape)
         for value, weight in zip(self.values, self.weights, strict=True):
             out += weight * np.exp(-((np.abs(at - value) / scale) ** 2) / 2)

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
+from gamedyn._lib.arrays import complex_array
 from gamedyn._lib.checks import positive, positive_int
 from gamedyn.krylov import symmetric_eigenpairs
 from gamedyn.spectrum.diagnostics.density import operator_of
@@ -55,7 +56,7 @@ class NumericalRange:
 
     def excludes(self, z: ArrayLike) -> NDArray[np.bool_]:
         """Whether no eigenvalue can lie at z: it is beyond one of the lines by more than that line's residual."""
-        at = np.asarray(z, dtype=np.complex128)[..., None]
+        at = complex_array("z", z)[..., None]
         return np.asarray(((at * self.directions.conj()).real > self.supports + self.residuals).any(-1))
 
 

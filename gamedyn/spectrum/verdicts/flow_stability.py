@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from gamedyn.jacobian import GameJacobian
-    from gamedyn.krylov import RitzPairs
+    from gamedyn.krylov import LinearOperator, RitzPairs
 
 __all__ = ["FlowStability", "flow_stability"]
 
@@ -53,13 +52,13 @@ class FlowStability:
     null: int | None
 
 
-def flow_stability(J: GameJacobian, *, formed: bool, k: int, tol: float, basis: int, risk: float) -> FlowStability:
+def flow_stability(J: LinearOperator, *, formed: bool, k: int, tol: float, basis: int, risk: float) -> FlowStability:
     """Stability of the linearisation: exactly when formed, else as far as it can be known."""
     skirt = extent(J.symmetric, formed=formed, basis=basis, risk=risk)
     return _formed(J, skirt) if formed else _searched(J, skirt, k, tol, basis)
 
 
-def _formed(J: GameJacobian, skirt: Extent) -> FlowStability:
+def _formed(J: LinearOperator, skirt: Extent) -> FlowStability:
     A = J.to_dense().double().cpu().numpy()
     n, eps = len(A), torch.finfo(J.dtype).eps
     values, left, right = scipy.linalg.eig(A, left=True, right=True)
@@ -144,7 +143,7 @@ def _least_singular(A: NDArray[np.float64], at: Iterable[float]) -> float:
     return min(float(np.linalg.svd(A - 1j * w * eye, compute_uv=False)[-1]) for w in at)
 
 
-def _searched(J: GameJacobian, skirt: Extent, k: int, tol: float, basis: int) -> FlowStability:
+def _searched(J: LinearOperator, skirt: Extent, k: int, tol: float, basis: int) -> FlowStability:
     n = J.shape[0]
     options: dict[str, Any] = {"tol": tol, "basis": max(basis, 2 * k + 4)}
     found = J.eigenpairs(min(k, n), "rightmost", **options)
@@ -171,7 +170,7 @@ def _searched(J: GameJacobian, skirt: Extent, k: int, tol: float, basis: int) ->
     return FlowStability(verdict, spectrum, (lower, high), skirt.largest, (0.0, reach), conditions, None)
 
 
-def _conditions(J: GameJacobian, found: RitzPairs, k: int, options: dict[str, Any]) -> NDArray[np.float64]:
+def _conditions(J: LinearOperator, found: RitzPairs, k: int, options: dict[str, Any]) -> NDArray[np.float64]:
     """1 / |y^H x| with left vectors from a search on the transpose; nan where none has the same eigenvalue."""
     out = np.full(len(found.values), np.nan)
     left = eigenpairs(J.rmatvec, found.start(), min(k, J.shape[0]), "rightmost", **options)

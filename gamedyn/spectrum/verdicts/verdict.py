@@ -9,12 +9,14 @@ import torch
 from tqdm.auto import tqdm
 
 from gamedyn._lib.checks import positive, positive_int
-from gamedyn.core import length_scale, point
+from gamedyn.core import length_scale
 from gamedyn.core.ambient import shielded
 from gamedyn.flows import GradientFlow, gradient
 from gamedyn.flows._types import FlowOfFlow
 from gamedyn.flows.replicator import PopulationFlow
 from gamedyn.jacobian import GameJacobian
+from gamedyn.krylov import LinearOperator
+from gamedyn.spectrum.equilibrium import admitted
 from gamedyn.spectrum.linearise import FORMED_UP_TO
 from gamedyn.spectrum.verdicts.answers import Answer
 from gamedyn.spectrum.verdicts.flow_stability import FlowStability, flow_stability
@@ -54,7 +56,8 @@ class Verdict:
     """Three independent answers about one point, and what they rest on.
 
     Attributes:
-        stability: is every eigenvalue of the flow's J in the left half-plane?
+        stability: is every eigenvalue of the flow's J in the left half-plane? Of shares of strategies: of J on the
+            simplex.
         nash: do all players' own Hessians, of their losses as the game gives them, make it a strict differential Nash
             equilibrium? Of a flow of populations: would no strategy gain? Undecided where no losses move the flow.
         nash_penalised: the same of the losses with the flow's penalties, which the players in fact descend; None
@@ -175,7 +178,7 @@ def verdict(
         **options: of GameJacobian: strategy, memory.
 
     Raises:
-        ArgumentError: as GameJacobian does.
+        ArgumentError: as GameJacobian does; for shares of strategies that are not on the simplex.
 
     Source: the questions: Fiez, Chasnov, Ratliff 2020, ICML; that they differ: Mazumdar, Ratliff, Sastry 2020, SIAM J.
         Math. Data Sci. 2, p. 103.
@@ -187,7 +190,7 @@ def verdict(
         >>> found.stability.answer, found.nash.answer, found.stackelberg["p1"].answer
         ('yes', 'no', 'yes')
     """
-    at = point(flow, state)
+    at = admitted(flow, state)
     n, single = at.layout.n, at.y.dtype != torch.float64
     formed = n <= FORMED_UP_TO if form is None else bool(form)
     positive_int("k", k)
@@ -198,7 +201,7 @@ def verdict(
     asked = 2 + len(leading)
     bar = tqdm(total=asked, desc="stability", unit="question", disable=None if progress else True)
     J = GameJacobian(flow, at, batch, batches=batches, **options)
-    found = flow_stability(J, k=k, tol=positive("tol", tol), **settings)
+    found = flow_stability(_within(J, flow.tangent), k=k, tol=positive("tol", tol), **settings)
     _next(bar, "nash")
     reach = float(abs(found.eigenvalues.values).max(initial=0.0)) + max(map(abs, found.numerical_abscissa))
     share = 1e-3 if single else 1e-7
@@ -265,6 +268,21 @@ def _of_no_losses(flow: Flow, at: State) -> Answer:
         return answer
     remedy = "; ask about the flow it is made of, flow.inner" if isinstance(flow, FlowOfFlow) else ""
     return Answer("undecided", f"the losses of the game are not what moves this flow{remedy}")
+
+
+def _within(J: GameJacobian, tangent: Tensor | None) -> LinearOperator:
+    """J among the directions that stay in the states of its flow, `Q^T J Q`; J itself where all do."""
+    if tangent is None:
+        return J
+    Q = tangent
+    return LinearOperator(
+        (Q.shape[1], Q.shape[1]),
+        lambda x: Q.T @ J.matvec(Q @ x),
+        lambda y: Q.T @ J.rmatvec(Q @ y),
+        dtype=J.dtype,
+        device=J.device,
+        matrix=lambda: Q.T @ J.to_dense() @ Q,
+    )
 
 
 def _next(bar: Any, question: str) -> None:

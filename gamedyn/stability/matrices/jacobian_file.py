@@ -11,7 +11,7 @@ import scipy.sparse
 from gamedyn._lib.checks import positive_int
 from gamedyn._lib.errors import ArgumentError
 from gamedyn.stability.matrices.eigenvalues import BlockJacobian
-from gamedyn.stability.matrices.spectrum_file import path_of
+from gamedyn.stability.matrices.spectrum_file import loaded, path_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -60,7 +60,7 @@ def load_jacobian(path: str | PathLike[str], players: Mapping[str, int]) -> Bloc
 
 
 def _held(source: Any) -> Any:
-    held = np.load(source, allow_pickle=False)
+    held = loaded(source)
     if isinstance(held, np.ndarray):
         return held
     with held:

@@ -51,6 +51,19 @@ def path_of(path: object) -> Path:
         raise ArgumentError("path", "the name of a file", path) from None
 
 
+def loaded(source: Path) -> Any:
+    """What an .npy or .npz file holds: an array, or an open archive.
+
+    Raises:
+        ValueError: for a file of another kind, which NumPy would take for a pickle.
+    """
+    with source.open("rb") as file:
+        start = file.read(6)
+    if not start.startswith((b"\x93NUMPY", b"PK")):
+        raise ValueError("neither an .npy nor an .npz file; np.save(path, array) writes one")
+    return np.load(source, allow_pickle=False)
+
+
 def save_spectrum(
     path: str | PathLike[str], eigenvalues: Spectrum, *, game: str = "", complete: bool | None = None
 ) -> Path:
@@ -152,7 +165,7 @@ def _json_record(source: Path) -> dict[str, Any]:
 
 def _array_record(source: Path) -> dict[str, Any]:
     try:
-        held = np.load(source, allow_pickle=False)
+        held = loaded(source)
         if isinstance(held, np.ndarray):
             return {"eigenvalues": held}
         with held:

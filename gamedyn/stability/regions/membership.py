@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gamedyn._lib.arrays import complex_array
 from gamedyn._lib.errors import ArgumentError
 from gamedyn.stability.symbols import symbol
 
@@ -46,10 +47,7 @@ def is_stable(method: str | Method, z: ArrayLike) -> NDArray[np.bool_]:
         [True, False, True]
     """
     chosen = symbol(method)
-    try:
-        at = np.asarray(z, dtype=np.complex128)
-    except (TypeError, ValueError):
-        raise ArgumentError("z", "complex numbers", type(z).__name__) from None
+    at = complex_array("z", z)
     if np.isnan(at).any():
         raise ArgumentError("z", "complex numbers", "nan among them")
     flat = at.reshape(-1)

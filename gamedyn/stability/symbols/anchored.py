@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gamedyn._lib.arrays import complex_array
 from gamedyn._lib.checks import positive_int
 from gamedyn._lib.errors import ArgumentError
 from gamedyn.methods import Anchored, Method, get
@@ -61,7 +62,7 @@ class Products:
             steps: k, at least 0.
             z: values of h lambda, h the first step.
         """
-        z = np.asarray(z, dtype=np.complex128)
+        z = complex_array("z", z)
         if not np.isfinite(z).all():
             raise ArgumentError("z", "finite numbers", "nan or inf")
         m, out = self.method, np.ones_like(z)
@@ -159,7 +160,7 @@ def of_anchored(method: Anchored) -> Recurrence:
     """The symbol of a late step, `beta = 0`.
 
     Raises:
-        ArgumentError: if steps shrink: with them all modes end at z = 0.
+        ArgumentError: if steps shrink: every mode's h lambda then tends to 0.
     """
     return of_rational(RationalFunction(_limit(method), digits=method.digits))
 
@@ -167,7 +168,7 @@ def of_anchored(method: Anchored) -> Recurrence:
 def _limit(method: Anchored) -> Polynomial:
     """R(z) of a late step."""
     if method.decay:
-        remedy = "every mode that the flow does not amplify decays at any h; symbols.products has finite steps"
+        remedy = "late ones are those of h = 0, at which nothing moves; symbols.products has finite steps"
         raise ArgumentError("method", "steps that keep their size", method, remedy)
     stages: list[Polynomial] = []
     for weights in (*method.A, method.b):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.linalg import expm
 
+from gamedyn._lib.arrays import complex_array
 from gamedyn.stability.symbols._symbol import Symbol
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ class Exponential(Symbol):
 
     def factor(self, z: ArrayLike) -> Complex:
         """See `Symbol.factor`."""
-        return np.exp(np.asarray(z, dtype=np.complex128))
+        return np.exp(complex_array("z", z))
 
     def contains(self, z: Complex) -> NDArray[np.bool_]:
         """See `Symbol.contains`."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gamedyn._lib.arrays import complex_array
 from gamedyn.stability.symbols.polynomial import evaluate, trimmed
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def accurately(p: Polynomial, z: ArrayLike) -> Complex:
         >>> complex(accurately(p, 0.5)) == complex(evaluate(p, 0.5))
         True
     """
-    at = np.asarray(z, dtype=np.complex128)
+    at = complex_array("z", z)
     value = np.asarray(evaluate(p, at))
     if len(p) <= 3:
         return value

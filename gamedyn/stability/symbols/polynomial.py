@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gamedyn._lib.arrays import complex_array
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -31,7 +33,7 @@ Polynomial = tuple[Fraction, ...]
 
 def evaluate(coefficients: Polynomial, z: ArrayLike) -> NDArray[np.complex128]:
     """Horner's rule in complex128."""
-    at = np.asarray(z, dtype=np.complex128)
+    at = complex_array("z", z)
     out = np.zeros_like(at)
     for c in reversed(coefficients):
         out = out * at + float(c)
