@@ -134,7 +134,7 @@ def _method(name: str) -> Any:
     from gamedyn.stability.properties import read_tableau
 
     if name.startswith("torchdiffeq:"):
-        from gamedyn.integrators.torchdiffeq import tableau_of
+        from gamedyn.integrators.bridges.torchdiffeq import tableau_of
 
         held = tableau_of(name.partition(":")[2])
         return name if held is None else read_tableau(held).method(name)

@@ -20,8 +20,8 @@ from gamedyn.core.randomness import RandomState
 from gamedyn.flows import GradientFlow
 from gamedyn.integrators import stepper
 from gamedyn.integrators._types import label
-from gamedyn.integrators.maps import GraftedStepper
-from gamedyn.integrators.torch_optim import TorchOptimStepper
+from gamedyn.integrators.bridges.torch_optim import TorchOptimStepper
+from gamedyn.integrators.steppers.maps import GraftedStepper
 from gamedyn.jacobian import HeldField
 
 if TYPE_CHECKING:

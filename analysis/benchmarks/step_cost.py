@@ -28,7 +28,7 @@ from tqdm.auto import tqdm
 import gamedyn as gd
 from gamedyn.core import Members, Work
 from gamedyn.integrators import stepper
-from gamedyn.integrators.compiled import CompiledStep
+from gamedyn.integrators.execution.compiled import CompiledStep
 from gamedyn.jacobian import HeldField as Field
 
 if TYPE_CHECKING:

@@ -2,16 +2,16 @@
 
 from gamedyn._lib.border import border
 from gamedyn.integrators._types import Integrator, StepInfo
-from gamedyn.integrators.adaptive import NoiseWarning, StepControl
-from gamedyn.integrators.dense import DenseOutput
+from gamedyn.integrators.bridges.scipy import scipy_methods
+from gamedyn.integrators.bridges.torch_optim import preconditioner, torch_optim_methods
+from gamedyn.integrators.bridges.torchdiffeq import torchdiffeq_methods
 from gamedyn.integrators.dispatch import STEPPERS, stepper
-from gamedyn.integrators.ensemble import solve_ensemble
-from gamedyn.integrators.newton import Anderson, Krylov, NewtonKrylov, fixed_point
-from gamedyn.integrators.run import Records, Run
-from gamedyn.integrators.scipy import scipy_methods
-from gamedyn.integrators.solve import solve
-from gamedyn.integrators.torch_optim import preconditioner, torch_optim_methods
-from gamedyn.integrators.torchdiffeq import torchdiffeq_methods
+from gamedyn.integrators.drive.adaptive import NoiseWarning, StepControl
+from gamedyn.integrators.drive.dense import DenseOutput
+from gamedyn.integrators.drive.ensemble import solve_ensemble
+from gamedyn.integrators.drive.run import Records, Run
+from gamedyn.integrators.drive.solve import solve
+from gamedyn.integrators.equations.newton import Anderson, Krylov, NewtonKrylov, fixed_point
 
 __all__ = [
     "STEPPERS",

@@ -5,22 +5,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from gamedyn._lib.errors import ArgumentError
-from gamedyn.integrators.additive import AdditiveStepper
-from gamedyn.integrators.anchored import AnchoredStepper
-from gamedyn.integrators.exponential import ExponentialStepper
-from gamedyn.integrators.implicit import ImplicitRungeKuttaStepper
-from gamedyn.integrators.linearly_implicit import LinearlyImplicitStepper
-from gamedyn.integrators.lookahead import LookaheadStepper
-from gamedyn.integrators.low_storage import LowStorageStepper
-from gamedyn.integrators.maps import GraftedStepper, NormalisedStepper
-from gamedyn.integrators.multistep import MultistepStepper
-from gamedyn.integrators.partitioned import PartitionedStepper
-from gamedyn.integrators.periodic import PeriodicStepper
-from gamedyn.integrators.predictor_corrector import PredictorCorrectorStepper
-from gamedyn.integrators.runge_kutta import RungeKuttaStepper
-from gamedyn.integrators.scipy import ScipyStepper
-from gamedyn.integrators.torch_optim import TorchOptimStepper
-from gamedyn.integrators.torchdiffeq import TorchdiffeqStepper
+from gamedyn.integrators.bridges.scipy import ScipyStepper
+from gamedyn.integrators.bridges.torch_optim import TorchOptimStepper
+from gamedyn.integrators.bridges.torchdiffeq import TorchdiffeqStepper
+from gamedyn.integrators.steppers.additive import AdditiveStepper
+from gamedyn.integrators.steppers.anchored import AnchoredStepper
+from gamedyn.integrators.steppers.exponential import ExponentialStepper
+from gamedyn.integrators.steppers.implicit import ImplicitRungeKuttaStepper
+from gamedyn.integrators.steppers.linearly_implicit import LinearlyImplicitStepper
+from gamedyn.integrators.steppers.lookahead import LookaheadStepper
+from gamedyn.integrators.steppers.low_storage import LowStorageStepper
+from gamedyn.integrators.steppers.maps import GraftedStepper, NormalisedStepper
+from gamedyn.integrators.steppers.multistep import MultistepStepper
+from gamedyn.integrators.steppers.partitioned import PartitionedStepper
+from gamedyn.integrators.steppers.periodic import PeriodicStepper
+from gamedyn.integrators.steppers.predictor_corrector import PredictorCorrectorStepper
+from gamedyn.integrators.steppers.runge_kutta import RungeKuttaStepper
 from gamedyn.methods import Method, get
 
 if TYPE_CHECKING:

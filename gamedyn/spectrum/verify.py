@@ -16,7 +16,7 @@ from gamedyn._lib.checks import positive_int
 from gamedyn._lib.errors import ArgumentError
 from gamedyn.core import Game
 from gamedyn.integrators import Krylov, NewtonKrylov, solve, stepper
-from gamedyn.integrators.torchdiffeq import adams_default, tableau_of
+from gamedyn.integrators.bridges.torchdiffeq import adams_default, tableau_of
 from gamedyn.jacobian import HeldField
 from gamedyn.losses import weight_decay
 from gamedyn.methods import Delegated, Method, RungeKutta, get, members

@@ -11,8 +11,8 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import gamedyn as gd
 from gamedyn.integrators import stepper
-from gamedyn.integrators.scipy import scipy_methods
-from gamedyn.integrators.torch_optim import torch_optim_methods
+from gamedyn.integrators.bridges.scipy import scipy_methods
+from gamedyn.integrators.bridges.torch_optim import torch_optim_methods
 from gamedyn.jacobian import HeldField as Field
 from gamedyn.jacobian.kept import KeptProducts
 from gamedyn.methods import (

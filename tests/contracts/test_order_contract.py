@@ -18,8 +18,8 @@ from scipy.integrate import solve_ivp
 
 import gamedyn as gd
 from gamedyn.integrators import stepper
-from gamedyn.integrators.drive import Loop
-from gamedyn.integrators.newton import Krylov, NewtonKrylov
+from gamedyn.integrators.drive.loop import Loop
+from gamedyn.integrators.equations.newton import Krylov, NewtonKrylov
 from gamedyn.methods import (
     AdditiveRungeKutta,
     ExponentialRosenbrock,

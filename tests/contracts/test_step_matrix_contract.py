@@ -14,7 +14,7 @@ import torch
 
 import gamedyn as gd
 from gamedyn.integrators import stepper
-from gamedyn.integrators.newton import Krylov, NewtonKrylov
+from gamedyn.integrators.equations.newton import Krylov, NewtonKrylov
 from gamedyn.jacobian import HeldField as Field
 from gamedyn.methods import (
     AdditiveRungeKutta,

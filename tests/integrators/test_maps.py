@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import gamedyn as gd
-from gamedyn.integrators.maps import GraftedStepper
+from gamedyn.integrators.steppers.maps import GraftedStepper
 from gamedyn.methods._maps import Grafted, Map, NormalisedDescent
 
 DOUBLE = torch.float64

@@ -9,7 +9,7 @@ import torch
 
 import gamedyn as gd
 from gamedyn.integrators import stepper
-from gamedyn.integrators.scipy import scipy_methods
+from gamedyn.integrators.bridges.scipy import scipy_methods
 from gamedyn.jacobian import HeldField as Field
 
 DOUBLE = torch.float64

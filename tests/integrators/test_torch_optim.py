@@ -9,7 +9,7 @@ import torch
 
 import gamedyn as gd
 from gamedyn.integrators import stepper
-from gamedyn.integrators.torch_optim import preconditioner, torch_optim_methods
+from gamedyn.integrators.bridges.torch_optim import preconditioner, torch_optim_methods
 from gamedyn.jacobian import HeldField as Field
 
 DOUBLE = torch.float64

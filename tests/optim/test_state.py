@@ -9,7 +9,7 @@ from torch.nn.functional import softplus
 
 import gamedyn as gd
 from gamedyn.integrators import dispatch
-from gamedyn.integrators.torch_optim import TorchOptimStepper
+from gamedyn.integrators.bridges.torch_optim import TorchOptimStepper
 from gamedyn.optim import GameOptimizer
 
 LR = {"G": 0.05, "D": 0.125}

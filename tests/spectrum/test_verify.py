@@ -9,7 +9,7 @@ import scipy.integrate
 
 import gamedyn as gd
 from gamedyn._lib.errors import ArgumentError
-from gamedyn.integrators import runge_kutta
+from gamedyn.integrators.steppers import runge_kutta
 from gamedyn.methods import Declared, LinearMultistep, RungeKutta
 from gamedyn.spectrum import verify
 

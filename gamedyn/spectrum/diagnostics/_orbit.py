@@ -11,7 +11,7 @@ from torch import Tensor
 
 from gamedyn._lib.errors import ArgumentError
 from gamedyn.integrators import StepControl, stepper
-from gamedyn.integrators.adaptive import AdaptiveStepper
+from gamedyn.integrators.drive.adaptive import AdaptiveStepper
 from gamedyn.spectrum.tangent import VariationalField
 
 if TYPE_CHECKING:

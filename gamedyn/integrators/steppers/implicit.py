@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 
 from gamedyn.integrators._types import Combination, StepInfo, Stepper
-from gamedyn.integrators.newton import Anderson, NewtonKrylov, StageEquation
-from gamedyn.integrators.runge_kutta import refuse_inconsistent
+from gamedyn.integrators.equations.newton import Anderson, NewtonKrylov, StageEquation
+from gamedyn.integrators.steppers.runge_kutta import refuse_inconsistent
 from gamedyn.methods import RungeKutta
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from gamedyn.core import VectorField
-    from gamedyn.integrators.newton import Solver
+    from gamedyn.integrators.equations.newton import Solver
 
 __all__ = ["ImplicitRungeKuttaStepper"]
 

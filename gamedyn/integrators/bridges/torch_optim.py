@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from gamedyn.core import VectorField
-    from gamedyn.integrators.run import Run
+    from gamedyn.integrators.drive.run import Run
 
 __all__ = ["TorchOptimStepper", "preconditioner", "torch_optim_methods"]
 

@@ -16,7 +16,7 @@ from gamedyn.core import State
 
 if TYPE_CHECKING:
     from gamedyn.flows import Flow
-    from gamedyn.integrators.dense import DenseOutput
+    from gamedyn.integrators.drive.dense import DenseOutput
 
 __all__ = ["Records", "Run", "writable"]
 

@@ -15,8 +15,8 @@ from gamedyn._lib.checks import positive
 from gamedyn._lib.errors import ArgumentError, SolveError
 from gamedyn.core import State
 from gamedyn.integrators._types import label
-from gamedyn.integrators.compiled import CompiledStep
-from gamedyn.integrators.run import Records, Run, writable
+from gamedyn.integrators.drive.run import Records, Run, writable
+from gamedyn.integrators.execution.compiled import CompiledStep
 
 if TYPE_CHECKING:
     import os

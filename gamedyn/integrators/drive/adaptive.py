@@ -12,7 +12,7 @@ import torch
 from gamedyn._lib.checks import choice, positive, positive_int
 from gamedyn._lib.errors import ArgumentError, warn_caller
 from gamedyn.integrators._types import StepInfo
-from gamedyn.integrators.dense import hermite
+from gamedyn.integrators.drive.dense import hermite
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 
 from gamedyn.integrators._types import OK, StepInfo, Stepper
-from gamedyn.integrators.runge_kutta import refuse_inconsistent
+from gamedyn.integrators.steppers.runge_kutta import refuse_inconsistent
 from gamedyn.methods import LowStorage
 from gamedyn.methods._low_storage import Evaluate
 

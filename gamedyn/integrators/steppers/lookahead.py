@@ -8,10 +8,10 @@ import torch
 
 from gamedyn._lib.errors import ArgumentError
 from gamedyn.integrators._types import StepInfo, Stepper
-from gamedyn.integrators.multistep import MultistepStepper
-from gamedyn.integrators.newton import Anderson, NewtonKrylov
-from gamedyn.integrators.partitioned import PartitionedStepper
-from gamedyn.integrators.predictor_corrector import PredictorCorrectorStepper
+from gamedyn.integrators.equations.newton import Anderson, NewtonKrylov
+from gamedyn.integrators.steppers.multistep import MultistepStepper
+from gamedyn.integrators.steppers.partitioned import PartitionedStepper
+from gamedyn.integrators.steppers.predictor_corrector import PredictorCorrectorStepper
 from gamedyn.methods import Lookahead
 
 if TYPE_CHECKING:

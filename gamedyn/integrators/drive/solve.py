@@ -12,11 +12,11 @@ from gamedyn._lib.errors import ArgumentError
 from gamedyn.core import Batches, State, moved_to
 from gamedyn.core.ambient import shielded
 from gamedyn.flows import Flow, of_flow
-from gamedyn.integrators.adaptive import AdaptiveStepper, StepControl
-from gamedyn.integrators.adaptive_drive import AdaptiveLoop
 from gamedyn.integrators.dispatch import stepper
-from gamedyn.integrators.drive import Loop, Plan
-from gamedyn.integrators.run import Run
+from gamedyn.integrators.drive.adaptive import AdaptiveStepper, StepControl
+from gamedyn.integrators.drive.adaptive_drive import AdaptiveLoop
+from gamedyn.integrators.drive.loop import Loop, Plan
+from gamedyn.integrators.drive.run import Run
 from gamedyn.jacobian import HeldField
 
 if TYPE_CHECKING:

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from gamedyn.integrators.adaptive import AdaptiveStepper
-from gamedyn.integrators.dense import DenseOutput
-from gamedyn.integrators.drive import CHECKPOINT_SECONDS, Loop
+from gamedyn.integrators.drive.adaptive import AdaptiveStepper
+from gamedyn.integrators.drive.dense import DenseOutput
+from gamedyn.integrators.drive.loop import CHECKPOINT_SECONDS, Loop
 
 if TYPE_CHECKING:
-    from gamedyn.integrators.run import Run
+    from gamedyn.integrators.drive.run import Run
 
 __all__ = ["AdaptiveLoop"]
 

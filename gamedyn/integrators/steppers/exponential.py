@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 
 from gamedyn.integrators._types import StepInfo, Stepper
-from gamedyn.integrators.linearly_implicit import time_derivative
-from gamedyn.integrators.newton import Krylov, default_rtol
+from gamedyn.integrators.equations.newton import Krylov, default_rtol
+from gamedyn.integrators.steppers.linearly_implicit import time_derivative
 from gamedyn.krylov import phi_combination
 from gamedyn.methods import ExponentialRosenbrock
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from gamedyn._lib.errors import ArgumentError
 from gamedyn.integrators._types import OK, StepInfo, Stepper
-from gamedyn.integrators.torch_optim import TorchOptimStepper
+from gamedyn.integrators.bridges.torch_optim import TorchOptimStepper
 from gamedyn.methods import Delegated, RungeKutta, get
 from gamedyn.methods._maps import Grafted, NormalisedDescent
 

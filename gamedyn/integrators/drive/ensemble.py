@@ -13,15 +13,15 @@ from gamedyn.core import Members, State, stacked
 from gamedyn.core.ambient import shielded
 from gamedyn.flows import Flow, GradientFlow, of_flow
 from gamedyn.integrators.dispatch import stepper
-from gamedyn.integrators.drive import Loop, Plan
-from gamedyn.integrators.solve import batch_source, on_device, past_run
+from gamedyn.integrators.drive.loop import Loop, Plan
+from gamedyn.integrators.drive.solve import batch_source, on_device, past_run
 from gamedyn.jacobian import HeldField
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Mapping, Sequence
 
-    from gamedyn.integrators.run import Run
+    from gamedyn.integrators.drive.run import Run
     from gamedyn.methods import Method
 
 __all__ = ["solve_ensemble"]

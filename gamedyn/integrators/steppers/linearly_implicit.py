@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 
 from gamedyn.integrators._types import Combination, StepInfo, Stepper
-from gamedyn.integrators.newton import Krylov, default_rtol
+from gamedyn.integrators.equations.newton import Krylov, default_rtol
 from gamedyn.krylov import gmres
 from gamedyn.methods import LinearlyImplicit
 

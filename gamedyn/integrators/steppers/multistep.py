@@ -10,9 +10,9 @@ import torch
 from gamedyn._lib.checks import choice
 from gamedyn._lib.errors import ArgumentError
 from gamedyn.integrators._types import OK, Combination, StepInfo, Stepper
-from gamedyn.integrators.implicit import ImplicitRungeKuttaStepper
-from gamedyn.integrators.newton import Anderson, NewtonKrylov, StageEquation
-from gamedyn.integrators.runge_kutta import RungeKuttaStepper
+from gamedyn.integrators.equations.newton import Anderson, NewtonKrylov, StageEquation
+from gamedyn.integrators.steppers.implicit import ImplicitRungeKuttaStepper
+from gamedyn.integrators.steppers.runge_kutta import RungeKuttaStepper
 from gamedyn.methods import LinearMultistep
 from gamedyn.stability.regions.zero_stability import zero_stable
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from gamedyn.core import VectorField
-    from gamedyn.integrators.newton import Solver
+    from gamedyn.integrators.equations.newton import Solver
     from gamedyn.methods import RungeKutta
 
 __all__ = ["HISTORY", "MultistepStepper", "start_stepper"]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 
 from gamedyn.integrators._types import OK, Combination, StepInfo, Stepper
-from gamedyn.integrators.multistep import start_stepper
+from gamedyn.integrators.steppers.multistep import start_stepper
 from gamedyn.methods import PredictorCorrector
 
 if TYPE_CHECKING:

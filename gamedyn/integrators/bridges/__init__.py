@@ -1,0 +1,1 @@
+"""Steppers of other libraries: SciPy, torchdiffeq, torch.optim."""

@@ -1,0 +1,1 @@
+"""The loop that drives steppers: step sizes, observers, checkpoints, the run."""

@@ -1,0 +1,1 @@
+"""Implicit equations and their solvers."""

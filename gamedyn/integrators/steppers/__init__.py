@@ -1,0 +1,1 @@
+"""One stepper per family of methods: its data and a field in, a step out."""
