@@ -27,6 +27,10 @@ _NAMES = {
     "solve": "gamedyn.integrators",
     "solve_ensemble": "gamedyn.integrators",
     "Run": "gamedyn.integrators",
+    "Checkpoints": "gamedyn.integrators",
+    "Every": "gamedyn.integrators",
+    "Observer": "gamedyn.integrators",
+    "steps": "gamedyn.integrators",
     "GamedynError": "gamedyn._lib.errors",
     "ArgumentError": "gamedyn._lib.errors",
     "SolveError": "gamedyn._lib.errors",
@@ -35,8 +39,11 @@ _NAMES = {
 
 __all__ = [
     "ArgumentError",
+    "Checkpoints",
+    "Every",
     "Game",
     "GamedynError",
+    "Observer",
     "Run",
     "SolveError",
     "State",
@@ -59,6 +66,7 @@ __all__ = [
     "solve_ensemble",
     "spectrum",
     "stability",
+    "steps",
 ]
 
 if TYPE_CHECKING:
@@ -78,7 +86,7 @@ if TYPE_CHECKING:
     )
     from gamedyn._lib.errors import ArgumentError, GamedynError, SolveError, UnknownNameError
     from gamedyn.core import Game, State, batches, data_parallel
-    from gamedyn.integrators import Run, solve, solve_ensemble
+    from gamedyn.integrators import Checkpoints, Every, Observer, Run, solve, solve_ensemble, steps
     from gamedyn.references import citation
 
 

@@ -107,9 +107,9 @@ def train(settings: Any, *, case: int, method: str) -> Result:
     kept: dict[int, torch.Tensor] = {}
     wanted = {max(1, round(share * steps)) for share in settings.measured}
 
-    def keep(step: int, t: float, state: State, losses: Any) -> None:
-        if step in wanted:
-            kept[step] = state.y
+    def keep(view: gd.integrators.View) -> None:
+        if view.step in wanted:
+            kept[view.step] = view.state.y
 
     flow = flow_of(at)
     run = gd.solve_ensemble(
@@ -118,7 +118,7 @@ def train(settings: Any, *, case: int, method: str) -> Result:
         h=[step_of(chosen, tau) for _, tau in cells],
         steps=steps,
         y0=[flow_of(at, seed).initial_state() for seed, _ in cells],
-        on_step=keep,
+        observers=[keep],
         **sources(settings, at, [seed for seed, _ in cells]),
     )
     rows = []
@@ -143,7 +143,7 @@ def path(settings: Any, *, method: str) -> Result:
     monitor = monitor_of(settings, case, chosen, kinds=kinds, every=every, h=h)
     steps = max(every, round(settings.path_evaluations / each))
     run = gd.solve(
-        flow_of(case), chosen, h=h, steps=steps, on_step=monitor, throw=False, **one_source(settings, case, 0)
+        flow_of(case), chosen, h=h, steps=steps, observers=[monitor], throw=False, **one_source(settings, case, 0)
     )
     return Result({"method": method, "h": h, "status": run.status, "evaluations": each, **monitor.to_dict()}, {})
 
@@ -156,12 +156,12 @@ def implicit(settings: Any, *, method: str, seed: int, h: float) -> Result:
     monitor = monitor_of(settings, case, method, h=h)
     marks, done, status = {max(1, round(share * left)) for share in settings.measured}, 0, "done"
 
-    def look(step: int, t: float, at: State, losses: Any) -> None:
-        if done + step in marks:
-            monitor.measure(at, h, step=done + step, t=(done + step) * h)
+    def look(view: gd.integrators.View) -> None:
+        if done + view.step in marks:
+            monitor.measure(view.state, h, step=done + view.step, t=(done + view.step) * h)
 
     while left > 0:
-        options: dict[str, Any] = {"throw": False, "check_every": 1, "on_step": look, "solver": solver}
+        options: dict[str, Any] = {"throw": False, "check_every": 1, "observers": [look], "solver": solver}
         run = gd.solve(flow, method, h=h, steps=left, y0=state, **options, **source)
         done, state, left, status = done + run.step, run.state, left - run.step, str(run.status)
         if status in ("done", "non_finite"):

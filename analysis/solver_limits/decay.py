@@ -39,12 +39,19 @@ def run(settings: Any, *, case: str) -> Result:
     for factor in FACTORS:
         norms: list[float] = []
 
-        def note(step: int, t: float, now: Any, losses: Any, norms: list[float] = norms) -> bool:
-            norms.append(float((now.y - state.y).norm()))
+        def note(view: gd.integrators.View, norms: list[float] = norms) -> bool:
+            norms.append(float((view.state.y - state.y).norm()))
             return norms[-1] > 10.0
 
         gd.solve(
-            flow, method, h=factor * limit, steps=settings.decay_steps, y0=start, batch=batch, on_step=note, throw=False
+            flow,
+            method,
+            h=factor * limit,
+            steps=settings.decay_steps,
+            y0=start,
+            batch=batch,
+            observers=[note],
+            throw=False,
         )
         curves.append(np.pad(np.array(norms), (0, settings.decay_steps - len(norms)), constant_values=np.nan))
     figures = {

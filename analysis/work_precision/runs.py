@@ -100,8 +100,8 @@ def _fixed(p: Problem, method: str, steps: int, least: int, label: str = "", gro
 
 
 def _adaptive(p: Problem, method: str, tol: float, norm: str = "players") -> Job:
-    control = gd.integrators.StepControl(rtol=tol, atol=tol, norm=norm)
-    options: dict[str, Any] = {"t_span": (0.0, p.end), "adapt": control}
+    control = gd.steps.Adaptive(rtol=tol, atol=tol, norm=norm)
+    options: dict[str, Any] = {"t_span": (0.0, p.end), "h": control}
     if solves(method):
         options["solver"] = _solver(method, max(0.05 * tol, LEAST_RTOL))
     label, group = (", adaptive", "adaptive members") if norm == "players" else (f", {norm} norm", "compared only")

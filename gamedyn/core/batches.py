@@ -63,6 +63,20 @@ class Batches:
         self.device, self.dtype = device, dtype
         return self
 
+    def described(self) -> dict[str, Any]:
+        """What it draws from, for a run that goes on to be held against."""
+        source = self.source
+        length = len(source) if hasattr(source, "__len__") else None
+        samples: Any = getattr(source, "dataset", None)
+        return {
+            "source": type(source).__name__,
+            "length": length,
+            "samples": len(samples) if hasattr(samples, "__len__") else None,
+            "batch_size": self.batch_size or getattr(source, "batch_size", None),
+            "latent": self.latent,
+            "seed": self.seed,
+        }
+
     def state_dict(self) -> dict[str, Any]:
         """Where the stream stands."""
         return {"noise": self._noise.get_state(), "epoch": self._epoch_start, "position": self._position}

@@ -248,6 +248,17 @@ class Holding:
         self._first = False
 
     @property
+    def replayed(self) -> RandomState | None:
+        """The default generators as this step's evaluations find them, where the losses draw."""
+        return self._random
+
+    def stand_at(self, batch: Any, buffers: Sequence[Tensor], random: RandomState | None) -> None:
+        """Hold what an earlier step was taken with, so that it can be taken again; nothing advances."""
+        self.batch_id += 1
+        self.batch, self.losses, self._first = batch, (), False
+        self._base, self._random = tuple(buffers), random
+
+    @property
     def standing(self) -> tuple[Tensor, ...]:
         """The buffers that the evaluations of this step begin from."""
         return self._base

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 __all__ = ["RandomState"]
 
@@ -33,6 +33,17 @@ class RandomState:
         for kind, (_, put) in self._generators.items():
             put(self._states[kind])
 
+    def state_dict(self) -> dict[str, Any]:
+        """The states as tensors, numbers and tuples of them."""
+        return {k: _told(state) for k, state in self._states.items()}
+
+    @classmethod
+    def of(cls, device: torch.device, states: Mapping[str, Any]) -> RandomState:
+        """Those that `state_dict` gave."""
+        found = cls(device, tuple(k for k in states if k in _generators(device)))
+        found._states = {k: _read(k, states[k]) for k in found.kinds}
+        return found
+
     def moved(self) -> tuple[str, ...]:
         """Kinds of generators that have been drawn from since."""
         return tuple(k for k, (get, _) in self._generators.items() if not _same(get(), self._states[k]))
@@ -50,6 +61,19 @@ def _generators(device: torch.device) -> dict[str, tuple[Callable[[], Any], Call
             lambda state: torch.cuda.set_rng_state(state, device),
         )
     return found
+
+
+def _told(state: Any) -> Any:
+    if isinstance(state, np.ndarray):
+        return torch.from_numpy(state.astype(np.int64))
+    return tuple(map(_told, state)) if isinstance(state, tuple) else state
+
+
+def _read(kind: str, state: Any) -> Any:
+    if kind == "numpy":
+        name, keys, *rest = state
+        return (name, keys.cpu().numpy().astype(np.uint32), *rest)
+    return state.cpu() if isinstance(state, torch.Tensor) else state
 
 
 def _same(a: Any, b: Any) -> bool:

@@ -27,12 +27,14 @@ class StepInfo(NamedTuple):
         counts: what the step did besides evaluations ("newton_iterations", "rejected", ...); summed by the driver.
         h: the step that was taken, where it is not the one asked for.
         error: the embedded error estimate, shape of y, where the step makes one.
+        figures: numbers about the step, to be recorded.
     """
 
     status: str = "ok"
     counts: Mapping[str, float] = {}
     h: float | None = None
     error: Tensor | None = None
+    figures: Mapping[str, float] = {}
 
 
 OK = StepInfo()

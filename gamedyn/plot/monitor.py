@@ -117,6 +117,6 @@ def _records(report: Any) -> dict[str, Any]:
     told: dict[str, Any] = report.to_dict() if hasattr(report, "to_dict") else report
     if not isinstance(told, dict) or not told.get("records"):
         got = "none" if isinstance(told, dict) else type(report).__name__
-        remedy = "solve(..., on_step=monitor) fills gamedyn.spectrum.SpectralMonitor(flow, method)"
+        remedy = "solve(..., observers=[monitor]) fills gamedyn.spectrum.SpectralMonitor(flow, method)"
         raise ArgumentError("report", "a monitor with at least one record, or its to_dict()", got, remedy)
     return told

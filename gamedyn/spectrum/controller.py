@@ -8,15 +8,19 @@ from typing import TYPE_CHECKING, Any
 from gamedyn._lib.checks import choice, positive
 from gamedyn._lib.errors import ArgumentError
 from gamedyn.integrators import stepper
+from gamedyn.integrators.drive.observers import Due
+from gamedyn.integrators.drive.step_sizes import StepSize
 from gamedyn.spectrum.monitor import MEASURES, SpectralMonitor
 
 if TYPE_CHECKING:
-    from gamedyn.core import State
+    from collections.abc import Mapping
+
+    from gamedyn.integrators import View
 
 __all__ = ["SpectralController"]
 
 
-class SpectralController:
+class SpectralController(StepSize):
     """A step for one-step methods, from the spectrum: `solve(h=controller)`.
 
     `h = safety * limit`, the limit being the monitor's last one, kept between `h_min` and `h_max`, changed only when
@@ -89,32 +93,28 @@ class SpectralController:
         if not self.h_min <= self.h <= self.h_max:
             raise ArgumentError("first", f"a step from {h_min} to {h_max}", first)
         self.history: list[tuple[int, float]] = [(0, self.h)]
-        self._used, self._read = {0: self.h}, len(monitor.records)
-        monitor.h = self._taken
+        self._rhythm = Due(monitor.every)
 
-    def __call__(self, step: int, *shown: Any) -> float:
-        """The step's size.
-
-        Raises:
-            ArgumentError: if it is called with what `on_step` is called with.
-        """
-        if shown:
-            raise ArgumentError("on_step", "no controller: it is given as h", "one", "solve(..., h=controller)")
-        self._used = {step: self.h}
+    def size(self, step: int, t: float) -> float:
+        """The present step."""
         return self.h
 
-    def after_step(self, step: int, t: float, state: State, losses: Any = None) -> None:
-        """What `solve` shows a step-size function that wants to see; a computation that failed leaves h as it is."""
-        self.monitor(step, t, state, losses)
-        if len(self.monitor.records) > self._read:
-            self._read = len(self.monitor.records)
-            limit = self.monitor.records[-1].limits[self.by]
-            if limit is not None:
-                self._follow(step, limit)
+    def after_step(self, view: View) -> None:
+        """Measure when the monitor is due, and follow; a computation that failed leaves h as it is."""
+        if not view.due(self._rhythm):
+            return
+        self.monitor.after_step(view)
+        limit = self.monitor.records[-1].limits[self.by] if self.monitor.records else None
+        if limit is not None:
+            self._follow(view.step, limit)
 
-    def _taken(self, step: int) -> float:
-        """The size of a step that has been taken."""
-        return self._used.get(step, self.h)
+    def state_dict(self) -> dict[str, Any]:
+        """The present step, and how it came about."""
+        return {"h": self.h, "history": list(self.history)}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from there."""
+        self.h, self.history = float(state["h"]), [(int(n), float(h)) for n, h in state["history"]]
 
     def _follow(self, step: int, limit: float) -> None:
         aim = self.h_max if math.isinf(limit) else self.safety * limit

@@ -20,17 +20,19 @@ from gamedyn._lib.checks import choice, positive, positive_int
 from gamedyn._lib.errors import ArgumentError
 from gamedyn.core import of_flow
 from gamedyn.integrators._types import label
+from gamedyn.integrators.drive.observers import every as rhythm
 from gamedyn.methods import Method, get
 from gamedyn.spectrum.outer import KINDS, outer_pairs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
     from torch import Tensor
 
     from gamedyn.core import State
     from gamedyn.flows import Flow
+    from gamedyn.integrators import Every, View
     from gamedyn.krylov import RitzPairs
 
 __all__ = ["MEASURES", "SpectralMonitor", "SpectralRecord"]
@@ -122,7 +124,7 @@ class SpectralRecord:
 
 
 class SpectralMonitor:
-    """Outer eigenvalues of the Jacobian along a run: `solve(..., on_step=monitor)`.
+    """Outer eigenvalues of the Jacobian along a run: `solve(..., observers=[monitor])`.
 
     Every `every` steps it linearises the flow at a copy of the present state, on one batch (the full data set, where
     that fits), and lays `h lambda` over the stability region of the method that runs. The run goes on bit for bit as
@@ -133,13 +135,12 @@ class SpectralMonitor:
         flow: the flow; it may be a float64 copy of the one that is solved, for eigenvalues in double precision.
         method: the method that runs, or its name.
         batch: what the losses take, or None.
-        every: steps between computations; they happen when `solve` calls, so at multiples of its `every`.
+        every: steps between computations, or an `Every`.
         k: eigenvalues of each kind.
         kinds: of "rightmost", "leftmost", "largest_modulus", "largest_imaginary". On trained GANs the leftmost
             and the largest cost some 20 products, the rightmost, which crowd, ten times as many; modes that the flow
             amplifies are seen for certain only among them.
-        h: the run's step, or a function of the step's number; None: from the times at which `solve` calls, its
-            first step having begun at time 0.
+        h: another step than the run's.
         tol: residual asked of the eigensolver, relative to |J|; true residuals are recorded in any case.
 
     Attributes:
@@ -152,7 +153,7 @@ class SpectralMonitor:
         >>> import gamedyn as gd
         >>> flow = gd.flows.gradient(gd.games.dirac_gan("wasserstein", "r1", 1.0))
         >>> monitor = SpectralMonitor(flow, "euler", every=10)
-        >>> run = gd.solve(flow, "euler", h=0.5, steps=20, on_step=monitor)
+        >>> run = gd.solve(flow, "euler", h=0.5, steps=20, observers=[monitor])
         >>> [(r.step, round(r.ratios["damped"], 6)) for r in monitor.records]
         [(10, 0.5), (20, 0.5)]
     """
@@ -163,42 +164,35 @@ class SpectralMonitor:
         method: str | Method,
         *,
         batch: Any = None,
-        every: int = 50,
+        every: int | Every = 50,
         k: int = 4,
         kinds: Sequence[str] = ("leftmost", "largest_modulus"),
-        h: float | Callable[[int], float] | None = None,
+        h: float | None = None,
         tol: float = 1e-5,
     ) -> None:
         self.flow, self.method, self.batch = of_flow(flow), get(method), batch
         if not self.method.has_theory:
             remedy = "measure a map's step with gamedyn.spectrum.step_radius; Adam as a flow: gamedyn.flows.adam"
             raise ArgumentError("method", "a method whose coefficients gamedyn holds", self.method.name, remedy)
-        self.every, self.k, self.tol = positive_int("every", every), positive_int("k", k), positive("tol", tol)
+        self.every, self.k, self.tol = rhythm(every), positive_int("k", k), positive("tol", tol)
         self.kinds = tuple(choice("kinds", kind, KINDS) for kind in kinds)
         if not self.kinds:
             raise ArgumentError("kinds", "at least one kind of eigenvalue", "none")
-        self.h = h if h is None or callable(h) else positive("h", h)
+        self.h = None if h is None else positive("h", h)
         self.records: list[SpectralRecord] = []
         self._real = _real_interval(self.method)
         self._found: dict[str, RitzPairs] = {}
-        self._seen: tuple[int, float] | None = None
         self._began: float | None = None
         self._spent = 0.0
 
     def __repr__(self) -> str:
-        return f"SpectralMonitor({label(self.method)}, every={self.every}, {len(self.records)} records)"
+        return f"SpectralMonitor({label(self.method)}, {self.every}, {len(self.records)} records)"
 
-    def __call__(self, step: int, t: float, state: State, losses: Any = None) -> None:
-        """What `solve` calls after a step; a state that is not finite is passed over."""
-        before, self._seen = self._seen or (0, 0.0), (step, t)
-        before = before if before[0] < step else (0, 0.0)
-        first, self._began = self._began is None, self._began or time.perf_counter()
-        if step // self.every > before[0] // self.every and bool(state.y.isfinite().all()):
-            if callable(self.h):
-                h = float(self.h(step - 1))
-            else:
-                h = self.h or (t - before[1]) / (step - before[0])
-            self.measure(state, h, step=step, t=t, shared=not first)
+    def after_step(self, view: View) -> None:
+        """See a step; a state that is not finite is passed over."""
+        self._began = time.perf_counter() - view.seconds if self._began is None else self._began
+        if bool(view.state.y.isfinite().all()):
+            self.measure(view.state, float(self.h or view.h), step=view.step, t=view.t, shared=True)
 
     def measure(
         self, state: State | Tensor, h: float, *, step: int = 0, t: float = 0.0, shared: bool = False
@@ -248,7 +242,7 @@ class SpectralMonitor:
         return {
             "method": label(self.method),
             "real_interval": self._real if self._real is None or math.isfinite(self._real) else None,
-            "every": self.every,
+            "every": int(self.every.count) if self.every.unit == "steps" else repr(self.every),
             "kinds": list(self.kinds),
             "records": [r.to_dict() for r in self.records],
         }

@@ -125,7 +125,7 @@ def test_two_threads_on_one_game():
     found, before = {}, snapshot(G, D)
 
     def work(h):
-        found[h] = gd.solve(flow, "rk4", h=h, steps=30, batch=b, on_step=lambda *a: None).state.y
+        found[h] = gd.solve(flow, "rk4", h=h, steps=30, batch=b, observers=[lambda v: None]).state.y
 
     threads = [threading.Thread(target=work, args=(h,)) for h in alone]
     for t in threads:
@@ -145,7 +145,7 @@ def test_two_games_share_a_module():
     found: dict[int, torch.Tensor] = {}
 
     def work(i):
-        found[i] = gd.solve(flows[i], "rk4", h=0.02, steps=30, batch=b, on_step=lambda *a: None).state.y
+        found[i] = gd.solve(flows[i], "rk4", h=0.02, steps=30, batch=b, observers=[lambda v: None]).state.y
 
     threads = [threading.Thread(target=work, args=(i,)) for i in (0, 1)]
     for t in threads:

@@ -59,7 +59,7 @@ class TestBatchNorm:
             h=0.1,
             steps=4,
             batch=batch,
-            on_step=lambda s, t, state, _: states.append(state),
+            observers=[lambda v: states.append(v.state)],
         )
         assert all(torch.equal(a, b) for a, b in zip(untouched, D.buffers(), strict=True))
         mean, var, count = run.state.buffers

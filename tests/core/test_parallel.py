@@ -115,8 +115,8 @@ def dense(flow, batch):
 
 
 def adaptive(flow, batch):
-    control = gd.integrators.StepControl(1e-8, 1e-8)
-    return gd.solve(flow, "dopri5", t_span=(0.0, 0.3), batch=batch, adapt=control).state.y
+    control = gd.steps.Adaptive(1e-8, 1e-8)
+    return gd.solve(flow, "dopri5", t_span=(0.0, 0.3), batch=batch, h=control).state.y
 
 
 def adam(flow, batch):
@@ -345,12 +345,12 @@ def departed(rank):
     """Rank 1 ends in the middle of a solve, outside the losses: what rank 0 sees, and when."""
     began = time.monotonic()
 
-    def leave(step, t, state, losses):
-        if rank == 1 and step == 3:
+    def leave(view):
+        if rank == 1 and view.step == 3:
             os._exit(DEPARTED)
 
     flow = gradient(data_parallel(gan()))
-    seen = raised(lambda: solved(flow, shard(rank, SHARDS["equal"]), steps=9, on_step=leave))
+    seen = raised(lambda: solved(flow, shard(rank, SHARDS["equal"]), steps=9, observers=[leave]))
     return *seen, time.monotonic() - began
 
 

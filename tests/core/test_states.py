@@ -55,15 +55,16 @@ def test_states_of_other_games_of_the_same_size_are_refused():
 
 def test_a_run_of_another_game_of_the_same_size_is_refused(tmp_path):
     gd.solve(gd.flows.gradient(gd.games.rotation(2)), "euler", h=0.1, steps=1).save(tmp_path / "run.pt")
-    with pytest.raises(gd.ArgumentError, match="a run of another game"):
+    with pytest.raises(gd.ArgumentError, match="at place 1"):
         gd.Run.load(tmp_path / "run.pt", gd.flows.gradient(gd.games.bilinear()))
 
 
 def test_a_checkpoint_that_cannot_be_written_stops_before_the_first_step(tmp_path):
     seen = []
-    flow, path = gd.flows.gradient(gd.games.bilinear()), tmp_path / "no" / "run.pt"
-    with pytest.raises(gd.ArgumentError, match="checkpoint"):
-        gd.solve(flow, "euler", h=0.1, steps=3, checkpoint=path, on_step=lambda *a: seen.append(a))
+    flow, path = gd.flows.gradient(gd.games.bilinear()), tmp_path / "file" / "run"
+    path.parent.write_text("no folder")
+    with pytest.raises(gd.ArgumentError, match="folder"):
+        gd.solve(flow, "euler", h=0.1, steps=3, checkpoint=path, observers=[seen.append])
     assert not seen
 
 

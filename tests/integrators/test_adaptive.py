@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import torch
 from scipy.integrate import solve_ivp
 
 import gamedyn as gd
-from gamedyn.integrators import Krylov, NewtonKrylov, NoiseWarning, StepControl
+from gamedyn.integrators import Adaptive, Krylov, NewtonKrylov, NoiseWarning
 from gamedyn.jacobian import HeldField as Field
 from gamedyn.methods import ExponentialRosenbrock, LinearlyImplicit, RungeKutta
 
@@ -66,8 +67,8 @@ def test_the_error_falls_with_the_tolerance(name, exact):
     tolerances = RANGES.get(name, (1e-5, 1e-8) if method.explicit and method.order > 3 else (1e-4, 1e-6))
     errors = []
     for rtol in tolerances:
-        control = StepControl(rtol=rtol, atol=rtol, filter="I")
-        run = gd.solve(dirac(), name, t_span=(0.0, END), adapt=control, **tight(method))
+        control = Adaptive(rtol=rtol, atol=rtol, filter="I")
+        run = gd.solve(dirac(), name, t_span=(0.0, END), h=control, **tight(method))
         assert (run.status, run.t) == ("done", END)
         errors.append(float((run.state.y - exact).norm()))
         assert errors[-1] < 20 * rtol
@@ -79,27 +80,27 @@ def test_the_error_falls_with_the_tolerance(name, exact):
 class TestCounts:
     def test_first_same_as_last(self):
         # 6 evaluations a try, 7 the first, 2 for the first step; rejects: FSAL not used, or used after a rejection
-        control = StepControl(rtol=1e-6, atol=1e-6)
-        run = gd.solve(dirac(), "dopri5", t_span=(0.0, END), adapt=control)
+        control = Adaptive(rtol=1e-6, atol=1e-6)
+        run = gd.solve(dirac(), "dopri5", t_span=(0.0, END), h=control)
         tries = run.stats["accepted"] + run.stats["rejected"]
         assert run.stats["accepted"] == run.step
         assert run.stats["evaluations"] == 2 + 1 + 6 * tries
 
     def test_rejected_steps_are_counted_and_their_work_too(self):
-        run = gd.solve(dirac(), "dopri5", t_span=(0.0, END), h=4.0, adapt=StepControl(rtol=1e-9, atol=1e-9))
+        run = gd.solve(dirac(), "dopri5", t_span=(0.0, END), h=gd.steps.Adaptive(first=4.0, rtol=1e-9, atol=1e-9))
         assert run.stats["rejected"] >= 2
-        assert len(run.records.extra["h"]) == run.step == run.stats["accepted"]
+        assert len(run.records.figures["h"]) == run.step == run.stats["accepted"]
         assert run.stats["evaluations"] >= 6 * (run.stats["accepted"] + run.stats["rejected"])
 
     @pytest.mark.parametrize(("name", "work"), [("merson43", 5), ("heun2", 2), ("kcl43", 4), ("dop853", 12)])
     def test_without_it_every_stage(self, name, work):
-        control = StepControl(rtol=1e-4, atol=1e-4)
-        run = gd.solve(dirac(), name, t_span=(0.0, END), h=0.1, adapt=control)
+        control = Adaptive(rtol=1e-4, atol=1e-4)
+        run = gd.solve(dirac(), name, t_span=(0.0, END), h=replace(control, first=0.1))
         assert run.stats["evaluations"] == work * (run.stats["accepted"] + run.stats["rejected"])
 
     def test_extra_records(self):
-        run = gd.solve(dirac(), "dopri5", t_span=(1.0, END), adapt=StepControl(rtol=1e-6, atol=1e-6))
-        t, h, e = (run.records.extra[k] for k in ("t", "h", "error"))
+        run = gd.solve(dirac(), "dopri5", t_span=(1.0, END), h=Adaptive(rtol=1e-6, atol=1e-6))
+        t, h, e = (run.records.figures[k] for k in ("t", "h", "error"))
         torch.testing.assert_close(t, torch.cat([t[:1], t[:-1] + h[:-1]]), rtol=1e-12, atol=0)
         assert float(t[0]) == 1.0
         assert float(t[-1] + h[-1]) == pytest.approx(END, rel=1e-14)
@@ -107,8 +108,8 @@ class TestCounts:
 
     def test_no_step_is_a_sliver_at_the_end(self):
         # the last two steps share what is left; rejects: a last step of 1e-12
-        run = gd.solve(rotation(), "bosh3", t_span=(0.0, 1.0), h=0.3, adapt=StepControl(rtol=1.0, h_max=0.3))
-        assert [round(float(h), 12) for h in run.records.extra["h"]] == [0.3, 0.3, 0.2, 0.2]
+        run = gd.solve(rotation(), "bosh3", t_span=(0.0, 1.0), h=gd.steps.Adaptive(first=0.3, rtol=1.0, h_max=0.3))
+        assert [round(float(h), 12) for h in run.records.figures["h"]] == [0.3, 0.3, 0.2, 0.2]
 
 
 FILTERS = {"I": (1.0,), "PI": (0.7, -0.4), "PID": (1 / 18, 1 / 9, 1 / 18)}
@@ -119,41 +120,41 @@ class TestControl:
     @pytest.mark.parametrize("filter", list(FILTERS))
     def test_the_next_step_is_the_filters(self, filter, name):
         # Soederlind 2003; rejects: exponents by the order p instead of k, errors oldest first
-        control = StepControl(rtol=1e-6, atol=1e-6, filter=filter, safety=0.6)
-        run = gd.solve(dirac(), name, t_span=(0.0, END), h=0.01, adapt=control)
-        h, e = (run.records.extra[x].tolist() for x in ("h", "error"))
+        control = Adaptive(rtol=1e-6, atol=1e-6, filter=filter, safety=0.6)
+        run = gd.solve(dirac(), name, t_span=(0.0, END), h=replace(control, first=0.01))
+        h, e = (run.records.figures[x].tolist() for x in ("h", "error"))
         assert run.stats["rejected"] == 0
         k, weights = min(OWN[name].order, OWN[name].embedded_order) + 1, FILTERS[filter]
         assert len(h) > 15
-        left = [END - t for t in run.records.extra["t"].tolist()]
+        left = [END - t for t in run.records.figures["t"].tolist()]
         for n in range(4, next(i for i, x in enumerate(left) if h[i] > x / 2 * (1 - 1e-9)) - 1):  # then what is left
             factor = math.prod((0.6**k / e[n - i]) ** (w / k) for i, w in enumerate(weights))
             assert h[n + 1] / h[n] == pytest.approx(min(10.0, max(0.2, factor)), rel=1e-9)
 
     @pytest.mark.parametrize("filter", list(FILTERS))
     def test_all_meet_the_tolerance(self, filter, exact):
-        control = StepControl(rtol=1e-7, atol=1e-7, filter=filter)
-        run = gd.solve(dirac(), "tsit5", t_span=(0.0, END), adapt=control)
+        control = Adaptive(rtol=1e-7, atol=1e-7, filter=filter)
+        run = gd.solve(dirac(), "tsit5", t_span=(0.0, END), h=control)
         assert float((run.state.y - exact).norm()) < 5e-6
 
     def test_bounds(self):
-        control = StepControl(rtol=1e-3, atol=1e-3, h_max=0.07)
-        run = gd.solve(dirac(), "dopri5", t_span=(0.0, END), adapt=control)
-        assert float(run.records.extra["h"].max()) <= 0.07
-        control = StepControl(rtol=1e-6, atol=1e-6, grow=1.5)
-        h = gd.solve(dirac(), "dopri5", t_span=(0.0, END), h=1e-4, adapt=control).records.extra["h"]
+        control = Adaptive(rtol=1e-3, atol=1e-3, h_max=0.07)
+        run = gd.solve(dirac(), "dopri5", t_span=(0.0, END), h=control)
+        assert float(run.records.figures["h"].max()) <= 0.07
+        control = Adaptive(rtol=1e-6, atol=1e-6, grow=1.5)
+        h = gd.solve(dirac(), "dopri5", t_span=(0.0, END), h=replace(control, first=1e-4)).records.figures["h"]
         assert float((h[1:] / h[:-1]).max()) <= 1.5 * (1 + 1e-12)
 
     def test_h_is_the_first_step(self):
-        run = gd.solve(dirac(), "dopri5", t_span=(0.0, END), h=0.0123, adapt=StepControl(rtol=1e-6, atol=1e-6))
-        assert float(run.records.extra["h"][0]) == 0.0123
+        run = gd.solve(dirac(), "dopri5", t_span=(0.0, END), h=gd.steps.Adaptive(first=0.0123, rtol=1e-6, atol=1e-6))
+        assert float(run.records.figures["h"][0]) == 0.0123
 
     def test_relative_and_absolute_parts(self):
         # a player near 0 beside one of 1e6; rejects: atol scaled by y, rtol by the norm of all
         game = gd.games.bilinear()
         flow = gd.flows.custom(lambda t, s, _: {"x": -s["x"], "y": s["x"] * 0 + math.cos(20 * t)}, like=game)
         y0 = {"x": torch.tensor([1e6], dtype=DOUBLE), "y": torch.zeros(1, dtype=DOUBLE)}
-        run = gd.solve(flow, "dopri5", t_span=(0.0, 1.0), y0=y0, adapt=StepControl(rtol=1e-6, atol=1e-8))
+        run = gd.solve(flow, "dopri5", t_span=(0.0, 1.0), y0=y0, h=Adaptive(rtol=1e-6, atol=1e-8))
         assert abs(float(run.state["y"]) - math.sin(20) / 20) < 1e-6
 
     def test_a_large_player_hides_no_small_one(self):
@@ -165,8 +166,8 @@ class TestControl:
         end = torch.linalg.matrix_exp(turn) @ y
         errors = {}
         for norm in ("players", "rms"):
-            control = StepControl(rtol=1e-5, atol=1e-5, norm=norm)
-            run = gd.solve(flow, "dopri5", t_span=(0.0, 1.0), adapt=control)
+            control = Adaptive(rtol=1e-5, atol=1e-5, norm=norm)
+            run = gd.solve(flow, "dopri5", t_span=(0.0, 1.0), h=control)
             errors[norm] = float((run.state["y"] - end).norm())
         assert errors["rms"] > 8 * errors["players"]
         assert errors["players"] < 1e-3
@@ -176,9 +177,9 @@ class TestControl:
 def test_beside_scipy(rtol, atol, exact):
     # the same pair at the same tolerance; rejects: a norm, a safety factor or an estimate of another size
     peer = solve_ivp(rhs, (0, END), [1.5, 1.0], method="RK45", rtol=rtol, atol=atol)
-    like = StepControl(rtol=rtol, atol=atol, filter="I", norm="rms", grow=10.0)
-    for control, share in ((like, 0.1), (StepControl(rtol=rtol, atol=atol), 0.3)):
-        run = gd.solve(dirac(), "dopri5", t_span=(0.0, END), adapt=control)
+    like = Adaptive(rtol=rtol, atol=atol, filter="I", norm="rms", grow=10.0)
+    for control, share in ((like, 0.1), (Adaptive(rtol=rtol, atol=atol), 0.3)):
+        run = gd.solve(dirac(), "dopri5", t_span=(0.0, END), h=control)
         assert run.stats["evaluations"] == pytest.approx(peer.nfev, rel=share, abs=6)
         error = float((run.state.y - exact).norm())
         assert error < 5 * np.linalg.norm(peer.y[:, -1] - exact.numpy()) + 1e-12
@@ -203,7 +204,7 @@ def pulled():
 
 
 class TestBatches:
-    CONTROL = StepControl(rtol=1.0, atol=1.0, filter="I", h_max=0.1, noise_every=1000)  # all steps are 0.1
+    CONTROL = Adaptive(rtol=1.0, atol=1.0, filter="I", h_max=0.1, noise_every=1000)  # all steps are 0.1
 
     @pytest.mark.parametrize("name", FSAL)
     def test_fsal_never_crosses_a_change_of_batch(self, name, monkeypatch):
@@ -219,8 +220,8 @@ class TestBatches:
 
     def test_a_rejected_step_keeps_its_batch(self):
         # rejects: a new batch for every try, which picks lucky ones
-        control = StepControl(rtol=1e-4, atol=1e-4, noise_every=1000)
-        run = gd.solve(pulled(), "bosh3", t_span=(0.0, 2.0), h=1.0, batches=noisy(0.01), adapt=control)
+        control = Adaptive(rtol=1e-4, atol=1e-4, noise_every=1000)
+        run = gd.solve(pulled(), "bosh3", t_span=(0.0, 2.0), h=replace(control, first=1.0), batches=noisy(0.01))
         assert run.stats["rejected"] > 0
         assert run.stats["batches"] == run.stats["accepted"]
 
@@ -236,14 +237,14 @@ class TestBatches:
         drawn = torch.get_rng_state()
         a = gd.solve(flow, "dopri5", h=0.1, steps=10).state.y
         torch.set_rng_state(drawn)
-        b = gd.solve(flow, "dopri5", h=0.1, t_span=(0.0, 1.0), adapt=self.CONTROL).state.y
+        b = gd.solve(flow, "dopri5", t_span=(0.0, 1.0), h=replace(self.CONTROL, first=0.1)).state.y
         torch.testing.assert_close(a, b, rtol=0, atol=1e-13)
 
 
 class TestNoise:
     def solve(self, tolerance, scale):
-        control = StepControl(rtol=tolerance, atol=tolerance, h_max=0.2, noise_every=5)
-        return gd.solve(pulled(), "dopri5", t_span=(0.0, 4.0), batches=noisy(scale), adapt=control)
+        control = Adaptive(rtol=tolerance, atol=tolerance, h_max=0.2, noise_every=5)
+        return gd.solve(pulled(), "dopri5", t_span=(0.0, 4.0), batches=noisy(scale), h=control)
 
     def test_a_tolerance_below_the_noise_warns_once(self):
         with pytest.warns(NoiseWarning, match="standard deviation between batches") as caught:
@@ -262,7 +263,7 @@ class TestNoise:
 
     def test_the_spread_is_that_of_the_estimate(self):
         # written out: the estimate of one step at one point on the last four batches; rejects: a spread of v, or 1/n
-        control = StepControl(rtol=1.0, atol=1e-3, h_max=0.1)
+        control = Adaptive(rtol=1.0, atol=1e-3, h_max=0.1)
         batches = noisy(1.0).to(torch.device("cpu"), DOUBLE)
         drawn = [next(batches) for _ in range(4)]
         at = []
@@ -270,10 +271,9 @@ class TestNoise:
             pulled(),
             "bosh3",
             t_span=(0.0, 0.4),
-            h=0.1,
+            h=replace(control, first=0.1),
             batches=noisy(1.0),
-            adapt=control,
-            on_step=lambda n, t, state, losses: at.append(state.y),
+            observers=[lambda v: at.append(v.state.y)],
         )
         y, (seen,) = at[2], run.stats["error_noise"]
         field, method, estimates = pulled().field(drawn[0]), OWN["bosh3"], []
@@ -289,15 +289,15 @@ class TestNoise:
         assert seen["step"] == 3
 
     def test_one_batch_has_none(self):
-        control = StepControl(rtol=1e-6, atol=1e-6, noise_every=5)
-        run = gd.solve(dirac(), "dopri5", t_span=(0.0, END), adapt=control)
+        control = Adaptive(rtol=1e-6, atol=1e-6, noise_every=5)
+        run = gd.solve(dirac(), "dopri5", t_span=(0.0, END), h=control)
         assert "error_noise" not in run.stats
 
 
 class TestDense:
     def errors(self, h, save):
-        control = StepControl(rtol=10.0, atol=10.0, h_max=h)
-        run = gd.solve(rotation(), "dopri5", t_span=(0.0, 2.4), h=h, adapt=control, save_at=save, dense=True)
+        control = Adaptive(rtol=10.0, atol=10.0, h_max=h)
+        run = gd.solve(rotation(), "dopri5", t_span=(0.0, 2.4), h=replace(control, first=h), save_at=save, dense=True)
         assert run.step == round(2.4 / h)
         saved = max(float((run.saved[t].y - turned(t)).norm()) for t in save)
         dense = max(float((run.dense(t) - turned(t)).norm()) for t in save)
@@ -313,9 +313,9 @@ class TestDense:
 
     @pytest.mark.parametrize("name", ["dopri5", "merson43", "rdpk35", "kvaerno3", "rodas3"])
     def test_of_every_family(self, name):
-        control = StepControl(rtol=1e-6, atol=1e-6)
+        control = Adaptive(rtol=1e-6, atol=1e-6)
         save = [0.0, 0.333, 1.0, 2.0]
-        run = gd.solve(rotation(), name, t_span=(0.0, 2.0), adapt=control, save_at=save, dense=True)
+        run = gd.solve(rotation(), name, t_span=(0.0, 2.0), h=control, save_at=save, dense=True)
         assert sorted(run.saved) == save
         for t in save:
             torch.testing.assert_close(run.saved[t].y, turned(t), rtol=0, atol=1e-4)
@@ -324,25 +324,25 @@ class TestDense:
         assert torch.equal(run.saved[0.0].y, torch.ones(2, dtype=DOUBLE))
 
     def test_costs_nothing_where_the_slopes_are_there(self):
-        control = StepControl(rtol=1e-6, atol=1e-6)
-        a, b = (gd.solve(dirac(), "dopri5", t_span=(0.0, END), adapt=control, dense=d) for d in (False, True))
+        control = Adaptive(rtol=1e-6, atol=1e-6)
+        a, b = (gd.solve(dirac(), "dopri5", t_span=(0.0, END), h=control, dense=d) for d in (False, True))
         assert a.stats["evaluations"] == b.stats["evaluations"]
 
     def test_does_not_change_the_run(self):
-        control = StepControl(rtol=1e-6, atol=1e-6)
+        control = Adaptive(rtol=1e-6, atol=1e-6)
         for name in ("dopri5", "kcl54", "merson43"):
-            a = gd.solve(dirac(), name, t_span=(0.0, END), adapt=control)
-            b = gd.solve(dirac(), name, t_span=(0.0, END), adapt=control, dense=True, save_at=[0.123, 1.5])
+            a = gd.solve(dirac(), name, t_span=(0.0, END), h=control)
+            b = gd.solve(dirac(), name, t_span=(0.0, END), h=control, dense=True, save_at=[0.123, 1.5])
             assert torch.equal(a.state.y, b.state.y)
 
     def test_refusals(self):
-        control = StepControl(rtol=1e-6, atol=1e-6)
-        run = gd.solve(rotation(), "dopri5", t_span=(0.0, 2.0), adapt=control, dense=True)
+        control = Adaptive(rtol=1e-6, atol=1e-6)
+        run = gd.solve(rotation(), "dopri5", t_span=(0.0, 2.0), h=control, dense=True)
         for when in (-0.1, 2.1):
             with pytest.raises(gd.ArgumentError, match="when"):
                 run.dense(when)
         with pytest.raises(gd.ArgumentError, match="save_at"):
-            gd.solve(rotation(), "dopri5", t_span=(0.0, 2.0), adapt=control, save_at=[2.5])
+            gd.solve(rotation(), "dopri5", t_span=(0.0, 2.0), h=control, save_at=[2.5])
         with pytest.raises(gd.ArgumentError, match="dense"):
             gd.solve(rotation(), "dopri5", h=0.1, steps=3, dense=True)
 
@@ -354,43 +354,43 @@ class TestFailure:
 
     @pytest.mark.parametrize("name", ["dopri5", "kcl54", "merson43"])
     def test_a_step_below_h_min(self, name):
-        control = StepControl(rtol=1e-6, h_min=1e-3)
+        control = Adaptive(rtol=1e-6, h_min=1e-3)
         with pytest.raises(gd.SolveError, match="fell below h_min") as caught:
-            gd.solve(self.exploding(), name, t_span=(0.0, 2.0), adapt=control)
+            gd.solve(self.exploding(), name, t_span=(0.0, 2.0), h=control)
         run = caught.value.run
         assert run.status == "step_too_small"
         assert 0.9 < run.t < 1
         assert float(run.state["x"]) == pytest.approx(1 / (1 - run.t), rel=1e-2)
         assert run.step == run.stats["accepted"]
-        assert float(run.records.extra["h"].min()) >= 1e-3
+        assert float(run.records.figures["h"].min()) >= 1e-3
 
     def test_too_many_steps(self):
-        control = StepControl(rtol=1e-8, atol=1e-8, max_steps=7)
-        run = gd.solve(dirac(), "dopri5", t_span=(0.0, END), adapt=control, throw=False)
+        control = Adaptive(rtol=1e-8, atol=1e-8, max_steps=7)
+        run = gd.solve(dirac(), "dopri5", t_span=(0.0, END), h=control, throw=False)
         assert run.status == "too_many_steps"
         assert run.step <= 7
         assert run.t < END
         assert bool(run.state.y.isfinite().all())
         with pytest.raises(gd.SolveError, match="max_steps"):
-            gd.solve(dirac(), "dopri5", t_span=(0.0, END), adapt=control)
+            gd.solve(dirac(), "dopri5", t_span=(0.0, END), h=control)
 
     def test_rejected_steps_count_too(self):
-        # as StepControl says; a field that jumps 30 times a unit of time rejects many
+        # as Adaptive says; a field that jumps 30 times a unit of time rejects many
         flow = gd.flows.custom(
             lambda t, s, _: {"x": s["x"] * 0 + math.copysign(1.0, math.sin(100 * t)), "y": -s["y"]},
             like=gd.games.bilinear(),
         )
-        control = StepControl(rtol=1e-6, atol=1e-6, max_steps=60)
-        run = gd.solve(flow, "dopri5", t_span=(0.0, 5.0), adapt=control, throw=False)
+        control = Adaptive(rtol=1e-6, atol=1e-6, max_steps=60)
+        run = gd.solve(flow, "dopri5", t_span=(0.0, 5.0), h=control, throw=False)
         assert run.status == "too_many_steps"
         assert run.stats["rejected"] > 5
         assert run.stats["accepted"] + run.stats["rejected"] <= 61
 
     def test_exactly_as_many_steps_as_allowed_is_done(self):
         # rejects: a failure at the end of the span
-        needed = gd.solve(dirac(), "dopri5", t_span=(0.0, END), adapt=StepControl(rtol=1e-6, atol=1e-6)).step
-        control = StepControl(rtol=1e-6, atol=1e-6, max_steps=needed)
-        assert gd.solve(dirac(), "dopri5", t_span=(0.0, END), adapt=control, throw=False).status == "done"
+        needed = gd.solve(dirac(), "dopri5", t_span=(0.0, END), h=Adaptive(rtol=1e-6, atol=1e-6)).step
+        control = Adaptive(rtol=1e-6, atol=1e-6, max_steps=needed)
+        assert gd.solve(dirac(), "dopri5", t_span=(0.0, END), h=control, throw=False).status == "done"
 
     @pytest.mark.parametrize("name", ["dopri5", "rdpk35", "kvaerno3", "ros2", "exprb32"])
     def test_a_field_that_stops_being_finite(self, name):
@@ -398,17 +398,17 @@ class TestFailure:
             lambda t, s, _: {"x": -s["x"] * (float("nan") if float(t) > 0.5 else 1.0), "y": -s["y"]},
             like=gd.games.bilinear(),
         )
-        control = StepControl(rtol=1e-4, atol=1e-4)
-        run = gd.solve(flow, name, t_span=(0.0, 2.0), adapt=control, throw=False)
+        control = Adaptive(rtol=1e-4, atol=1e-4)
+        run = gd.solve(flow, name, t_span=(0.0, 2.0), h=control, throw=False)
         assert run.status in ("non_finite", "step_too_small")
-        assert 0.1 < run.t <= 0.5 + float(run.records.extra["h"][-1])  # nodes may end before the step does
+        assert 0.1 < run.t <= 0.5 + float(run.records.figures["h"][-1])  # nodes may end before the step does
         assert float(run.state["x"]) == pytest.approx(math.exp(-run.t), abs=1e-3)
 
     def test_a_field_that_never_is_ends_soon(self):
         # rejects: a first step of nan, which no bound is below
         flow = gd.flows.custom(lambda t, s, _: {"x": s["x"] * float("nan"), "y": -s["y"]}, like=gd.games.bilinear())
-        control = StepControl(rtol=1e-4, atol=1e-4, max_steps=2000)
-        run = gd.solve(flow, "dopri5", t_span=(0.0, 2.0), adapt=control, throw=False)
+        control = Adaptive(rtol=1e-4, atol=1e-4, max_steps=2000)
+        run = gd.solve(flow, "dopri5", t_span=(0.0, 2.0), h=control, throw=False)
         assert run.status in ("non_finite", "step_too_small")
         assert (run.step, run.t) == (0, 0.0)
         assert run.stats["evaluations"] < 700
@@ -416,17 +416,17 @@ class TestFailure:
     def test_a_stage_that_does_not_converge_is_tried_with_a_smaller_step(self):
         # rejects: the run ended by the first one
         solver = gd.integrators.fixed_point(max_iterations=30, rtol=1e-8)
-        control = StepControl(rtol=1e-3, atol=1e-3)
+        control = Adaptive(rtol=1e-3, atol=1e-3)
         flow = gd.flows.gradient(gd.games.quadratic([[30.0, 10.0], [-10.0, 30.0]]))
-        run = gd.solve(flow, "kvaerno3", t_span=(0.0, 1.0), h=1.0, adapt=control, solver=solver)
+        run = gd.solve(flow, "kvaerno3", t_span=(0.0, 1.0), h=replace(control, first=1.0), solver=solver)
         assert run.status == "done"
         assert run.stats["rejected"] > 0
         assert float(run.state.y.norm()) < 1e-2
 
     def test_a_non_finite_state_is_never_accepted(self):
         flow = gd.flows.custom(lambda t, s, _: {"x": torch.exp(s["x"] * 50), "y": -s["y"]}, like=gd.games.bilinear())
-        control = StepControl(rtol=1e-4, h_min=1e-30)
-        run = gd.solve(flow, "dopri5", t_span=(0.0, 2.0), h=1.0, adapt=control, throw=False)
+        control = Adaptive(rtol=1e-4, h_min=1e-30)
+        run = gd.solve(flow, "dopri5", t_span=(0.0, 2.0), h=replace(control, first=1.0), throw=False)
         assert bool(run.state.y.isfinite().all())
         assert run.status != "done"
 
@@ -441,35 +441,35 @@ class TestResume:
     )
     def test_goes_on_bit_for_bit(self, name, filter, tmp_path):
         # rejects: a first step chosen anew, errors of the filter forgotten, the FSAL slope lost
-        how = {"t_span": (0.0, END), "adapt": StepControl(rtol=1e-5, atol=1e-5, filter=filter)}
+        how = {"t_span": (0.0, END), "adapt": Adaptive(rtol=1e-5, atol=1e-5, filter=filter)}
         whole = gd.solve(dirac(), name, **how)
         stop_at = max(2, whole.step // 2)
-        part = gd.solve(dirac(), name, on_step=lambda n, *_: n == stop_at, **how)
+        part = gd.solve(dirac(), name, observers=[lambda v: v.step == stop_at], **how)
         assert (part.status, part.step) == ("stopped", stop_at)
         part.save(tmp_path / "run.pt")
         resumed = gd.solve(dirac(), name, resume=tmp_path / "run.pt", **how)
         assert torch.equal(resumed.state.y, whole.state.y)
         assert (resumed.step, resumed.t) == (whole.step, whole.t)
         for key in ("t", "h", "error"):
-            assert torch.equal(resumed.records.extra[key], whole.records.extra[key])
+            assert torch.equal(resumed.records.figures[key], whole.records.figures[key])
         assert torch.equal(resumed.records.losses["D"], whole.records.losses["D"])
         assert resumed.stats["accepted"] == whole.stats["accepted"]
 
     @pytest.mark.parametrize("h", [None, 0.05])
     def test_and_does_no_work_twice(self, h):
         # rejects: a first step chosen again, at two evaluations
-        how = {"t_span": (0.0, END), "adapt": StepControl(rtol=1e-5, atol=1e-5), "h": h}
+        how = {"t_span": (0.0, END), "adapt": Adaptive(rtol=1e-5, atol=1e-5), "h": h}
         whole = gd.solve(dirac(), "dopri5", **how)
-        part = gd.solve(dirac(), "dopri5", on_step=lambda n, *_: n == 5, **how)
+        part = gd.solve(dirac(), "dopri5", observers=[lambda v: v.step == 5], **how)
         assert gd.solve(dirac(), "dopri5", resume=part, **how).stats["evaluations"] == whole.stats["evaluations"]
 
     @pytest.mark.parametrize("name", ["dopri5", "bosh3"])
     def test_on_another_batch_begins_with_its_own_slope(self, name):
         # rejects: the FSAL slope of the old batch as the first stage on the new one
-        how = {"t_span": (0.0, 1.0), "adapt": StepControl(rtol=1e-4, atol=1e-4)}
+        how = {"t_span": (0.0, 1.0), "adapt": Adaptive(rtol=1e-4, atol=1e-4)}
         first, second = (torch.full((4, 1), x, dtype=torch.float64) for x in (1.0, 3.0))
-        part = gd.solve(pulled(), name, batch=first, on_step=lambda n, *_: n == 2, **how)
-        on = gd.solve(pulled(), name, batch=second, resume=part, on_step=lambda n, *_: n == 3, **how)
+        part = gd.solve(pulled(), name, batch=first, observers=[lambda v: v.step == 2], **how)
+        on = gd.solve(pulled(), name, batch=second, resume=part, observers=[lambda v: v.step == 3], **how)
         h = on.t - part.t
         fresh = gd.solve(pulled(), name, batch=second, y0=part.state, h=h, steps=1)
         torch.testing.assert_close(on.state.y, fresh.state.y, rtol=0, atol=1e-13)
@@ -477,14 +477,14 @@ class TestResume:
     def test_attempts_are_counted_anew(self):
         # rejects: max_steps of a resumed run used up by the steps before
         part = gd.solve(
-            dirac(), "dopri5", t_span=(0.0, END), adapt=StepControl(rtol=1e-5, atol=1e-5, max_steps=6), throw=False
+            dirac(), "dopri5", t_span=(0.0, END), h=Adaptive(rtol=1e-5, atol=1e-5, max_steps=6), throw=False
         )
         assert part.status == "too_many_steps"
         on = gd.solve(
             dirac(),
             "dopri5",
             t_span=(0.0, END),
-            adapt=StepControl(rtol=1e-5, atol=1e-5, max_steps=6),
+            h=Adaptive(rtol=1e-5, atol=1e-5, max_steps=6),
             throw=False,
             resume=part,
         )
@@ -494,12 +494,12 @@ class TestResume:
         # rejects: dense output from the resumption only, times already saved refused
         how = {
             "t_span": (0.0, END),
-            "adapt": StepControl(rtol=1e-6, atol=1e-6),
+            "adapt": Adaptive(rtol=1e-6, atol=1e-6),
             "dense": True,
             "save_at": (0.0, 0.4, END),
         }
         whole = gd.solve(dirac(), "dopri5", **how)
-        part = gd.solve(dirac(), "dopri5", on_step=lambda n, *_: n == whole.step // 2, **how)
+        part = gd.solve(dirac(), "dopri5", observers=[lambda v: v.step == whole.step // 2], **how)
         on = gd.solve(dirac(), "dopri5", resume=part, **how)
         for name in ("t", "y", "v"):
             assert torch.equal(getattr(on.dense, name), getattr(whole.dense, name))
@@ -508,18 +508,18 @@ class TestResume:
             gd.solve(dirac(), "dopri5", resume=part, **{**how, "save_at": (0.1,)})
 
     def test_on_batches(self):
-        control = StepControl(rtol=1e-2, atol=1e-2, noise_every=1000)
+        control = Adaptive(rtol=1e-2, atol=1e-2, noise_every=1000)
         how = {"t_span": (0.0, 2.0), "adapt": control}
         whole = gd.solve(pulled(), "bosh3", batches=noisy(0.1), **how)
-        part = gd.solve(pulled(), "bosh3", batches=noisy(0.1), on_step=lambda n, *_: n == 3, **how)
+        part = gd.solve(pulled(), "bosh3", batches=noisy(0.1), observers=[lambda v: v.step == 3], **how)
         resumed = gd.solve(pulled(), "bosh3", batches=noisy(0.1), resume=part, **how)
         assert torch.equal(resumed.state.y, whole.state.y)
         assert resumed.stats["batches"] == whole.stats["batches"]
 
     def test_a_finished_run_goes_further(self):
-        control = StepControl(rtol=1e-8, atol=1e-8)
-        part = gd.solve(rotation(), "dopri5", t_span=(0.0, 1.0), adapt=control)
-        run = gd.solve(rotation(), "dopri5", t_span=(0.0, 3.0), adapt=control, resume=part)
+        control = Adaptive(rtol=1e-8, atol=1e-8)
+        part = gd.solve(rotation(), "dopri5", t_span=(0.0, 1.0), h=control)
+        run = gd.solve(rotation(), "dopri5", t_span=(0.0, 3.0), h=control, resume=part)
         assert run.t == 3.0
         torch.testing.assert_close(run.state.y, turned(3.0), rtol=0, atol=1e-6)
         assert run.stats["integrated_time"] == pytest.approx(3.0)
@@ -532,13 +532,13 @@ WITHOUT = [n for n, m in OWN.items() if getattr(m, "embedded_order", None) is No
 def test_methods_without_an_embedded_one_are_refused(name):
     # rejects: an estimate made of nothing
     with pytest.raises(gd.ArgumentError, match="embedded"):
-        gd.solve(dirac(), name, t_span=(0.0, 1.0), adapt=StepControl(rtol=1e-3))
+        gd.solve(dirac(), name, t_span=(0.0, 1.0), h=Adaptive(rtol=1e-3))
 
 
 @pytest.mark.parametrize("name", ["torchdiffeq:dopri5", "scipy:RK45", "normalised", "torch.optim:Adam"])
 def test_so_are_bridges_and_maps(name):
     with pytest.raises(gd.ArgumentError, match="embedded"):
-        gd.solve(dirac(), name, t_span=(0.0, 1.0), adapt=StepControl(rtol=1e-3))
+        gd.solve(dirac(), name, t_span=(0.0, 1.0), h=Adaptive(rtol=1e-3))
 
 
 @pytest.mark.parametrize(
@@ -560,7 +560,7 @@ def test_so_are_bridges_and_maps(name):
 )
 def test_bad_settings(how, match):
     with pytest.raises(gd.ArgumentError, match=match):
-        StepControl(**how)
+        Adaptive(**how)
 
 
 @pytest.mark.parametrize(
@@ -571,12 +571,12 @@ def test_bad_settings(how, match):
         ({"t_span": (1.0, 1.0)}, "t_span"),
         ({"t_span": (0.0, 1.0), "h": -0.1}, "h"),
         ({"t_span": (0.0, 1.0), "h": lambda step: 0.1}, "h"),
-        ({"t_span": (0.0, 1.0), "adapt": 1e-6}, "StepControl"),
+        ({"t_span": (0.0, 1.0), "adapt": 1e-6}, "Adaptive"),
         ({"t_span": (0.0, 1.0), "sampling": "fresh"}, "sampling"),
     ],
 )
 def test_bad_arguments(how, match):
-    given = {"adapt": StepControl(rtol=1e-3), **how}
+    given = {"adapt": Adaptive(rtol=1e-3), **how}
     with pytest.raises(gd.ArgumentError, match=match):
         gd.solve(dirac(), "dopri5", **given)
 
@@ -584,7 +584,7 @@ def test_bad_arguments(how, match):
 def test_user_made_pairs_adapt_too(exact):
     # an embedded method on one's own coefficients: Heun-Euler with fractions
     pair = RungeKutta(A=[[], [1]], b=["1/2", "1/2"], b_hat=[1, 0])
-    run = gd.solve(dirac(), pair, t_span=(0.0, END), adapt=StepControl(rtol=1e-5, atol=1e-5))
+    run = gd.solve(dirac(), pair, t_span=(0.0, END), h=Adaptive(rtol=1e-5, atol=1e-5))
     assert float((run.state.y - exact).norm()) < 1e-3
 
 
@@ -594,6 +594,6 @@ def test_a_first_step_where_components_begin_at_zero(start):
     like = gd.games.bilinear()
     flow = gd.flows.custom(lambda t, s, b: {"x": 1 - s["x"], "y": -s["y"]}, like=like)
     y0 = torch.tensor(start, dtype=torch.float64)
-    run = gd.solve(flow, "dopri5", y0=y0, t_span=(0.0, 1.0), adapt=gd.integrators.StepControl(rtol=1e-6))
+    run = gd.solve(flow, "dopri5", y0=y0, t_span=(0.0, 1.0), h=gd.steps.Adaptive(rtol=1e-6))
     exact = torch.tensor([1 - math.exp(-1), start[1] * math.exp(-1)], dtype=torch.float64)
     torch.testing.assert_close(run.state.y, exact, rtol=0, atol=1e-5)

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import gamedyn as gd
-from gamedyn.integrators import Anderson, Krylov, NewtonKrylov, StepControl, stepper
+from gamedyn.integrators import Adaptive, Anderson, Krylov, NewtonKrylov, stepper
 from gamedyn.methods import (
     AdditiveRungeKutta,
     ExponentialRosenbrock,
@@ -199,29 +199,31 @@ def test_a_step_function_that_gives_nonsense():
 
 def test_adaptive_options_without_adaptive_steps():
     with pytest.raises(gd.ArgumentError, match="dense"):
-        gd.solve(flow(), "dopri5", h=0.1, steps=3, dense=True)
-    with pytest.raises(gd.ArgumentError, match=r"h: .*adapt=StepControl"):
+        gd.solve(flow(), "ab3", h=0.1, steps=3, dense=True)
+    with pytest.raises(gd.ArgumentError, match=r"h: .*Adaptive\(rtol"):
         gd.solve(flow(), "dopri5", t_span=(0.0, 1.0))
-    with pytest.raises(gd.ArgumentError, match="StepControl"):
-        gd.solve(flow(), "dopri5", t_span=(0.0, 1.0), adapt={"rtol": 1e-3})
+    with pytest.raises(gd.ArgumentError, match="Adaptive"):
+        gd.solve(flow(), "dopri5", t_span=(0.0, 1.0), h={"rtol": 1e-3})
 
 
 def test_a_run_of_a_low_storage_method_goes_on_with_its_own_kind_only():
     # one-step methods without memory may change; a memory is another method's
     part = gd.solve(flow(), "ck54", h=0.1, steps=3)
-    assert gd.solve(flow(), "rk4", h=0.1, steps=5, resume=part).step == 5
+    with pytest.raises(gd.ArgumentError, match="allow=\\['method'\\]"):
+        gd.solve(flow(), "rk4", h=0.1, steps=5, resume=part)
+    assert gd.solve(flow(), "rk4", h=0.1, steps=5, resume=part, allow=["method"]).step == 5
     part = gd.solve(flow(), "bdf3", h=0.1, steps=4)
     with pytest.raises(gd.ArgumentError, match="same method"):
-        gd.solve(flow(), "am4", h=0.1, steps=6, resume=part)
+        gd.solve(flow(), "am4", h=0.1, steps=6, resume=part, allow=["method"])
 
 
 def test_adaptive_runs_and_fixed_ones_do_not_share_memories():
-    control = StepControl(rtol=1e-4)
-    part = gd.solve(flow(), "dopri5", t_span=(0.0, 1.0), adapt=control)
-    other = gd.solve(flow(), "bosh3", t_span=(0.0, 1.0), adapt=control)
+    control = Adaptive(rtol=1e-4)
+    part = gd.solve(flow(), "dopri5", t_span=(0.0, 1.0), h=control)
+    other = gd.solve(flow(), "bosh3", t_span=(0.0, 1.0), h=control)
     assert torch.isfinite(other.state.y).all()
     with pytest.raises(gd.ArgumentError, match="same method"):
-        gd.solve(flow(), "bosh3", t_span=(0.0, 2.0), adapt=control, resume=part)
+        gd.solve(flow(), "bosh3", t_span=(0.0, 2.0), h=control, resume=part, allow=["method"])
     fixed = gd.solve(flow(), "dopri5", h=0.1, steps=10)
     with contextlib.suppress(gd.ArgumentError):  # refused, or gone on from: never a KeyError
-        assert gd.solve(flow(), "dopri5", t_span=(0.0, 2.0), adapt=control, resume=fixed).t == 2.0
+        assert gd.solve(flow(), "dopri5", t_span=(0.0, 2.0), h=control, resume=fixed, allow=["h"]).t == 2.0

@@ -9,10 +9,10 @@ import pytest
 import torch
 
 import gamedyn as gd
-from gamedyn.integrators import Anderson, StepControl, stepper
+from gamedyn.integrators import Adaptive, Anderson, stepper
 from gamedyn.methods import Partitioned, RungeKutta, Sweep
 
-CONTROL = StepControl(rtol=1e-4)
+CONTROL = Adaptive(rtol=1e-4)
 HOW = [{"h": 0.1}, {"adapt": CONTROL}]
 
 
@@ -68,12 +68,12 @@ class TestDenseOutput:
         ids=str,
     )
     def test_takes_one_time(self, when):
-        run = gd.solve(flow(), "dopri5", t_span=(0.0, 1.0), adapt=CONTROL, dense=True)
+        run = gd.solve(flow(), "dopri5", t_span=(0.0, 1.0), h=CONTROL, dense=True)
         error = refusal(lambda: run.dense(when))
         assert (error.argument, error.expected) == ("when", "a time from 0 to 1")
 
     def test_of_any_type(self):
-        run = gd.solve(flow(), "dopri5", t_span=(0.0, 1.0), adapt=CONTROL, dense=True)
+        run = gd.solve(flow(), "dopri5", t_span=(0.0, 1.0), h=CONTROL, dense=True)
         for when in (torch.tensor(0.5), np.float64(0.5), torch.tensor([0.5])):
             assert torch.equal(run.dense(when), run.dense(0.5))
 

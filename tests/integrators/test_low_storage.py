@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
@@ -120,7 +121,7 @@ class TestProgram:
             method,
             h=0.1,
             steps=4,
-            on_step=lambda n, t, state, losses: seen.append(state.y),
+            observers=[lambda v: seen.append(v.state.y)],
             save_at=[0.1, 0.2],
         )
         every = [*seen, run.saved[0.1].y, run.saved[0.2].y]
@@ -136,10 +137,10 @@ EMBEDDED = {n: m for n, m in EVERY.items() if m.embedded_order is not None}
 def test_the_error_estimate_is_the_tableaus(method):
     # rejects: y - y_hat of another stage, or of the register before its last addition
     flow, h = gd.flows.gradient(gd.games.dirac_gan("nonsaturating", "r1", 0.5)), 0.3
-    control = gd.integrators.StepControl(rtol=1e-5, atol=1e-7)
-    a, b = (gd.solve(flow, m, t_span=(0.0, 5.0), h=h, adapt=control) for m in (method, tableau(method)))
+    control = gd.steps.Adaptive(rtol=1e-5, atol=1e-7)
+    a, b = (gd.solve(flow, m, t_span=(0.0, 5.0), h=replace(control, first=h)) for m in (method, tableau(method)))
     assert a.step == b.step
-    torch.testing.assert_close(a.records.extra["h"], b.records.extra["h"], rtol=1e-7, atol=0)
+    torch.testing.assert_close(a.records.figures["h"], b.records.figures["h"], rtol=1e-7, atol=0)
     torch.testing.assert_close(a.state.y, b.state.y, rtol=0, atol=1e-12)
 
 

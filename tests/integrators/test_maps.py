@@ -229,6 +229,6 @@ class TestGrafted:
 def trajectory(flow, method, steps):
     """The points of a run on one batch, and the velocity at each but the last."""
     points = [flow.initial_state().y]
-    gd.solve(flow, method, h=H, steps=steps, batch=data(), on_step=lambda n, t, s, _: points.append(s.y.clone()))
+    gd.solve(flow, method, h=H, steps=steps, batch=data(), observers=[lambda v: points.append(v.state.y)])
     field = flow.field(data())
     return points, [field(0.0, y).clone() for y in points[:-1]]

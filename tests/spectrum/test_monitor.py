@@ -3,6 +3,7 @@
 import itertools
 import json
 import math
+from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -56,7 +57,7 @@ def test_the_ratio_is_exact_on_a_linear_game(method):
     # Everything is closed form in float64: 1e-9 leaves room for the boundary's root finding alone.
     flow, h = scalar_game(), 0.1
     monitor = SpectralMonitor(flow, method, every=5)
-    gd.solve(flow, method, h=h, steps=10, on_step=monitor)
+    gd.solve(flow, method, h=h, steps=10, observers=[monitor])
     assert [r.step for r in monitor.records] == [5, 10]
     for r in monitor.records:
         assert r.h == pytest.approx(h, rel=1e-12)
@@ -108,7 +109,7 @@ def test_the_present_state_is_seen():
             super().__call__(step, t, state, losses)
 
     monitor = Both(flow, "euler", every=1)
-    gd.solve(flow, "euler", h=0.02, steps=8, on_step=monitor)
+    gd.solve(flow, "euler", h=0.02, steps=8, observers=[monitor])
     assert [float(r.eigenvalues[0].real) for r in monitor.records] == pytest.approx([-3 * x**2 for x in seen])
     assert all(abs(a / b - 1) > 0.01 for a, b in itertools.pairwise(seen))
 
@@ -168,7 +169,7 @@ def test_a_monitored_run_is_bit_identical(method):
         with torch.random.fork_rng(devices=[]):
             torch.random.default_generator.manual_seed(1)
             out = gd.solve(
-                flow, method, h=0.05, steps=6, batches=gd.batches(data, latent=3, batch_size=16), on_step=monitor
+                flow, method, h=0.05, steps=6, batches=gd.batches(data, latent=3, batch_size=16), observers=[monitor]
             )
             drawn = torch.rand(1)
         after = [x for m in (G, D) for x in m.state_dict().values()]
@@ -192,7 +193,7 @@ def test_a_float64_copy_watches_a_float32_run():
     g = torch.Generator().manual_seed(3)
     batch = (torch.randn(32, 4, generator=g), torch.randn(32, 2, generator=g))
     monitor = SpectralMonitor(flow(torch.float64), "euler", batch=batch, every=5, k=3, kinds=("leftmost",), tol=1e-12)
-    gd.solve(flow(torch.float32), "euler", h=0.1, steps=5, batch=batch, on_step=monitor)
+    gd.solve(flow(torch.float32), "euler", h=0.1, steps=5, batch=batch, observers=[monitor])
     assert monitor.records[0].residuals.max() < 1e-10
 
 
@@ -200,7 +201,7 @@ def test_rhythm_and_step_of_the_run():
     # rejects: every counted in calls; h from the time since the run began when h changes.
     flow = scalar_game()
     monitor = SpectralMonitor(flow, "euler", every=4)
-    gd.solve(flow, "euler", h=lambda step: 0.1 if step < 6 else 0.2, steps=12, on_step=monitor, every=2)
+    gd.solve(flow, "euler", h=lambda step: 0.1 if step < 6 else 0.2, steps=12, observers=[monitor])
     assert [r.step for r in monitor.records] == [4, 8, 12]
     assert [r.h for r in monitor.records] == pytest.approx([0.1, 0.2, 0.2], rel=1e-9)
     assert monitor.records[0].share is not None
@@ -211,7 +212,8 @@ def test_a_state_that_is_not_finite_is_passed_over():
     flow = scalar_game()
     monitor = SpectralMonitor(flow, "euler", every=1)
     state = flow.initial_state()
-    monitor(1, 0.1, state.with_y(state.y * float("nan")))
+    seen = SimpleNamespace(step=1, t=0.1, h=0.1, seconds=0.0, state=state.with_y(state.y * float("nan")))
+    monitor.after_step(seen)
     assert not monitor.records
 
 
@@ -277,12 +279,13 @@ def test_where_a_controller_goes():
     flow = scalar_game()
     control = SpectralController(SpectralMonitor(flow, "euler", every=1), h_min=0.1, h_max=1.0)
     with pytest.raises(gd.ArgumentError, match="h=controller"):
-        gd.solve(flow, "euler", h=0.1, steps=1, on_step=control)
+        gd.solve(flow, "euler", h=0.1, steps=1, observers=[control])
     seen = []
-    gd.solve(flow, "euler", h=control, steps=3, on_step=lambda step, *_: seen.append(step))
+    gd.solve(flow, "euler", h=control, steps=3, observers=[lambda v: seen.append(v.step)])
     assert (seen, len(control.monitor.records)) == ([1, 2, 3], 3)
-    with pytest.raises(gd.ArgumentError, match="on_step"):
-        gd.solve(flow, "euler", h=0.1, steps=1, on_step=[print])
+    for wrong in (print, [3], [gd.Observer]):
+        with pytest.raises(gd.ArgumentError, match="observers"):
+            gd.solve(flow, "euler", h=0.1, steps=1, observers=wrong)
     with pytest.raises(gd.ArgumentError, match="must be equal"):
         SpectralController(SpectralMonitor(flow, "ab2"), h_min=0.1, h_max=1.0)
 
@@ -320,7 +323,7 @@ def test_records_go_to_json_and_to_pictures():
     flow = scalar_game((-0.5, 4.0))
     for method in ("euler", "alternating", "implicit_midpoint"):
         monitor = SpectralMonitor(flow, method, every=2)
-        gd.solve(flow, method, h=0.1, steps=6, on_step=monitor)
+        gd.solve(flow, method, h=0.1, steps=6, observers=[monitor])
         told = json.loads(monitor.to_json())
         assert told["method"] == method
         assert [r["step"] for r in told["records"]] == [2, 4, 6]

@@ -115,7 +115,7 @@ class TestRates:
         game = gd.games.bilinear()  # L = 1, equilibrium 0, |F(y)| = |y|
         start = torch.tensor([1.0, 1.0], dtype=torch.float64)
         flow, norms = gd.flows.gradient(game), [float(start.norm())]
-        gd.solve(flow, "eag", h=1 / 8, steps=400, y0=start, on_step=lambda n, t, s, _: norms.append(float(s.y.norm())))
+        gd.solve(flow, "eag", h=1 / 8, steps=400, y0=start, observers=[lambda v: norms.append(float(v.state.y.norm()))])
         k = np.arange(401)
         assert np.all(np.array(norms) ** 2 <= 260 * 2 / (k + 1) ** 2)
         scaled = norms[-1] * 400 / 2**0.5

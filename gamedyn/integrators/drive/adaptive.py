@@ -12,7 +12,7 @@ import torch
 from gamedyn._lib.checks import choice, positive, positive_int
 from gamedyn._lib.errors import ArgumentError, warn_caller
 from gamedyn.integrators._types import StepInfo
-from gamedyn.integrators.drive.dense import hermite
+from gamedyn.integrators.drive.step_sizes import StepSize
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from gamedyn.integrators._types import Integrator
     from gamedyn.jacobian import HeldField
 
-__all__ = ["AdaptiveStepper", "NoiseWarning", "StepControl"]
+__all__ = ["Adaptive", "AdaptiveStepper", "NoiseWarning"]
 
 FILTERS = {"I": (1.0, 0.0, 0.0), "PI": (0.7, -0.4, 0.0), "PID": (1 / 18, 1 / 9, 1 / 18)}
 """Exponents of the last three error estimates, times the order: elementary, PI.3.4 and H312PID."""
@@ -34,8 +34,8 @@ class NoiseWarning(UserWarning):
 
 
 @dataclass(frozen=True)
-class StepControl:
-    """How an adaptive solve chooses its steps.
+class Adaptive(StepSize):
+    """Steps chosen by an embedded error estimate, for methods that have one: `solve(..., h=Adaptive(rtol, atol))`.
 
     With `e` the norm of the error estimate over `atol + rtol max(|y|, |y+|)`, a step is accepted iff `e <= 1`; the
     next is `h prod_i (safety^k / e_{n-i})^(b_i / k)`, k the order of the estimate, b from the filter ("I" for as
@@ -50,8 +50,9 @@ class StepControl:
         safety: share of the step that the estimate allows.
         shrink: smallest factor between two steps.
         grow: largest.
-        h_min: below it the run ends as "step_too_small".
+        h_min: below it the run ends as "step_too_small"; None: 16 units in the last place of t.
         h_max: largest step.
+        first: first step to try; None: chosen from v and how it changes (two evaluations).
         max_steps: accepted and rejected ones; beyond it the run ends as "too_many_steps".
         noise_every: accepted steps between measurements of the estimate's spread over batches, where these change.
 
@@ -63,8 +64,8 @@ class StepControl:
     Example:
         >>> import gamedyn as gd
         >>> flow = gd.flows.gradient(gd.games.bilinear())
-        >>> control = gd.integrators.StepControl(rtol=1e-8, atol=1e-10)
-        >>> run = gd.solve(flow, "dopri5", t_span=(0.0, 6.283185307179586), adapt=control)
+        >>> control = gd.steps.Adaptive(rtol=1e-8, atol=1e-10)
+        >>> run = gd.solve(flow, "dopri5", h=control, t_span=(0.0, 6.283185307179586))
         >>> round(float((run.state.y - flow.initial_state().y).norm()), 6)
         0.0
     """
@@ -76,8 +77,9 @@ class StepControl:
     safety: float = 0.9
     shrink: float = 0.2
     grow: float = 10.0
-    h_min: float = 1e-12
+    h_min: float | None = None
     h_max: float = math.inf
+    first: float | None = None
     max_steps: int = 1_000_000
     noise_every: int = 50
 
@@ -89,14 +91,31 @@ class StepControl:
             raise ArgumentError("rtol, atol", "at least one above 0", "both 0", "no step has an error of 0")
         choice("filter", self.filter, FILTERS)
         choice("norm", self.norm, ("players", "rms"))
-        for name in ("safety", "shrink", "grow", "h_min"):
+        for name in ("safety", "shrink", "grow", *(n for n in ("h_min", "first") if getattr(self, n) is not None)):
             positive(name, getattr(self, name))
-        if not self.h_max > self.h_min or not self.shrink < 1 < self.grow:
+        if not self.h_max > (self.h_min or 0.0) or not self.shrink < 1 < self.grow:
             raise ArgumentError("h_max, shrink, grow", "h_max > h_min and shrink < 1 < grow", self)
         positive_int("max_steps", self.max_steps)
         positive_int("noise_every", self.noise_every)
 
-    def size(self, error: Tensor, y: Tensor, new: Tensor, players: tuple[slice, ...]) -> float:
+    def size(self, step: int, t: float) -> float:
+        """All the time that is left: the stepper tries until a step is accepted."""
+        return math.inf
+
+    def stepper(self, inner: Integrator) -> AdaptiveStepper:
+        """One that tries steps of several sizes."""
+        return AdaptiveStepper(inner, self)
+
+    @property
+    def shown(self) -> str:
+        """A word."""
+        return "adaptive"
+
+    def shortest(self, t: float) -> float:
+        """The shortest step from t."""
+        return self.h_min if self.h_min is not None else 16 * max(math.ulp(t), 1e-300)
+
+    def norm_of(self, error: Tensor, y: Tensor, new: Tensor, players: tuple[slice, ...]) -> float:
         """The norm of an error estimate, in tolerances: one wait for the device."""
         allowed = self.rtol * torch.maximum(y.abs(), new.abs()) + self.atol
         scaled = error / allowed.clamp_min(
@@ -118,18 +137,17 @@ class AdaptiveStepper:
     changes_h = True
     options = ()
 
-    def __init__(self, inner: Integrator, control: StepControl) -> None:
+    def __init__(self, inner: Integrator, control: Adaptive) -> None:
         self.inner, self.control, self.method = inner, control, inner.method
         order, embedded = (getattr(self.method, name, None) for name in ("order", "embedded_order"))
         if order is None or embedded is None:
             remedy = "such as heun2, bosh3, dopri5, tsit5, dop853, tr_bdf2, kvaerno5, rodas3 or exprb32"
-            raise ArgumentError("adapt", "a method with an embedded one", f"{self.method!r}, which has none", remedy)
+            raise ArgumentError("h", "a method with an embedded one", f"{self.method!r}, which has none", remedy)
         self._estimates = min(order, embedded) + 1
         self._filter = FILTERS[control.filter]
         self._seen: deque[Any] = deque(maxlen=BATCHES_COMPARED)
         self._warned = False
         self.noise: list[dict[str, float]] = []
-        self.last: dict[str, Any] = {}
 
     def init(self, field: HeldField, t: float, y: Tensor, h: float | None) -> dict[str, Any]:
         """The inner memory, and the first step; where none is given, `step` chooses one from v and its change."""
@@ -145,21 +163,22 @@ class AdaptiveStepper:
         h = float(memory["h"] if memory["h"] is not None else self._first_step(field, t, y))
         if not math.isfinite(h):
             return y, memory, StepInfo("non_finite")
+        if memory["tried"] >= control.max_steps:
+            return y, memory, StepInfo("too_many_steps", counts, 0.0)
         while True:
-            if h < control.h_min and h < left:
+            if h < control.shortest(t) and h < left:
                 return y, memory, StepInfo("step_too_small", {**counts, "rejected": float(rejected)}, 0.0)
             fits = min(h, control.h_max)
-            h = left if fits >= left * (1 - 1e-12) else left / 2 if fits > left / 2 else fits
-            new, error, first, last, info = self._attempt(field, t, y, h, memory)
+            h = left if fits >= left * (1 - 1e-12) else (t + (left / 2 if fits > left / 2 else fits)) - t
+            new, error, last, info = self._attempt(field, t, y, h, memory)
             counts.update(info.counts)
-            size = control.size(error, y, new, field.players) if info.status == "ok" else math.inf
+            size = control.norm_of(error, y, new, field.players) if info.status == "ok" else math.inf
             if size <= 1:
                 break
             rejected += 1
             h *= max(control.shrink, control.safety * size ** (-1 / self._estimates)) if size < math.inf else 0.25
             if memory["tried"] + rejected >= control.max_steps:
                 return y, memory, StepInfo("too_many_steps", {**counts, "rejected": float(rejected)}, 0.0)
-        self.last = {"t": t, "h": h, "y": y, "new": new, "first": first, "last": last, "size": size}
         sizes = [max(size, 1e-10), *memory["sizes"]]
         nxt = h * self._factor(sizes)
         kept = {
@@ -171,19 +190,23 @@ class AdaptiveStepper:
         }
         if not field.keeps_batch:
             self._measure_noise(field, t, y, h, memory, size)
-        return new, kept, StepInfo("ok", {**counts, "accepted": 1.0, "rejected": float(rejected)}, h)
+        done = {**counts, "accepted": 1.0, "rejected": float(rejected)}
+        return new, kept, StepInfo("ok", done, h, figures={"error": size})
 
-    def at(self, field: HeldField, when: float) -> Tensor:
-        """The state at a time within the last step, by cubic Hermite interpolation.
+    def part(self, field: HeldField, t: float, y: Tensor, h: float, memory: Any) -> tuple[Tensor, StepInfo]:
+        """A step of the method of this size, shorter than the accepted one, whose tolerance it meets as well."""
+        new, _, _, info = self._attempt(field, t, y, h, memory)
+        return new.clone(), info
 
-        An evaluation more where the method has no slope at the end.
-        """
-        s = self.last
-        if s["last"] is None:
-            s["last"] = field(s["t"] + s["h"], s["new"])
-        if s["first"] is None:
-            s["first"] = field(s["t"], s["y"])
-        return hermite(when, s["t"], s["h"], s["y"], s["first"], s["new"], s["last"])
+    def resumed(self, field: HeldField, t: float, y: Tensor, memory: Any) -> Any:
+        """The memory of a run gone on from: attempts count anew, and its slope stays if it is this field's."""
+        memory = {**memory, "tried": 0}
+        if memory["slope"] is not None:  # the batch, or the flow, may be another one
+            present = field.peek(t, y)
+            near = torch.finfo(y.dtype).eps ** 0.5 * present.norm()
+            if not (memory["slope"] - present).norm() <= near:
+                memory["slope"] = None
+        return memory
 
     def report(self) -> dict[str, Any]:
         """The measured spreads of the error estimate."""
@@ -191,14 +214,13 @@ class AdaptiveStepper:
 
     def _attempt(
         self, field: HeldField, t: float, y: Tensor, h: float, memory: Any
-    ) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None, StepInfo]:
-        """A step, its error estimate, its slopes at both ends where it has them."""
+    ) -> tuple[Tensor, Tensor, Tensor | None, StepInfo]:
+        """A step, its error estimate, its slope at the end where it has it."""
         if hasattr(self.inner, "step_with_error"):
-            new, error, first, last = self.inner.step_with_error(field, t, y, h, memory["slope"])
-            kept = [None if slope is None else slope.clone() for slope in (first, last)]
-            return new, error, *kept, StepInfo()
+            new, error, _, last = self.inner.step_with_error(field, t, y, h, memory["slope"])
+            return new, error, None if last is None else last.clone(), StepInfo()
         new, _, info = self.inner.step(field, t, y, h, memory["inner"])
-        return new, info.error, None, None, info  # type: ignore[return-value]
+        return new, info.error, None, info  # type: ignore[return-value]
 
     def _factor(self, sizes: list[float]) -> float:
         """What the step is multiplied with, from the last three error norms, newest first."""
@@ -213,9 +235,9 @@ class AdaptiveStepper:
         scale, at = self.control, y
         if not scale.atol:  # components that begin at 0 (biases) have no size yet: that of the others
             at = torch.where(y == 0, y.abs().mean(), y.abs())
-        d0, d1 = (scale.size(x, at, at, field.players) for x in (y, f0))
+        d0, d1 = (scale.norm_of(x, at, at, field.players) for x in (y, f0))
         h0 = 1e-6 if min(d0, d1) < 1e-5 else 0.01 * d0 / d1
-        d2 = scale.size(field(t + h0, y + h0 * f0) - f0, at, at, field.players) / h0
+        d2 = scale.norm_of(field(t + h0, y + h0 * f0) - f0, at, at, field.players) / h0
         largest = max(d1, d2)
         told = 1e-15 < largest < math.inf
         h1 = (0.01 / largest) ** (1 / self._estimates) if told else max(1e-6, h0 * 1e-3)
@@ -234,7 +256,7 @@ class AdaptiveStepper:
             estimates.append(self._attempt(field, t, y, h, {**memory, "slope": None})[1].clone())
         field.batch = present
         mean = torch.stack(estimates).mean(0)
-        spread = [self.control.size(e - mean, y, y, field.players) for e in estimates]
+        spread = [self.control.norm_of(e - mean, y, y, field.players) for e in estimates]
         std = math.sqrt(sum(s * s for s in spread) / (len(spread) - 1))
         self.noise.append({"step": float(step), "h": h, "error": size, "std": std})
         if std > 1 and not self._warned:

@@ -1,77 +1,125 @@
-"""The solution between steps: cubic Hermite interpolation."""
+"""The solution between steps: parts of steps, by the method itself."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import bisect
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from gamedyn._lib.checks import finite
-from gamedyn._lib.errors import ArgumentError
+from gamedyn._lib.errors import ArgumentError, SolveError
+from gamedyn.core.randomness import RandomState
 
-__all__ = ["DenseOutput", "hermite"]
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gamedyn.integrators._types import Integrator, StepInfo
+    from gamedyn.jacobian import HeldField
+
+__all__ = ["DenseOutput", "Node", "part"]
 
 
-@dataclass
-class DenseOutput:
-    """The solution between the steps of an adaptive solve: cubic Hermite interpolation, of order 3.
+@dataclass(frozen=True)
+class Node:
+    """An end of a step, and what the step that begins there is taken with.
 
     Attributes:
-        t: ends of the steps, (k + 1,).
-        y: points there, (k + 1, n).
-        v: the field there, (k + 1, n).
+        t: time.
+        y: the point, (n,).
+        batch: of the step from here.
+        buffers: that its evaluations begin from.
+        memory: of the stepper.
+        random: the default generators, where the losses draw.
+    """
+
+    t: float
+    y: Tensor
+    batch: Any = None
+    buffers: tuple[Tensor, ...] = ()
+    memory: Any = None
+    random: RandomState | None = None
+
+    def stepped(self, field: HeldField, memory: Any) -> Node:
+        """With what the field's present step, which begins here, is taken with."""
+        return replace(self, batch=field.batch, buffers=field.standing, memory=memory, random=field.replayed)
+
+
+class DenseOutput:
+    """The solution at every time of a solve: `run.dense(t)` steps from the last node before t, with that step's batch.
+
+    So its error is that of the solve, whatever the method, and it is continuous; it costs the evaluations of one step.
+    It holds the solve's points, its batches and its game's modules.
+
+    Args:
+        nodes: ends of the steps, in order.
+        field: that was stepped.
+        integrator: its stepper.
+        earlier: that of the run gone on from.
 
     Example:
         >>> import gamedyn as gd
         >>> flow = gd.flows.gradient(gd.games.bilinear())
-        >>> control = gd.integrators.StepControl(rtol=1e-9, atol=1e-9)
-        >>> run = gd.solve(flow, "dopri5", t_span=(0.0, 2.0), adapt=control, dense=True)
-        >>> [round(float(x), 4) for x in run.dense(1.0)]  # (cos - sin, cos + sin)
-        [-0.3012, 1.3818]
+        >>> control = gd.steps.Adaptive(rtol=1e-9, atol=1e-9)
+        >>> run = gd.solve(flow, "dopri5", h=control, t_span=(0.0, 2.0), dense=True)
+        >>> [round(float(x), 8) for x in run.dense(1.0)]  # (cos - sin, cos + sin)
+        [-0.30116868, 1.38177329]
     """
 
-    t: Tensor
-    y: Tensor
-    v: Tensor
+    def __init__(
+        self, nodes: Sequence[Node], field: HeldField, integrator: Integrator, earlier: DenseOutput | None = None
+    ) -> None:
+        self._nodes, self._field, self._integrator, self._earlier = list(nodes), field, integrator, earlier
 
+    @property
+    def t(self) -> Tensor:
+        """Ends of the steps, (k + 1,)."""
+        own = [n.t for n in self._nodes]
+        before = [] if self._earlier is None else [x for x in self._earlier.t.tolist() if x < own[0]]
+        return torch.tensor([*before, *own], dtype=torch.float64)
+
+    @torch.no_grad()
     def __call__(self, when: float) -> Tensor:
         """The state at a time, (n,).
 
         Raises:
             ArgumentError: outside the solve, or for anything but one number.
+            SolveError: where the equations of an implicit step are not solved.
         """
-        first, last = float(self.t[0]), float(self.t[-1])
+        first, last = float(self.t[0]), self._nodes[-1].t
         expected = f"a time from {first:g} to {last:g}"
         when = finite("when", when, expected, "one at a time: torch.stack([run.dense(t) for t in times])")
         if not first <= when <= last:
             raise ArgumentError("when", expected, when)
-        i = min(int(torch.searchsorted(self.t, when, right=True)) - 1, len(self.t) - 2)
-        t, h = float(self.t[i]), float(self.t[i + 1] - self.t[i])
-        return hermite(when, t, h, self.y[i], self.v[i], self.y[i + 1], self.v[i + 1])
+        if when < self._nodes[0].t:
+            return self._earlier(when)  # type: ignore[misc]
+        node = self._nodes[bisect.bisect_right([n.t for n in self._nodes], when) - 1]
+        return node.y.clone() if node.t == when else self._stepped(node, when - node.t)
 
-    def joined(self, later: DenseOutput) -> DenseOutput:
-        """This one, and one that begins within it: from there on the later one holds."""
-        keep = int((self.t < later.t[0]).sum())
-        pairs = ((self.t, later.t), (self.y, later.y), (self.v, later.v))
-        return DenseOutput(*(torch.cat([old[:keep], new]) for old, new in pairs))
+    def _stepped(self, node: Node, h: float) -> Tensor:
+        field = self._field
+        field.stand_at(node.batch, node.buffers, node.random)
+        with field.session():
+            new, info = part(self._integrator, field, node.t, node.y.clone(), h, node.memory)
+        if info.status != "ok":
+            raise SolveError(f"the part of a step from t = {node.t:g}, {h:g} long: {info.status}")
+        return new
 
     def until(self, end: float) -> DenseOutput:
         """The part up to a node."""
-        keep = int((self.t <= end).sum())
-        return DenseOutput(self.t[:keep], self.y[:keep], self.v[:keep])
+        kept = [n for n in self._nodes if n.t <= end]
+        return DenseOutput(kept, self._field, self._integrator, self._earlier)
 
 
-def hermite(when: float, t: float, h: float, y0: Tensor, f0: Tensor, y1: Tensor, f1: Tensor) -> Tensor:
-    """Cubic Hermite interpolation between two points with their slopes; of order 3.
-
-    Source: Hairer, Norsett, Wanner I, II.6, eq. (6.7).
-
-    Example:
-        >>> one, zero = torch.ones(1), torch.zeros(1)
-        >>> float(hermite(0.5, 0.0, 1.0, zero, zero, one, 3 * one))  # t^3
-        0.125
-    """
-    s = (when - t) / h
-    bent = (1 - 2 * s) * (y1 - y0) + (s - 1) * h * f0 + s * h * f1
-    return (1 - s) * y0 + s * y1 + s * (s - 1) * bent
+def part(
+    integrator: Integrator, field: HeldField, t: float, y: Tensor, h: float, memory: Any
+) -> tuple[Tensor, StepInfo]:
+    """The state part of a step on, by a step of the method that ends there: its error is no larger than the step's."""
+    own = getattr(integrator, "part", None)
+    if own is not None:
+        found: tuple[Tensor, StepInfo] = own(field, t, y, h, memory)
+        return found
+    new, _, info = integrator.step(field, t, y, h, memory)
+    return new.clone(), info

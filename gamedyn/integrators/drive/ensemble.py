@@ -13,14 +13,19 @@ from gamedyn.core import Members, State, stacked
 from gamedyn.core.ambient import shielded
 from gamedyn.flows import Flow, GradientFlow, of_flow
 from gamedyn.integrators.dispatch import stepper
-from gamedyn.integrators.drive.loop import Loop, Plan
-from gamedyn.integrators.drive.solve import batch_source, on_device, past_run
+from gamedyn.integrators.drive.loop import Around, Loop, Plan
+from gamedyn.integrators.drive.observers import every as rhythm
+from gamedyn.integrators.drive.observers import watches
+from gamedyn.integrators.drive.solve import batch_source, checkpoints, facts_of, held_against, on_device, past_run
+from gamedyn.integrators.drive.step_sizes import PerMember
 from gamedyn.jacobian import HeldField
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from gamedyn.integrators.drive.checkpoints import Checkpoints
+    from gamedyn.integrators.drive.observers import Every
     from gamedyn.integrators.drive.run import Run
     from gamedyn.methods import Method
 
@@ -40,10 +45,11 @@ def solve_ensemble(
     batches: Any = None,
     batch: Any = None,
     batch_dim: int | None = None,
-    on_step: Callable[[int, float, State, dict[str, Tensor]], Any] | None = None,
-    every: int = 1,
+    observers: Sequence[Any] = (),
+    every: int | Every = 1,
     resume: Run | str | os.PathLike[str] | None = None,
-    checkpoint: str | os.PathLike[str] | None = None,
+    allow: Iterable[str] = (),
+    checkpoint: Checkpoints | str | os.PathLike[str] | None = None,
     check_every: int = 50,
     compile: bool = False,
     progress: bool = False,
@@ -66,9 +72,10 @@ def solve_ensemble(
         batches: one stream for all, or a list of one each (streams that appear twice are drawn once).
         batch: one batch for every step instead.
         batch_dim: 0 if `batch` (or a single stream's) has a leading dimension of members, None if all share it.
-        on_step: as in `solve`, with (M, n) states.
+        observers: as in `solve`, with (M, n) states.
         every: as in `solve`.
         resume: as in `solve`.
+        allow: as in `solve`.
         checkpoint: as in `solve`.
         check_every: as in `solve`.
         compile: as in `solve`.
@@ -103,11 +110,18 @@ def solve_ensemble(
         draw, source = batch_source(flow, batches, batch, past)
     else:
         draw, batch_dim, source = _streams(flow, streams, past)
-    plan = Plan(span, positive_int("steps", steps), 0.0, None, {}, every, check_every)
+    size = PerMember(span)
+    facts = facts_of(flow, integrator, size, "frozen", source, past)
+    facts |= {kind: {k: v.tolist() for k, v in columns.items()} for kind, columns in differing.items() if columns}
+    held_against(past, facts, allow)
+    if past is not None and past.step > positive_int("steps", steps):
+        raise ArgumentError("steps", f"at least the {past.step} steps already done", steps)
+    check_every = positive_int("check_every", check_every)
+    plan = Plan(0.0, positive_int("steps", steps), every=rhythm(every), check_every=check_every)
     state = State(flow.game.layout, points.expand(count, -1).clone(), flow.game.state().buffers)
     field = HeldField(flow, state.buffers, members=Members(count, batch_dim), **differing)
-    loop = Loop(field, integrator, plan, draw, source, compile=compile, checkpoint=checkpoint, on_step=on_step)
-    return loop.run(state, past, throw=False, progress=progress)
+    around = Around(draw, source, watches(observers), checkpoints(checkpoint), compile=compile, facts=facts)
+    return Loop(field, integrator, size, plan, around).run(state, past, throw=False, progress=progress)
 
 
 def _members(
@@ -142,8 +156,8 @@ def _streams(flow: Flow, streams: list[Any], past: Run | None) -> tuple[Callable
     for s in streams:
         on_device(flow, s)
     unique = list({id(s): s for s in streams}.values())
-    if past is not None and past.batches is not None:
-        for s, state in zip(unique, past.batches["streams"], strict=True):
+    if past is not None and "streams" in past.place:
+        for s, state in zip(unique, past.place["streams"], strict=True):
             s.load_state_dict(state)
     return *stacked(streams), unique
 

@@ -2,48 +2,22 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor
-
 from gamedyn._lib.errors import ArgumentError
 from gamedyn.core import State
+from gamedyn.integrators.drive import files
+from gamedyn.integrators.drive.records import Records
 
 if TYPE_CHECKING:
+    import os
+
     from gamedyn.flows import Flow
     from gamedyn.integrators.drive.dense import DenseOutput
 
-__all__ = ["Records", "Run", "writable"]
-
-FORMAT = 1
-
-
-@dataclass
-class Records:
-    """What was recorded on the way, at every `every`-th step.
-
-    Attributes:
-        step: number of steps done before the losses were taken, (r,).
-        t: time there, (r,); of an ensemble, whose members have times of their own, the step's number.
-        losses: by player, (r,), or (r, members): at the first evaluation of the step.
-        extra: of adaptive runs, for every accepted step: its "t", "h" and "error" (in tolerances).
-    """
-
-    step: Tensor
-    t: Tensor
-    losses: dict[str, Tensor]
-    extra: dict[str, Tensor] = field(default_factory=dict)
-
-    def until(self, step: int) -> Records:
-        """The records of the first steps."""
-        kept = self.step < step
-        losses = {k: v[kept] for k, v in self.losses.items()}
-        return Records(self.step[kept], self.t[kept], losses, {k: v[:step] for k, v in self.extra.items()})
+__all__ = ["Run"]
 
 
 @dataclass
@@ -55,14 +29,17 @@ class Run:
         memory: what the method remembers, to go on with.
         t: time of `state`; of an ensemble, whose members may differ in h, the number of steps.
         step: steps done, in all.
-        status: "done", "stopped" (by on_step), "non_finite", "not_converged", "krylov_breakdown", "step_too_small",
-            "too_many_steps" or "interrupted"; of an ensemble one for each member.
-        stats: what it cost: evaluations, player_gradients, double_backward, products, batches, seconds,
+        status: "done", "stopped" (by an observer), "non_finite", "not_converged", "krylov_breakdown",
+            "step_too_small", "too_many_steps", "stream_ended", "interrupted", or "running" (read from the checkpoint of
+            a run that was killed); of an ensemble one for each member.
+        stats: what it cost: evaluations, player_gradients, double_backward, products, batches, images, seconds,
             integrated_time, and what the method counts (newton_iterations, krylov_products, accepted, rejected);
             and how: start, method, h, sampling, history, compiled.
         records: what was recorded.
         saved: states at the times asked for.
-        batches: where the stream of batches stands.
+        place: what going on takes besides: where the stream of batches, observers, step sizes and default generators
+            stand.
+        facts: what was solved, by what, on what: a run that goes on is held against it.
         dense: the solution at every time, of an adaptive solve that was asked for it, and of the run it went on
             from; not saved.
     """
@@ -75,7 +52,8 @@ class Run:
     stats: dict[str, Any]
     records: Records
     saved: dict[float, State] = field(default_factory=dict)
-    batches: dict[str, Any] | None = None
+    place: dict[str, Any] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
     dense: DenseOutput | None = None
 
     def __repr__(self) -> str:
@@ -85,15 +63,24 @@ class Run:
         return f"Run({status}, step={self.step}, t={self.t:g}, evaluations={self.stats['evaluations']:g})"
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write everything needed to go on, and the records, atomically.
+        """Write everything needed to go on, and the records: whole or not at all, with a digest.
 
         Raises:
-            ArgumentError: if the folder cannot be written.
+            ArgumentError: if the file cannot be written.
         """
         target = Path(path)
-        content = {
-            "format": FORMAT,
-            "layout": self.state.layout.signature,
+        if target.is_dir():
+            raise ArgumentError("path", "a file", f"{target}, a folder", "name a file in it")
+        try:
+            files.write(target, {**self.content(), "records": vars(self.records)})
+        except OSError as error:
+            got = f"{target}: {error.strerror or error}"
+            raise ArgumentError("path", "a file in a folder that can be written", got) from error
+
+    def content(self) -> dict[str, Any]:
+        """What its file holds, records apart."""
+        return {
+            "facts": self.facts,
             "y": self.state.y,
             "buffers": list(self.state.buffers),
             "memory": self.memory,
@@ -101,62 +88,69 @@ class Run:
             "step": self.step,
             "status": self.status if isinstance(self.status, str) else list(self.status),
             "stats": self.stats,
-            "records": {
-                "step": self.records.step,
-                "t": self.records.t,
-                "losses": self.records.losses,
-                "extra": self.records.extra,
-            },
             "saved": {t: (s.y, list(s.buffers)) for t, s in self.saved.items()},
-            "batches": self.batches,
+            "place": self.place,
         }
-        partial = target.with_name(target.name + ".partial")
-        try:
-            torch.save(content, partial)
-            os.replace(partial, target)
-        except (OSError, RuntimeError) as error:
-            raise ArgumentError("path", "a file in a folder that can be written", str(target), str(error)) from error
 
     @staticmethod
     def load(path: str | os.PathLike[str], flow: Flow) -> Run:
-        """Read a run of this flow.
+        """Read a run of this flow: a file that `save` wrote, or the newest whole checkpoint in a folder.
 
         Raises:
-            ArgumentError: if the file is missing, is not a run, or belongs to a game of another size.
+            ArgumentError: if there is none, it is damaged, or belongs to a game of other players or parameters.
         """
-        game = flow.game
-        try:
-            content = torch.load(path, map_location=game.device, weights_only=True)
-            known = content["format"] == FORMAT
-        except Exception as error:
-            raise ArgumentError("path", "a file written by Run.save", str(path), f"{type(error).__name__}") from error
-        if not known or [tuple(x) for x in content["layout"]] != [tuple(x) for x in game.layout.signature]:
-            expected = f"a run of a game of {game.layout.n} parameters, {game!r}"
-            raise ArgumentError("path", expected, "a run of another game")
-        status = content["status"]
-        return Run(
-            state=State(game.layout, content["y"], tuple(content["buffers"])),
-            memory=content["memory"],
-            t=content["t"],
-            step=content["step"],
-            status=status if isinstance(status, str) else tuple(status),
-            stats=content["stats"],
-            records=Records(**content["records"]),
-            saved={t: State(game.layout, y, tuple(b)) for t, (y, b) in content["saved"].items()},
-            batches=content["batches"],
-        )
+        if Path(path).is_dir():
+            from gamedyn.integrators.drive.checkpoints import latest
+
+            return latest(Path(path), flow)
+        content = files.read(Path(path), flow.game.device)
+        if "records" not in content:
+            raise ArgumentError("path", "a file with its records", str(path), "give its folder")
+        return restored(content, Records(**content["records"]), flow)
 
 
-def writable(path: str | os.PathLike[str]) -> None:
-    """Check, before work is done, that a run can be written there.
+def restored(content: dict[str, Any], records: Records, flow: Flow) -> Run:
+    """A run of a file's content.
 
     Raises:
-        ArgumentError: if not.
+        ArgumentError: if it is of other players or parameters.
     """
-    target = Path(path)
-    try:
-        with tempfile.TemporaryFile(dir=target.parent):
-            pass
-    except OSError as error:
-        got = f"{target} ({error.strerror})"
-        raise ArgumentError("checkpoint", "a file in a folder that can be written", got) from error
+    layout, status = flow.game.layout, content["status"]
+    refuse_other_players(content["facts"]["layout"], flow)
+    return Run(
+        state=State(layout, content["y"], tuple(content["buffers"])),
+        memory=content["memory"],
+        t=content["t"],
+        step=content["step"],
+        status=status if isinstance(status, str) else tuple(status),
+        stats=content["stats"],
+        records=records,
+        saved={t: State(layout, y, tuple(b)) for t, (y, b) in content["saved"].items()},
+        place=content["place"],
+        facts=content["facts"],
+    )
+
+
+def refuse_other_players(there: Any, flow: Flow) -> None:
+    """Refuse a run of other players or parameters, naming the first that differs.
+
+    Raises:
+        ArgumentError: with what it has, and what the game has.
+    """
+    run, game = ([tuple(map(_shape, x)) for x in held] for held in (there, flow.game.layout.signature))
+    if run == game:
+        return
+    at = next((i for i, (a, b) in enumerate(zip(run, game, strict=False)) if a != b), min(len(run), len(game)))
+    expected, got = (_leaf(held, at) for held in (game, run))
+    raise ArgumentError("resume", f"a run of {flow.game!r}; at place {at + 1} {expected}", got)
+
+
+def _shape(x: Any) -> Any:
+    return tuple(x) if isinstance(x, (list, tuple)) else x
+
+
+def _leaf(held: Any, at: int) -> str:
+    if at >= len(held):
+        return "no more parameters"
+    player, name, shape = held[at]
+    return f"{player}{'.' if name else ''}{name} of shape {tuple(shape)}"

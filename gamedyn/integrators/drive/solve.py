@@ -2,31 +2,39 @@
 
 from __future__ import annotations
 
+import math
+import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor
 
+from gamedyn import __version__
 from gamedyn._lib.checks import finite, positive, positive_int
-from gamedyn._lib.errors import ArgumentError
+from gamedyn._lib.errors import ArgumentError, warn_caller
 from gamedyn.core import Batches, State, moved_to
 from gamedyn.core.ambient import shielded
 from gamedyn.flows import Flow, of_flow
+from gamedyn.integrators._types import label
 from gamedyn.integrators.dispatch import stepper
-from gamedyn.integrators.drive.adaptive import AdaptiveStepper, StepControl
-from gamedyn.integrators.drive.adaptive_drive import AdaptiveLoop
-from gamedyn.integrators.drive.loop import Loop, Plan
-from gamedyn.integrators.drive.run import Run
+from gamedyn.integrators.drive.adaptive import Adaptive
+from gamedyn.integrators.drive.checkpoints import Checkpoints
+from gamedyn.integrators.drive.loop import Around, Loop, Plan, StreamEnded
+from gamedyn.integrators.drive.observers import every as rhythm
+from gamedyn.integrators.drive.observers import watches
+from gamedyn.integrators.drive.run import Run, refuse_other_players
+from gamedyn.integrators.drive.step_sizes import Constant, StepSize, step_size
 from gamedyn.jacobian import HeldField
 
 if TYPE_CHECKING:
-    import os
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from gamedyn.integrators._types import Integrator
+    from gamedyn.integrators.drive.observers import Every
     from gamedyn.methods import Method
 
-__all__ = ["batch_source", "on_device", "past_run", "solve"]
+__all__ = ["batch_source", "checkpoints", "facts_of", "held_against", "on_device", "past_run", "solve"]
 
 
 @shielded
@@ -34,22 +42,26 @@ def solve(
     flow: Flow,
     method: str | Method,
     *,
-    h: float | Callable[[int], float] | None = None,
+    h: float | Callable[[int], float] | StepSize | None = None,
     steps: int | None = None,
+    evaluations: float | None = None,
+    images: int | None = None,
     t_span: tuple[float, float] | None = None,
     y0: State | Mapping[str, Tensor] | Tensor | None = None,
     batches: Any = None,
     batch: Any = None,
     sampling: str = "frozen",
+    rates: Mapping[str, Callable[[int], float]] | None = None,
+    weights: Mapping[str, Callable[[int], float]] | None = None,
     solver: Any = None,
     history: str | None = None,
-    adapt: StepControl | None = None,
     dense: bool = False,
     save_at: Iterable[float] = (),
-    on_step: Callable[[int, float, State, dict[str, Tensor]], Any] | None = None,
-    every: int = 1,
+    observers: Sequence[Any] = (),
+    every: int | Every = 1,
     resume: Run | str | os.PathLike[str] | None = None,
-    checkpoint: str | os.PathLike[str] | None = None,
+    allow: Iterable[str] = (),
+    checkpoint: Checkpoints | str | os.PathLike[str] | None = None,
     check_every: int = 50,
     compile: bool = False,
     check: bool = True,
@@ -61,31 +73,37 @@ def solve(
     Args:
         flow: what is solved.
         method: a name, or any method object, registered or not.
-        h: step in units of the flow's time (a player's learning rate is h * rate), or a function of the step's
-            number, for one-step methods; with `adapt` the first step, or None to have one chosen. A function with a
-            method `after_step` is shown what `on_step` is (`gamedyn.spectrum.SpectralController`).
-        steps: how many, in all (a resumed run goes on until then); or give `t_span`.
-        t_span: (start, end) instead; a last step that does not fit is shortened, for one-step methods. A resumed
-            run goes on from its own time to the end.
+        h: step in units of the flow's time (a player's learning rate is h * rate); or a step size of `gamedyn.steps`
+            (`Adaptive(rtol, atol)`, `warmup`, `cosine`, `piecewise`, `gamedyn.spectrum.SpectralController`), or a
+            function of the step's number, for methods whose steps may change.
+        steps: how many, in all (a resumed run goes on until then). Or one of the following three:
+        evaluations: of the field, in all; the run ends after the step that reaches so many.
+        images: samples, in all, likewise.
+        t_span: (start, end), which is met to the bit; a last step that does not fit is shortened, for one-step methods.
+            A resumed run goes on from its own time to the end.
         y0: first state: a State, one tensor per player, or a flat vector; None: the players' present parameters.
         batches: `gamedyn.batches(...)`, or any iterator of batches; one is drawn per step.
         batch: one batch for every step instead (full-batch).
         sampling: "frozen", one batch over a step, or "fresh", one for every evaluation, which voids the order.
+        rates: by player, a function of the step's number in the place of the flow's rate: two time scales that change.
+        weights: by term, likewise in the place of its weight.
         solver: how implicit equations are solved: NewtonKrylov(...), Anderson(...) or fixed_point(...) of
             `gamedyn.integrators` for implicit methods, Krylov(...) for linearly implicit and exponential ones.
         history: of multistep methods: "stale" (default), past field values stay those of their batches, or
             "refresh", they are taken anew on every batch, at an evaluation each.
-        adapt: `gamedyn.integrators.StepControl(rtol, atol)`: choose the steps, for methods with an embedded one.
-            Needs t_span.
-        dense: whether to keep the nodes of `run.dense`, the solution at every time (adaptive solves).
-        save_at: times, each the end of a step (any times, with `adapt`), at which the state is kept in `run.saved`;
-            those that a resumed run has saved may be among them.
-        on_step: called as `on_step(step, t, state, losses)` after every `every`-th step; what is true, returned, stops.
-        every: how often losses are recorded and `on_step` is called.
-        resume: a run, or the file of one, to go on from; `steps` counts its steps too. It goes on bit for bit,
-            unless the losses draw from the default generator, whose state is the user's.
-        checkpoint: file that the run is written to, once a minute and on every exit, failures and Ctrl-C included.
-        check_every: how often the state is checked for being finite (the only time the host waits).
+        dense: whether to keep what `run.dense` needs, the solution at every time (methods that remember nothing).
+        save_at: times at which the state is kept in `run.saved`; those within a step are reached by a shorter step of
+            the method from where it began, so their error is the solve's. Those that a resumed run has saved may be
+            among them.
+        observers: what sees the run: objects with `after_step(view)` (see `gamedyn.Observer`), or functions of a view;
+            what is true, returned, stops. They cannot change the run.
+        every: rhythm of the records: steps, or an `Every`.
+        resume: a run, its file, or its folder of checkpoints, to go on from; `steps` counts its steps too. It goes on
+            bit for bit.
+        allow: facts in which the run gone on from may differ: of "method", "flow", "rates", "weights", "h",
+            "sampling", "data", "versions".
+        checkpoint: `Checkpoints(folder, ...)`, or a folder; written on every exit too, failures and signals included.
+        check_every: steps between looks whether the state is finite (the only time the host waits).
         compile: whether to compile the whole step; `run.stats["compiled"]` says whether that worked. Python values
             that the losses read, and the modules' modes, are frozen into it: let what changes be a tensor, or in
             the batch.
@@ -99,10 +117,10 @@ def solve(
 
     Raises:
         ArgumentError: for a bad argument, a loss that is not what it must be, a changing step where the
-            method cannot change it.
+            method cannot change it, a run gone on from that differs in what is not allowed.
         UnknownNameError: for an unknown method or policy.
-        SolveError: if the state stops being finite, or a step is rejected for good; `error.run` holds the last
-            finite state and the records.
+        SolveError: if the state stops being finite, a step is rejected for good, or batches end; `error.run` holds the
+            last finite state and the records.
 
     Example:
         >>> import gamedyn as gd
@@ -111,83 +129,129 @@ def solve(
         1.414
     """
     of_flow(flow)
-    integrator = stepper(method, solver=solver, history=history)
-    _sampled(integrator, sampling, adapt)
-    if flow.declared_h not in (None, h):
+    integrator, size = stepper(method, solver=solver, history=history), step_size(h)
+    _fitting(integrator, size, sampling)
+    if flow.declared_h not in (None, size.shown):
         raise ArgumentError(
             "h", f"{flow.declared_h}, which the flow's field contains", h, "declare the flow with this h"
         )
     past = past_run(flow, resume)
     state = _first_state(flow, y0, past)
-    field = HeldField(flow, state.buffers, sampling=sampling, one_batch=batches is None, check=check)
-    draw, stream = batch_source(flow, batches, batch, past)
-    how: dict[str, Any] = {"compile": compile, "checkpoint": checkpoint, "on_step": _watched(h, on_step)}
-    if adapt is None:
-        if dense:
-            raise ArgumentError("dense", "False for fixed steps", dense, "give adapt=StepControl(...), or save_at")
-        plan = _plan(integrator.changes_h, h, steps, t_span, past, save_at, every, check_every)
-        loop = Loop(field, integrator, plan, draw, stream, **how)
-    else:
-        plan, times = _adaptive_plan(h, steps, t_span, past, save_at, every, check_every)
-        chosen = AdaptiveStepper(integrator, adapt)
-        loop = AdaptiveLoop(field, chosen, plan, draw, stream, times=times, dense=dense, **how)
-    return loop.run(state, past, throw=throw, progress=progress)
+    schedules, scaled = _schedules(flow, rates, weights)
+    field = HeldField(flow, state.buffers, sampling=sampling, one_batch=batches is None, check=check, **scaled)
+    draw, streams = batch_source(flow, batches, batch, past)
+    facts = facts_of(flow, integrator, size, sampling, streams, past)
+    held_against(past, facts, allow)
+    limits = {"steps": steps, "evaluations": evaluations, "images": images, "t_span": t_span}
+    rhythms = {"every": rhythm(every), "check_every": positive_int("check_every", check_every)}
+    plan = _plan(integrator, size, limits, past, save_at, {**rhythms, "dense": bool(dense)})
+    around = Around(
+        draw, streams, watches(observers), checkpoints(checkpoint), compile=compile, facts=facts, schedules=schedules
+    )
+    return Loop(field, integrator, size, plan, around).run(state, past, throw=throw, progress=progress)
 
 
-def _watched(h: Any, on_step: Any) -> Callable[..., Any] | None:
-    """What is called after steps: a step-size function that wants to see, and `on_step`."""
-    if on_step is not None and not callable(on_step):
-        raise ArgumentError("on_step", "a function on_step(step, t, state, losses)", type(on_step).__name__)
-    after: Callable[..., Any] | None = getattr(h, "after_step", None)
-    if after is None or on_step is None:
-        return after or on_step
+def _fitting(integrator: Integrator, size: StepSize, sampling: str) -> None:
+    """Refuse step sizes and samplings that a method cannot have.
 
-    def both(*shown: Any) -> Any:
-        after(*shown)
-        return on_step(*shown)
-
-    return both
-
-
-def _sampled(integrator: Integrator, sampling: str, adapt: StepControl | None) -> None:
-    if sampling == "fresh" and not (integrator.resamples and adapt is None):
+    Raises:
+        ArgumentError: with what it can have.
+    """
+    if not (size.equal or integrator.changes_h):
+        raise ArgumentError("h", "a number: this method's steps must be equal", size, "use a one-step method")
+    if sampling == "fresh" and not (integrator.resamples and not isinstance(size, Adaptive)):
         remedy = "equations are solved, and errors estimated, for one field"
         raise ArgumentError("sampling", '"frozen" for this method', sampling, remedy)
-    if adapt is not None and not isinstance(adapt, StepControl):
-        raise ArgumentError("adapt", "a StepControl", adapt, "gamedyn.integrators.StepControl(rtol=1e-6, atol=1e-9)")
 
 
-def _adaptive_plan(
-    h: Any, steps: Any, t_span: Any, past: Run | None, save_at: Iterable[float], every: int, check_every: int
-) -> tuple[Plan, tuple[float, ...]]:
-    positive_int("every", every)
-    positive_int("check_every", check_every)
-    if steps is not None or t_span is None:
-        raise ArgumentError("t_span", "(start, end), and no steps", f"steps={steps}, t_span={t_span}")
-    begin, end = _span(t_span)
-    begin = begin if past is None else _gone_to(past, begin, end)
-    times = _unsaved(save_at, past)
-    if not all(begin <= t <= end for t in times):
-        raise ArgumentError("save_at", f"times from {begin:g} to {end:g}", times)
-    if callable(h):
-        raise ArgumentError("h", "the first step, or None", "a function")
-    first = None if h is None else positive("h", h)
-    return Plan(first, 1 << 62, begin, None, {}, every, check_every, end=end), times
+def checkpoints(given: Any) -> Checkpoints | None:
+    """Where a run is kept: what was given, or its folder with the usual rhythm.
+
+    Raises:
+        ArgumentError: if it is neither.
+    """
+    if given is None or isinstance(given, Checkpoints):
+        return given
+    if not isinstance(given, (str, os.PathLike)):
+        raise ArgumentError("checkpoint", "Checkpoints(folder), or a folder", type(given).__name__)
+    return Checkpoints(given)
+
+
+def _schedules(flow: Flow, rates: Any, weights: Any) -> tuple[dict[str, Any], dict[str, dict[str, Tensor]]]:
+    """By what is multiplied, its tensor in the field and its function of the step; and the field's arguments."""
+    from gamedyn.flows import GradientFlow
+
+    out, scaled = {}, {"rates": dict[str, Tensor](), "weights": dict[str, Tensor]()}
+    for kind, given in (("rates", rates), ("weights", weights)):
+        if given and not isinstance(flow, GradientFlow):
+            raise ArgumentError(kind, "none: this flow has none", type(flow).__name__, "a gradient flow has them")
+        for name, fn in (given or {}).items():
+            if not callable(fn):
+                remedy = "one that does not change: flows.gradient(game, rates=...), flow.with_weights(...)"
+                raise ArgumentError(f"{kind}[{name!r}]", "a function of the step's number", fn, remedy)
+            flow.game.layout.place(name) if kind == "rates" else flow.with_weights(**{name: 0.0})  # type: ignore[attr-defined]
+            held = torch.ones((), dtype=flow.game.dtype, device=flow.game.device)
+            scaled[kind][name] = held.fill_(finite(f"{kind}[{name!r}](0)", fn(0)))
+            out[f"{kind[:-1]} {name}"] = (held, fn)
+    return out, {k: v for k, v in scaled.items() if v}
 
 
 def past_run(flow: Flow, resume: Run | str | os.PathLike[str] | None) -> Run | None:
-    """The run to go on from, read from its file if need be.
+    """The run to go on from, read from its file or folder if need be.
 
     Raises:
         ArgumentError: for one of another game, or in another precision.
     """
     past = resume if resume is None or isinstance(resume, Run) else Run.load(resume, flow)
-    if past is not None and past.state.layout.signature != flow.game.layout.signature:
-        raise ArgumentError("resume", f"a run of {flow.game!r}", f"one of another game, {past.state!r}")
-    if past is not None and past.state.y.dtype != flow.game.dtype:
+    if past is None:
+        return None
+    refuse_other_players(past.state.layout.signature, flow)
+    if past.state.y.dtype != flow.game.dtype:
         got, remedy = str(past.state.y.dtype), "begin a new run where it ended: y0=run.state"
         raise ArgumentError("resume", f"a run in the players' {flow.game.dtype}", got, remedy)
     return past
+
+
+def facts_of(
+    flow: Flow, integrator: Integrator, size: StepSize, sampling: str, streams: Any, past: Run | None
+) -> dict[str, Any]:
+    """What a run that goes on is held against, as text and numbers; and a name that its checkpoints carry."""
+    terms = {name: type(term).__name__ for name, term in dict(getattr(flow, "terms", {})).items()}
+    weights = {name: getattr(term, "weight", None) for name, term in dict(getattr(flow, "terms", {})).items()}
+    return {
+        "run": past.facts["run"] if past is not None and "run" in past.facts else os.urandom(8).hex(),
+        "layout": flow.game.layout.signature,
+        "method": label(integrator.method),
+        "flow": f"{type(flow).__name__}: {flow.law}; terms {terms}",
+        "rates": {k: float(v) for k, v in flow.rates.items()},
+        "weights": {k: None if v is None else float(v) for k, v in weights.items()},
+        "h": str(size.shown),
+        "sampling": sampling,
+        "data": None if streams is None else [s.described() for s in streams],
+        "versions": f"gamedyn {__version__}, torch {torch.__version__}",
+    }
+
+
+def held_against(past: Run | None, facts: Mapping[str, Any], allow: Iterable[str]) -> None:
+    """Refuse a run that differs from what is to go on, in what is not allowed.
+
+    Raises:
+        ArgumentError: with what differs, there and here.
+    """
+    allowed, known = set(allow), [k for k in facts if k not in ("run", "layout")]
+    if unknown := allowed - set(known):
+        raise ArgumentError("allow", f"facts of a run: {', '.join(known)}", ", ".join(map(str, unknown)))
+    if past is None:
+        return
+    if past.facts.get("versions") not in (None, facts["versions"]) and "versions" not in allowed:
+        warn_caller(
+            f"the run gone on from was made by {past.facts['versions']}, this is {facts['versions']}", UserWarning
+        )
+    known.remove("versions")
+    differing = [k for k in known if k in past.facts and past.facts[k] != facts[k] and k not in allowed]
+    if differing:
+        there, here = ("; ".join(f"{k}: {held[k]}" for k in differing) for held in (past.facts, facts))
+        raise ArgumentError("resume", f"a run of {here}", there, f"if that is meant: allow={differing}")
 
 
 def _first_state(flow: Flow, y0: State | Mapping[str, Tensor] | Tensor | None, past: Run | None) -> State:
@@ -201,34 +265,41 @@ def _first_state(flow: Flow, y0: State | Mapping[str, Tensor] | Tensor | None, p
 
 
 def _plan(
-    changes_h: bool,
-    h: float | Callable[[int], float] | None,
-    steps: int | None,
-    t_span: tuple[float, float] | None,
+    integrator: Integrator,
+    size: StepSize,
+    limits: Mapping[str, Any],
     past: Run | None,
     save_at: Iterable[float],
-    every: int,
-    check_every: int,
+    others: Mapping[str, Any],
 ) -> Plan:
-    positive_int("every", every)
-    positive_int("check_every", check_every)
-    if callable(h) and not changes_h:
-        raise ArgumentError("h", "a number: this method's steps must be equal", "a function", "use a one-step method")
-    size: Any = h if callable(h) else positive("h", h, "adaptive solves need none: give adapt=StepControl(...)")
-    if (steps is None) == (t_span is None):
-        raise ArgumentError("steps, t_span", "one of the two", "both" if steps is not None else "neither")
-    start, last = _start(past, size), None
-    if t_span is not None:
-        if callable(h):
-            raise ArgumentError("t_span", "a constant h to divide it by", "a function", "give steps instead")
-        begin, end = _span(t_span)
-        begin, done = (begin, 0) if past is None else (_gone_to(past, begin, end), past.step)
-        steps, last = _divided(end - begin, size, changes_h)
-        steps += done
-        start = start if past is not None else begin
+    given = [name for name, limit in limits.items() if limit is not None]
+    if len(given) != 1:
+        raise ArgumentError("steps, evaluations, images, t_span", "one of them", ", ".join(given) or "none")
     done = 0 if past is None else past.step
-    saves = _saves(_unsaved(save_at, past), start, size, done, steps, last)
-    return Plan(size, positive_int("steps", steps), start, last, saves, every, check_every)
+    start = _start(past, size)
+    plan: dict[str, Any] = dict(others)
+    unsaved = tuple(sorted(_unsaved(save_at, past)))
+    if given == ["t_span"]:
+        begin, end = _span(limits["t_span"])
+        begin = begin if past is None else _gone_to(past, begin, end)
+        start, plan["end"] = (start if past is not None else begin), end
+        if isinstance(size, Constant):
+            steps, plan["last"] = _divided(end - begin, size.h, integrator.changes_h)
+            plan["steps"] = steps + done
+    elif given == ["steps"]:
+        plan["steps"] = positive_int("steps", limits["steps"])
+        if plan["steps"] < done:
+            raise ArgumentError("steps", f"at least the {done} steps already done", limits["steps"])
+    else:
+        plan[given[0]] = positive(given[0], limits[given[0]])
+    begin = start if past is None else past.t
+    last = plan.get("end", math.inf)
+    if isinstance(size, Constant) and given == ["steps"]:
+        last = start + plan["steps"] * size.h
+    for t in unsaved:
+        if not begin <= t <= last + 1e-9 * abs(last):
+            raise ArgumentError("save_at", f"times from {begin:g} to {last:g}", t)
+    return Plan(start, saves=unsaved, **plan)
 
 
 def _span(t_span: Any) -> tuple[float, float]:
@@ -244,10 +315,11 @@ def _span(t_span: Any) -> tuple[float, float]:
     return begin, end
 
 
-def _start(past: Run | None, h: Any) -> float:
+def _start(past: Run | None, size: StepSize) -> float:
     """Time at step 0, so that step n is at start + n h; exactly that of the run gone on from, where it can be."""
-    if past is None or callable(h):
+    if past is None or not isinstance(size, Constant):
         return 0.0 if past is None else past.t
+    h = size.h
     first, shifted = float(past.stats.get("start", 0.0)), float(past.t - past.step * h)
     return first if first + past.step * h == past.t else shifted
 
@@ -285,20 +357,6 @@ def _unsaved(times: Iterable[float], past: Run | None) -> tuple[float, ...]:
     return tuple(t for t in given if past is None or t not in past.saved)
 
 
-def _saves(times: Iterable[float], start: float, h: Any, done: int, steps: Any, last: float | None) -> dict[int, float]:
-    out = {}
-    for t in times:
-        if callable(h):
-            raise ArgumentError("save_at", "a constant h", "a function of the step", "use on_step")
-        at = round((t - start) / h)
-        is_end = last is not None and abs(t - (start + (steps - 1) * h + last)) <= 1e-9 * max(1.0, abs(t))
-        at = steps if is_end else at
-        if not is_end and (abs(start + at * h - t) > 1e-9 * max(1.0, abs(t)) or not done <= at <= steps):
-            raise ArgumentError("save_at", f"times at the end of a step of {h:g}, from {start + done * h:g} on", t)
-        out[at] = t
-    return out
-
-
 def batch_source(flow: Flow, batches: Any, batch: Any, past: Run | None) -> tuple[Callable[[], Any] | None, Any]:
     """How to draw a batch, on the players' device; and the stream whose place is kept."""
     if batches is not None and batch is not None:
@@ -318,8 +376,8 @@ def batch_source(flow: Flow, batches: Any, batch: Any, past: Run | None) -> tupl
             raise ArgumentError("batches", "gamedyn.batches(...), which can be resumed", type(batches).__name__)
         return lambda: moved_to(flow.game, _item(batches)), None
     on_device(flow, batches)
-    if past is not None and past.batches is not None:
-        batches.load_state_dict(past.batches["streams"][0])
+    if past is not None and "streams" in past.place:
+        batches.load_state_dict(past.place["streams"][0])
     return lambda: next(batches), [batches]
 
 
@@ -327,8 +385,7 @@ def _item(batches: Any) -> Any:
     try:
         return next(batches)
     except StopIteration:
-        remedy = "gamedyn.batches(loader) begins again when the loader ends"
-        raise ArgumentError("batches", "a batch for every step", "an iterator that ended", remedy) from None
+        raise StreamEnded from None
 
 
 def on_device(flow: Flow, stream: Any) -> None:

@@ -6,11 +6,10 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
-from scipy.optimize import brentq
 from torch import Tensor
 
 from gamedyn._lib.errors import ArgumentError
-from gamedyn.integrators import StepControl, stepper
+from gamedyn.integrators import Adaptive, stepper
 from gamedyn.integrators.drive.adaptive import AdaptiveStepper
 from gamedyn.spectrum.tangent import VariationalField
 
@@ -24,6 +23,9 @@ if TYPE_CHECKING:
     from gamedyn.methods import Method
 
 __all__ = ["Failure", "Orbit", "Return", "Section", "Step"]
+
+NEWTON_STEPS = 8
+"""Steps of Newton's method towards a crossing, at most."""
 
 TURNS = 8
 """Crossings of a section that a return is compared with."""
@@ -92,8 +94,8 @@ class Orbit:
             raise Failure("budget")
 
     @property
-    def _control(self) -> StepControl:
-        return StepControl(rtol=self.rtol, atol=self._atol)
+    def _control(self) -> Adaptive:
+        return Adaptive(rtol=self.rtol, atol=self._atol)
 
     def scaled(self, size: float) -> Orbit:
         """This orbit, its absolute tolerance now relative to a size."""
@@ -124,7 +126,7 @@ class Orbit:
                     raise Failure(info.status)
                 if not bool(new.isfinite().all()):
                     raise Failure("non_finite")
-                h, first = float(info.h or 0.0), adaptive.last["first"]
+                h, first = float(info.h or 0.0), memory["slope"]
                 late = h >= (stop - t) * (1 - 1e-12)
                 yield Step(t, h, y, new, self.v(y) if first is None else first, late, adaptive, memory)
                 t = float(stop) if late else t + h
@@ -201,19 +203,13 @@ class Section:
         return next(r for r in found if r.distance <= 2 * best)
 
     def _refined(self, step: Step, orbit: Orbit) -> tuple[float, Tensor]:
-        """When within the step, and where: interpolated, then by shorter steps of the method itself."""
-        field = orbit.field
-
-        def height(s: float) -> float:
-            return float(self.height(step.stepper.at(field, s)))
-
-        low, high = height(0.0), height(step.h)
-        s = step.h if low >= 0 or high <= 0 else float(brentq(height, 0.0, step.h, xtol=1e-12 * step.h))
-        y = step.new
-        for _ in range(3):
-            y = step.stepper.inner.step(field, 0.0, step.y, s, step.memory["inner"])[0]
-            rate = float(self.normal @ orbit.v(y))
-            if rate <= 0:
+        """When within the step, and where: by Newton's method on shorter steps of the method itself."""
+        low, high = float(self.height(step.y)), float(self.height(step.new))
+        s, y = step.h if high <= low else step.h * min(1.0, max(1e-9, -low / (high - low))), step.new
+        for _ in range(NEWTON_STEPS):
+            y, _ = step.stepper.part(orbit.field, 0.0, step.y, s, step.memory)
+            rate, off = float(self.normal @ orbit.v(y)), float(self.height(y))
+            if rate <= 0 or abs(off) <= 1e-13 * rate * step.h:
                 break
-            s = min(max(s - float(self.height(y)) / rate, 1e-9 * step.h), step.h)
+            s = min(max(s - off / rate, 1e-9 * step.h), step.h)
         return s, y
