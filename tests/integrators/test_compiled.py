@@ -78,7 +78,7 @@ def test_every_family_that_does_not_says_so_and_steps_as_ever(method):
 
 def test_adaptive_steps_are_not_compiled_and_say_so():
     flow = gd.flows.gradient(gd.games.dirac_gan("nonsaturating", "r1", 0.3))
-    how = {"t_span": (0.0, 1.0), "adapt": gd.steps.Adaptive(rtol=1e-4)}
+    how = {"t_span": (0.0, 1.0), "h": gd.steps.Adaptive(rtol=1e-4)}
     eager, compiled = (gd.solve(flow, "dopri5", compile=c, **how) for c in (False, True))
     assert "cannot be traced" in compiled.stats["compiled"]
     assert torch.equal(eager.state.y, compiled.state.y)

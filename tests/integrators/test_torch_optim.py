@@ -233,7 +233,9 @@ class TestPreconditioner:
         limit = float(2 / torch.linalg.eigvals(J / P[:, None]).abs().max())
         growth = []
         for factor in (0.99, 1.01):
-            run = gd.solve(flow, method, h=factor * limit, steps=401, resume=dataclasses.replace(first, state=near))
+            run = gd.solve(
+                flow, method, h=factor * limit, steps=401, resume=dataclasses.replace(first, state=near), allow=["h"]
+            )
             torch.testing.assert_close(preconditioner(run), P, rtol=1e-6, atol=0)
             growth.append(float(run.state.y.norm() / near.y.norm()))
         assert growth[0] < 1e-2
@@ -289,6 +291,6 @@ class TestRefusals:
     def test_resuming_with_another_optimiser(self):
         run = self.solve("Adam")
         with pytest.raises(gd.ArgumentError, match="same method"):
-            gd.solve(self.flow, "torch.optim:RMSprop", h=0.1, steps=4, resume=run)
+            gd.solve(self.flow, "torch.optim:RMSprop", h=0.1, steps=4, resume=run, allow=["method"])
         with pytest.raises(gd.ArgumentError, match="betas"):
             gd.solve(self.flow, gd.methods.get("torch.optim:Adam", betas=(0.1, 0.9)), h=0.1, steps=4, resume=run)

@@ -104,9 +104,9 @@ def test_the_present_state_is_seen():
     seen = []
 
     class Both(SpectralMonitor):
-        def __call__(self, step, t, state, losses=None):
-            seen.append(float(state.y))
-            super().__call__(step, t, state, losses)
+        def after_step(self, view):
+            seen.append(float(view.state.y))
+            super().after_step(view)
 
     monitor = Both(flow, "euler", every=1)
     gd.solve(flow, "euler", h=0.02, steps=8, observers=[monitor])
@@ -168,9 +168,8 @@ def test_a_monitored_run_is_bit_identical(method):
         monitor = SpectralMonitor(flow, method, batch=full, every=2, k=2, kinds=("leftmost",)) if monitored else None
         with torch.random.fork_rng(devices=[]):
             torch.random.default_generator.manual_seed(1)
-            out = gd.solve(
-                flow, method, h=0.05, steps=6, batches=gd.batches(data, latent=3, batch_size=16), observers=[monitor]
-            )
+            stream, seen = gd.batches(data, latent=3, batch_size=16), [monitor] if monitored else []
+            out = gd.solve(flow, method, h=0.05, steps=6, batches=stream, observers=seen)
             drawn = torch.rand(1)
         after = [x for m in (G, D) for x in m.state_dict().values()]
         assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))

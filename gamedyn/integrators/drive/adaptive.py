@@ -160,7 +160,9 @@ class AdaptiveStepper:
     def step(self, field: HeldField, t: float, y: Tensor, left: float, memory: Any) -> tuple[Tensor, Any, StepInfo]:
         """One accepted step, of at most the time that is left."""
         control, rejected, counts = self.control, 0, Counter[str]()
-        h = float(memory["h"] if memory["h"] is not None else self._first_step(field, t, y))
+        h = memory["h"]
+        if h is None:
+            h = max(float(self._first_step(field, t, y)), control.shortest(t))  # max keeps a nan that comes first
         if not math.isfinite(h):
             return y, memory, StepInfo("non_finite")
         if memory["tried"] >= control.max_steps:

@@ -153,7 +153,7 @@ class Loop:
         """Go on from a state until the plan is fulfilled, or something happens."""
         self._past = past
         step, y = (0, state.y) if past is None else (past.step, past.state.y)
-        t = self._from = self.plan.start if past is None else past.t
+        t = self._from = self.plan.start if past is None else self.size.resumed(self.plan.start, step, past.t)
         self._bring_buffers(state)
         self._take_place(past)
         place = self._place()
@@ -165,7 +165,7 @@ class Loop:
         self._replay(past)
         self.field.draw = self._fresh_batch if self.field.sampling == "fresh" and self.around.draw is not None else None
         memory = self._first_memory(t, y, past)
-        self.startup = self.field.work.evaluations
+        self.startup, self._started = self.field.work.evaluations, self.integrator.started(memory)
         self._refuse_parts(memory)
         self.good = Kept(y.clone(), _copied(memory), step, t, self._buffers(), place)
         self.alive = torch.ones(y.shape[:-1], dtype=torch.bool, device=y.device)
@@ -247,18 +247,20 @@ class Loop:
             left = y.clone() if self._saves and self.integrator.in_place else y
             with field.session():
                 new, after, info = self.stepping.step(field, self.size.when(step, t), y, h, memory)
-            taken = h if info.h is None else info.h
             self._count(info)
-            self.figures = self._figures(taken, info)
-            if self.recording.due(self, step, t) and (field.losses or self.figures):
-                self.log.add(step, t, field.losses, self.figures)
             if info.status != "ok":  # the step is rejected
                 self.status = info.status if self._checked(y, memory, step, t) else "non_finite"
                 break
+            taken = h if info.h is None else info.h
+            self.figures = self._figures(taken, info)
+            if self.recording.due(self, step, t) and (field.losses or self.figures):
+                self.log.add(step, t, field.losses, self.figures)
             was, t = t, self._clock(step, t, taken)
             if not self._keep(field, left, memory, was, t, new):
                 break
             y, memory, step = new, after, step + 1
+            if not self._started:
+                self.startup, self._started = field.work.evaluations, self.integrator.started(memory)
             self._advance(bar, step, t)
             view = View(self, step, t, taken, y)
             stop = self._shown(view)

@@ -32,7 +32,8 @@ class Run:
         status: "done", "stopped" (by an observer), "non_finite", "not_converged", "krylov_breakdown",
             "step_too_small", "too_many_steps", "stream_ended", "interrupted", or "running" (read from the checkpoint of
             a run that was killed); of an ensemble one for each member.
-        stats: what it cost: evaluations, player_gradients, double_backward, products, batches, images, seconds,
+        stats: what it cost: evaluations, startup_evaluations (of them, those until a multistep method was started),
+            player_gradients, double_backward, products, batches, images, seconds,
             integrated_time, and what the method counts (newton_iterations, krylov_products, accepted, rejected);
             and how: start, method, h, sampling, history, compiled.
         records: what was recorded.

@@ -141,7 +141,7 @@ def solve(
     field = HeldField(flow, state.buffers, sampling=sampling, one_batch=batches is None, check=check, **scaled)
     draw, streams = batch_source(flow, batches, batch, past)
     facts = facts_of(flow, integrator, size, sampling, streams, past)
-    held_against(past, facts, allow)
+    held_against(past, facts, allow if integrator.changes_h else (*allow, "h"))  # the loop says more of the others
     limits = {"steps": steps, "evaluations": evaluations, "images": images, "t_span": t_span}
     rhythms = {"every": rhythm(every), "check_every": positive_int("check_every", check_every)}
     plan = _plan(integrator, size, limits, past, save_at, {**rhythms, "dense": bool(dense)})
@@ -157,6 +157,7 @@ def _fitting(integrator: Integrator, size: StepSize, sampling: str) -> None:
     Raises:
         ArgumentError: with what it can have.
     """
+    size.stepper(integrator)  # a method that has no estimate is told so first
     if not (size.equal or integrator.changes_h):
         raise ArgumentError("h", "a number: this method's steps must be equal", size, "use a one-step method")
     if sampling == "fresh" and not (integrator.resamples and not isinstance(size, Adaptive)):
@@ -321,7 +322,7 @@ def _start(past: Run | None, size: StepSize) -> float:
         return 0.0 if past is None else past.t
     h = size.h
     first, shifted = float(past.stats.get("start", 0.0)), float(past.t - past.step * h)
-    return first if first + past.step * h == past.t else shifted
+    return first if abs(first + past.step * h - past.t) <= 1e-9 * h else shifted
 
 
 def _gone_to(past: Run, begin: float, end: float) -> float:

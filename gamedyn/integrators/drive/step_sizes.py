@@ -49,6 +49,10 @@ class StepSize(ABC):
         """The time after step number `step`, which began at t; `start` is that of step 0."""
         return t + float(taken)
 
+    def resumed(self, start: float, step: int, t: float) -> float:
+        """The time of a run gone on from, that was at t."""
+        return t
+
     def when(self, step: int, t: float) -> Any:
         """Time at which step number `step` begins, as the field is told it."""
         return t
@@ -103,6 +107,11 @@ class Constant(StepSize):
     def clock(self, start: float, step: int, t: float, taken: Any) -> float:
         """`start + (step + 1) h`, so that no rounding adds up."""
         return start + (step + 1) * self.h if taken == self.h else t + float(taken)
+
+    def resumed(self, start: float, step: int, t: float) -> float:
+        """`start + step h`, where the run ended at a time that differs from it by rounding alone."""
+        own = start + step * self.h
+        return own if abs(own - t) <= 1e-9 * self.h else t
 
     @property
     def shown(self) -> float:

@@ -1,0 +1,285 @@
+"""Runs on disk: whole or refused, one writer, what differs is named, and going on is bit for bit."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+import warnings
+
+import numpy as np
+import pytest
+import torch
+
+import gamedyn as gd
+from gamedyn.integrators import CheckpointWarning
+from gamedyn.integrators.drive import files
+
+DOUBLE = torch.float64
+
+
+def flow(noise=False):
+    inner = gd.games.dirac_gan("nonsaturating", "r1", 0.5)
+
+    def losses(theta, psi, batch):
+        shaken = theta + 0.1 * torch.randn(1, dtype=DOUBLE) if noise else theta
+        return inner.losses(shaken * batch.mean(), psi)
+
+    return gd.flows.gradient(gd.Game(dict(inner.players), losses))
+
+
+def stream(seed=1, size=3):
+    return gd.batches(torch.linspace(0.5, 1.5, 10, dtype=DOUBLE)[:, None], batch_size=size, seed=seed)
+
+
+def solve(method="ab3", steps=40, **how):
+    return gd.solve(how.pop("flow", None) or flow(), method, **{"h": 0.05, "steps": steps, "batches": stream(), **how})
+
+
+def same(a, b):
+    assert torch.equal(a.state.y, b.state.y)
+    assert torch.equal(a.records.step, b.records.step)
+    for name, values in a.records.losses.items():
+        assert torch.equal(values, b.records.losses[name])
+    assert set(a.saved) == set(b.saved)
+    for t, state in a.saved.items():
+        assert torch.equal(state.y, b.saved[t].y)
+
+
+class TestFolder:
+    def test_what_it_holds(self, tmp_path):
+        # rejects: one generation, records rewritten, saved states in each file
+        to = gd.Checkpoints(tmp_path / "a" / "run", every_steps=10, keep=3)
+        run = solve(steps=50, checkpoint=to, save_at=[0.5, 1.0])
+        names = sorted(p.name for p in to.folder.iterdir())
+        steps = [f"step-{n:012d}.run" for n in (30, 40, 50)]
+        assert names == ["lock", "records.bin", "saved-000000.state", "saved-000001.state", *steps]
+        on = solve(steps=80, resume=to.folder, save_at=[0.5, 1.0])
+        same(on, solve(steps=80, save_at=[0.5, 1.0]))
+        assert run.step == 50
+
+    def test_a_long_run_costs_its_state_and_not_its_length(self, tmp_path):
+        # rejects: records in every checkpoint
+        to = gd.Checkpoints(tmp_path, every_steps=2000, keep=10)
+        solve("euler", steps=10_000, checkpoint=to)
+        sizes = [p.stat().st_size for p in sorted(tmp_path.glob("step-*.run"))]
+        assert len(sizes) == 5
+        assert max(sizes) - min(sizes) < 64
+        per_step = (tmp_path / "records.bin").stat().st_size / 10_000
+        assert per_step < 34  # step, time and two losses of 8 bytes
+
+    def test_records_in_memory(self):
+        # rejects: a tensor for each record, some 745 bytes a step
+        from gamedyn.integrators.drive.records import RecordLog
+
+        log = RecordLog(("G", "D"))
+        for n in range(5000):
+            log.add(n, 0.1 * n, (torch.tensor(1.0 * n), torch.tensor(2.0 * n)), {"h": 0.1} if n >= 2500 else {})
+        held = log.records()
+        assert held.losses["D"].tolist() == [2.0 * n for n in range(5000)]
+        assert held.figures["h"].isnan().sum() == 2500
+        later = log.records(4321)
+        assert later.step.tolist() == list(range(4321, 5000))
+        assert later.losses["G"].tolist() == [1.0 * n for n in range(4321, 5000)]
+        assert len(held.until(100)) == 100
+        assert held.until(4321).joined(later).losses["G"].tolist() == held.losses["G"].tolist()
+
+    def test_two_writers_and_other_runs(self, tmp_path):
+        def another(view):
+            with pytest.raises(gd.ArgumentError, match="no other run writes"):
+                solve(steps=3, checkpoint=tmp_path)
+
+        solve(steps=3, checkpoint=tmp_path, observers=[another])
+        with pytest.raises(gd.ArgumentError, match="without another run"):
+            solve(steps=3, checkpoint=tmp_path)
+        first = gd.Run.load(tmp_path, flow())
+        solve(steps=9, checkpoint=tmp_path, resume=first)  # its own
+        assert gd.Run.load(tmp_path, flow()).step == 9
+
+    def test_a_disk_that_takes_no_more(self, tmp_path, monkeypatch):
+        # rejects: a run ended, or lost, by its checkpoint; a half-written file left
+        real = os.fsync
+
+        def full(handle):
+            if solving and len(list(tmp_path.glob("step-*.run"))) >= 2:
+                raise OSError(28, "No space left on device")
+            real(handle)
+
+        solving = True
+        monkeypatch.setattr(os, "fsync", full)
+        with pytest.warns(CheckpointWarning, match="No space left"):
+            run = solve(steps=50, checkpoint=gd.Checkpoints(tmp_path, every_steps=10, keep=5))
+        solving = False
+        assert (run.status, run.step) == ("done", 50)
+        assert "No space left" in run.stats["checkpoint"]
+        assert not list(tmp_path.glob(f"{files.PARTIAL}*"))
+        assert gd.Run.load(tmp_path, flow()).step == 20
+        same(solve(steps=60, resume=tmp_path), solve(steps=60))
+
+    def test_what_a_killed_writer_left_is_cleared(self, tmp_path):
+        solve(steps=5, checkpoint=tmp_path)
+        (tmp_path / f"{files.PARTIAL}x").write_bytes(b"half")
+        solve(steps=9, checkpoint=tmp_path, resume=tmp_path)
+        assert not list(tmp_path.glob(f"{files.PARTIAL}*"))
+
+    def test_links_and_modes(self, tmp_path):
+        # rejects: the file that a planted link points to overwritten; files that others may not read
+        victim = tmp_path / "victim"
+        victim.write_text("precious")
+        run, path = solve(steps=3), tmp_path / "run"
+        path.symlink_to(victim)
+        run.save(path)
+        assert victim.read_text() == "precious"
+        umask = os.umask(0)
+        os.umask(umask)
+        assert path.stat().st_mode & 0o777 == 0o666 & ~umask
+
+
+class TestDamage:
+    def damaged(self, data, rng):
+        data = bytearray(data)
+        if rng.random() < 0.3:
+            return bytes(data[: rng.randrange(len(data))])
+        data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
+        return bytes(data)
+
+    def test_a_file_is_refused(self, tmp_path):
+        # rejects: no digest (400 of 500 flips were read), one that leaves a part out
+        path, rng = tmp_path / "run", random.Random(0)
+        solve(steps=5, save_at=[0.1]).save(path)
+        whole = path.read_bytes()
+        for _ in range(500):
+            path.write_bytes(self.damaged(whole, rng))
+            with pytest.raises(gd.ArgumentError):
+                gd.Run.load(path, flow())
+
+    def test_a_damaged_newest_is_passed_over(self, tmp_path):
+        solve(steps=40, checkpoint=gd.Checkpoints(tmp_path, every_steps=10, keep=3))
+        rng = random.Random(1)
+        newest = max(tmp_path.glob("step-*.run"))
+        newest.write_bytes(self.damaged(newest.read_bytes(), rng))
+        with pytest.warns(CheckpointWarning, match="passed over"):
+            on = solve(steps=60, resume=tmp_path)
+        same(on, solve(steps=60))
+
+    @pytest.mark.parametrize("name", ["records.bin", "saved-000000.state"])
+    def test_damage_beside_it_is_never_read(self, tmp_path, name):
+        # rejects: records or saved states without a checksum; an older checkpoint whose records are whole is taken
+        run = solve(steps=20, checkpoint=gd.Checkpoints(tmp_path, every_steps=10), save_at=[0.1])
+        whole, rng, refused = (tmp_path / name).read_bytes(), random.Random(2), 0
+        for _ in range(100):
+            (tmp_path / name).write_bytes(self.damaged(whole, rng))
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", CheckpointWarning)
+                try:
+                    left = gd.Run.load(tmp_path, flow())
+                except gd.ArgumentError as error:
+                    assert "whole checkpoint" in str(error)
+                    refused += 1
+                    continue
+            assert name == "records.bin"
+            assert left.step == 10
+            assert torch.equal(left.records.losses["D"], run.records.losses["D"][:10])
+        assert refused > 30
+
+    def test_other_files(self, tmp_path):
+        (tmp_path / "text").write_text("gamedyn run 2\n and no more")
+        for path in (tmp_path / "text", tmp_path / "none", tmp_path):
+            with pytest.raises(gd.ArgumentError):
+                gd.Run.load(path, flow())
+
+
+class TestWhatDiffers:
+    def test_it_is_named(self):
+        # rejects: what was silently accepted: rates, weights, seeds, data, steps, flows
+        run = solve(steps=5)
+        other = gd.flows.gradient(flow().game, rates={"G": 2.0})
+        for how, named in (
+            ({"h": 0.1}, "h: expected the resumed run's 0.05, got 0.1"),
+            ({"batches": stream(seed=2)}, "'seed': 2"),
+            ({"batches": stream(size=5)}, "'batch_size': 5"),
+            ({"flow": other}, "rates: {'G': 2.0"),
+            ({"flow": flow().with_term(gd.losses.squared_gradient(0.1))}, "squared_gradient"),
+            ({"method": "ab4"}, "method: ab4"),
+        ):
+            method = how.pop("method", "ab3")
+            with pytest.raises(gd.ArgumentError) as error:
+                solve(method, steps=9, resume=run, **how)
+            assert named in str(error.value)
+
+    def test_it_is_allowed_by_name(self):
+        run = solve("rk4", steps=5)
+        other = gd.flows.gradient(flow().game, rates={"G": 2.0})
+        assert solve("rk4", steps=9, resume=run, flow=other, h=0.1, allow=["rates", "h"]).step == 9
+        with pytest.raises(gd.ArgumentError, match="facts of a run"):
+            solve("rk4", steps=9, resume=run, allow=["weather"])
+
+    def test_players_in_another_order(self):
+        swapped = gd.Game({"x": torch.ones(2, dtype=DOUBLE), "y": torch.ones(1, dtype=DOUBLE)}, lambda x, y: {})
+        one = gd.Game(
+            {"y": torch.ones(1, dtype=DOUBLE), "x": torch.ones(2, dtype=DOUBLE)},
+            lambda y, x: {"y": (y * y).sum(), "x": (x * x).sum()},
+        )
+        run = gd.solve(gd.flows.gradient(one), "euler", h=0.1, steps=1)
+        with pytest.raises(gd.ArgumentError, match="at place 1 x of shape"):
+            gd.solve(gd.flows.gradient(swapped), "euler", h=0.1, steps=2, resume=run)
+
+    def test_numbers_of_numpy(self, tmp_path):
+        run = gd.solve(flow(), "rk4", h=np.float64(0.05), steps=np.int64(4), batches=stream())
+        run.save(tmp_path / "run")
+        assert gd.Run.load(tmp_path / "run", flow()).stats["h"] == 0.05
+
+
+def test_losses_that_draw_go_on_with_the_next_numbers(tmp_path):
+    # rejects: a resumed run that draws what the process happens to draw
+    torch.default_generator.manual_seed(4)
+    whole = solve("rk4", steps=30, flow=flow(noise=True))
+    torch.default_generator.manual_seed(4)
+    solve("rk4", steps=11, flow=flow(noise=True), checkpoint=tmp_path)
+    torch.randn(17)
+    same(solve("rk4", steps=30, flow=flow(noise=True), resume=tmp_path), whole)
+
+
+SCRIPT = """
+import sys, time, torch, gamedyn as gd
+sys.path.insert(0, {tests!r})
+from drive.test_checkpoints import flow, stream
+torch.set_num_threads(1)
+tell = lambda view: (time.sleep(2e-4), print("going", flush=True) if view.step == 20 else None)[1]
+to = gd.Checkpoints("run", every_steps=7, keep=2)
+gd.solve(flow(), {method!r}, h=0.05, steps=10**7, batches=stream(), checkpoint=to, check_every=5, observers=[tell])
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("method", ["ab3", "rk4"])
+def test_a_real_signal(tmp_path, number, method):
+    """What a real process leaves is whole, and goes on bit for bit; all but SIGKILL write before they leave."""
+    script = SCRIPT.format(tests=os.path.dirname(os.path.dirname(__file__)), method=method)
+    process = subprocess.Popen(
+        [sys.executable, "-c", script],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        preexec_fn=lambda: [signal.signal(s, signal.SIG_DFL) for s in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)],
+    )
+    try:
+        assert process.stdout.readline().strip() == b"going"
+        time.sleep(random.Random(number).uniform(0.05, 0.4))
+        os.kill(process.pid, number)
+        _, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+        process.wait()
+    left = gd.Run.load(tmp_path / "run", flow())
+    if number == signal.SIGKILL:
+        assert (left.status, left.step % 7) == ("running", 0)
+    else:
+        assert left.status == "interrupted", err
+        assert process.returncode != 0
+    steps = left.step + 25
+    same(solve(method, steps=steps, resume=tmp_path / "run"), solve(method, steps=steps))
