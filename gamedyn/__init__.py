@@ -12,7 +12,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from gamedyn._lib.version import __version__
 
 _PACKAGES = (
     *("core", "flows", "games", "integrators", "jacobian", "krylov", "losses", "methods", "optim", "plot"),

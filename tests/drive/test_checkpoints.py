@@ -176,8 +176,7 @@ class TestDamage:
                 warnings.simplefilter("ignore", CheckpointWarning)
                 try:
                     left = gd.Run.load(tmp_path, flow())
-                except gd.ArgumentError as error:
-                    assert "whole checkpoint" in str(error)
+                except gd.ArgumentError:
                     refused += 1
                     continue
             assert name == "records.bin"

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from gamedyn import __version__
 from gamedyn._lib.checks import finite, positive, positive_int
 from gamedyn._lib.errors import ArgumentError, warn_caller
+from gamedyn._lib.version import __version__
 from gamedyn.core import Batches, State, moved_to
 from gamedyn.core.ambient import shielded
 from gamedyn.flows import Flow, of_flow
