@@ -20,9 +20,10 @@ from gamedyn.integrators._types import label
 from gamedyn.integrators.dispatch import stepper
 from gamedyn.integrators.drive.adaptive import Adaptive
 from gamedyn.integrators.drive.checkpoints import Checkpoints
-from gamedyn.integrators.drive.loop import Around, Loop, Plan, StreamEnded
+from gamedyn.integrators.drive.loop import Loop
 from gamedyn.integrators.drive.observers import every as rhythm
 from gamedyn.integrators.drive.observers import watches
+from gamedyn.integrators.drive.plan import Around, Plan, StreamEnded
 from gamedyn.integrators.drive.run import Run, refuse_other_players
 from gamedyn.integrators.drive.step_sizes import Constant, StepSize, step_size
 from gamedyn.jacobian import HeldField
