@@ -25,6 +25,8 @@ class RungeKutta(Method):
         A: stage coefficients, s rows of at most s entries (ints, Fractions, strings, floats).
         b: weights, s entries.
         b_hat: weights of the embedded method, or None.
+        b_low: weights of a second embedded method, of lower order; its estimate e' and the first, e, give
+            `e^2 / (e^2 + e'^2 / 100)^(1/2)`, which is of a higher order than both.
         time_scale: the clock s of the method, `sum_i b_i = s`; it solves `y' = s v` (Lookahead).
         digits: decimals that published decimal coefficients are trusted to; None: exact (floats: 15).
         name: canonical name; user-made methods need none.
@@ -49,6 +51,7 @@ class RungeKutta(Method):
         b: Sequence[Coefficient],
         b_hat: Sequence[Coefficient] | None = None,
         *,
+        b_low: Sequence[Coefficient] | None = None,
         time_scale: Coefficient = 1,
         digits: int | None = None,
         name: str = "",
@@ -67,6 +70,10 @@ class RungeKutta(Method):
         if self.b_hat is not None:
             table("b_hat", [self.b_hat] * len(self.b), len(self.b))
             self.b_hat = self.b_hat + (Fraction(0),) * (len(self.b) - len(self.b_hat))
+        if b_low is not None and (self.b_hat is None or len(b_low) != len(self.b)):
+            expected = f"{len(self.b)} weights, beside b_hat"
+            raise ArgumentError("b_low", expected, f"{len(b_low)}" + ("" if self.b_hat else ", and no b_hat"))
+        self.b_low = None if b_low is None else row("b_low", b_low)
         self.time_scale = rational("time_scale", time_scale)
         self.digits = fewest_digits(digits, float_digits(b, b_hat or (), (time_scale,), *rows))
         self.name, self.aliases, self.declared, self.source = name, aliases, declared, source
@@ -147,6 +154,14 @@ class RungeKutta(Method):
     def embedded_order(self) -> int | None:
         """Order of the embedded weights, or None where there are none."""
         return None if self.b_hat is None else self._order(self.b_hat)[0]
+
+    @cached_property
+    def estimate_order(self) -> int | None:
+        """The power of h that the error estimate falls with; None without embedded weights."""
+        if self.embedded_order is None:
+            return None
+        first = min(self.order, self.embedded_order) + 1
+        return first if self.b_low is None else 2 * first - self._order(self.b_low)[0] - 1
 
     @cached_property
     def fsal(self) -> bool:

@@ -134,6 +134,11 @@ _DOP853_ERROR = {
     11: "0.8192320648511571246570742613e-1",
     12: "-0.2235530786388629525884427845e-1",
 }
+_DOP853_LOW = {
+    1: "0.244094488188976377952755905512",
+    9: "0.733846688281611857341361741547",
+    12: "0.220588235294117647058823529412e-1",
+}
 DOP853 = RungeKutta(
     A=[
         [],
@@ -181,10 +186,11 @@ DOP853 = RungeKutta(
     ],
     b=[_DOP853.get(i, 0) for i in range(1, 13)],
     b_hat=[Fraction(_DOP853.get(i, 0)) - Fraction(_DOP853_ERROR.get(i, 0)) for i in range(1, 13)],
+    b_low=[_DOP853_LOW.get(i, 0) for i in range(1, 13)],
     digits=28,
     name="dop853",
     aliases=("dormand_prince8",),
     declared=Declared(order=8, real=6.39365152, imaginary=5.96035981, digits=9),
-    source="Hairer, Norsett, Wanner I, II.5 and II.10, the code DOP853: weights b, and b less the error weights "
-    "of order 5; its further estimate of order 3 and its three stages of dense output are left out",
+    source="Hairer, Norsett, Wanner I, II.5 and II.10, the code DOP853: weights b, b less the error weights of "
+    "order 5, and the weights of order 3 of its two-part estimate; its three stages of dense output are left out",
 )  # fmt: skip

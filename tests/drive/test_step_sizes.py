@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.integrate import solve_ivp
 
 import gamedyn as gd
 from gamedyn import steps
@@ -237,3 +238,31 @@ class TestTime:
         )
         run = gd.solve(fast, "dopri5", h=steps.Adaptive(rtol=1e-6, atol=1e-9), t_span=(0.0, 1e-14))
         assert float(run.state.y[0]) == pytest.approx(math.exp(-10), rel=1e-3)
+
+    @pytest.mark.parametrize(("ours", "theirs"), [("dop853", "DOP853"), ("dopri5", "RK45"), ("bosh3", "RK23")])
+    @pytest.mark.parametrize("tol", [1e-3, 1e-6, 1e-9])
+    def test_no_more_evaluations_than_scipy(self, ours, theirs, tol):
+        # van der Pol; rejects: the estimate of order 5 alone for dop853, up to 2.5 times SciPy's evaluations
+        rhs = lambda t, y: [y[1], (1 - y[0] ** 2) * y[1] - y[0]]  # noqa: E731
+        start = {"x": torch.tensor([2.0, 0.0], dtype=DOUBLE)}
+        game = gd.Game(start, lambda x: {"x": (x * x).sum()})
+        oscillator = gd.flows.custom(lambda t, s, b: {"x": torch.stack(rhs(t, s["x"]))}, like=game)
+        control = steps.Adaptive(rtol=tol, atol=tol, filter="I", norm="rms")
+        run = gd.solve(oscillator, ours, h=control, t_span=(0.0, 10.0))
+        peer = solve_ivp(rhs, (0.0, 10.0), [2.0, 0.0], theirs, rtol=tol, atol=tol)
+        assert 0.85 <= run.stats["evaluations"] / peer.nfev <= 1.05
+        exact = solve_ivp(rhs, (0.0, 10.0), [2.0, 0.0], "DOP853", rtol=1e-13, atol=1e-13).y[:, -1]
+        ours_off, theirs_off = (abs(y - exact).max() for y in (run.state.y.numpy(), peer.y[:, -1]))
+        assert ours_off <= 12 * theirs_off
+
+
+def test_the_two_part_estimate():
+    # dop853's second weights are of order 3, and e5^2 / e3 falls like h^8; rejects: weights with a wrong digit
+    method = gd.methods.get("dop853")
+    assert (method.order, method.embedded_order, method.estimate_order) == (8, 5, 8)
+    assert gd.methods.get("dopri5").estimate_order == 5
+    wrong = [w * 2 if i == 0 else w for i, w in enumerate(method.b_low)]
+    mutant = gd.methods.RungeKutta(method.A, method.b, method.b_hat, b_low=wrong, digits=28)
+    assert mutant.estimate_order != 8
+    with pytest.raises(gd.ArgumentError, match="b_low"):
+        gd.methods.RungeKutta([[], [1]], ["1/2", "1/2"], b_low=[1, 0])

@@ -15,6 +15,8 @@ from gamedyn.integrators._types import StepInfo
 from gamedyn.integrators.drive.step_sizes import StepSize
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch import Tensor
 
     from gamedyn.integrators._types import Integrator
@@ -143,7 +145,7 @@ class AdaptiveStepper:
         if order is None or embedded is None:
             remedy = "such as heun2, bosh3, dopri5, tsit5, dop853, tr_bdf2, kvaerno5, rodas3 or exprb32"
             raise ArgumentError("h", "a method with an embedded one", f"{self.method!r}, which has none", remedy)
-        self._estimates = min(order, embedded) + 1
+        self._estimates = getattr(self.method, "estimate_order", None) or min(order, embedded) + 1
         self._filter = FILTERS[control.filter]
         self._seen: deque[Any] = deque(maxlen=BATCHES_COMPARED)
         self._warned = False
@@ -172,9 +174,9 @@ class AdaptiveStepper:
                 return y, memory, StepInfo("step_too_small", {**counts, "rejected": float(rejected)}, 0.0)
             fits = min(h, control.h_max)
             h = left if fits >= left * (1 - 1e-12) else (t + (left / 2 if fits > left / 2 else fits)) - t
-            new, error, last, info = self._attempt(field, t, y, h, memory)
+            new, errors, last, info = self._attempt(field, t, y, h, memory)
             counts.update(info.counts)
-            size = control.norm_of(error, y, new, field.players) if info.status == "ok" else math.inf
+            size = self._size(errors, y, new, field) if info.status == "ok" else math.inf
             if size <= 1:
                 break
             rejected += 1
@@ -216,13 +218,21 @@ class AdaptiveStepper:
 
     def _attempt(
         self, field: HeldField, t: float, y: Tensor, h: float, memory: Any
-    ) -> tuple[Tensor, Tensor, Tensor | None, StepInfo]:
-        """A step, its error estimate, its slope at the end where it has it."""
+    ) -> tuple[Tensor, tuple[Tensor, ...], Tensor | None, StepInfo]:
+        """A step, its error estimates, its slope at the end where it has it."""
         if hasattr(self.inner, "step_with_error"):
-            new, error, _, last = self.inner.step_with_error(field, t, y, h, memory["slope"])
-            return new, error, None if last is None else last.clone(), StepInfo()
+            new, errors, _, last = self.inner.step_with_error(field, t, y, h, memory["slope"])
+            return new, errors, None if last is None else last.clone(), StepInfo()
         new, _, info = self.inner.step(field, t, y, h, memory["inner"])
-        return new, info.error, None, info  # type: ignore[return-value]
+        return new, (info.error,), None, info  # type: ignore[return-value]
+
+    def _size(self, errors: Sequence[Tensor], y: Tensor, new: Tensor, field: HeldField) -> float:
+        """The norm of the estimate, in tolerances; of a two-part one as `RungeKutta.b_low` says.
+
+        Source: Hairer, Norsett, Wanner I, II.10, eq. (10.17).
+        """
+        first, *low = (self.control.norm_of(e, y, new, field.players) for e in errors)
+        return first if not low or not first < math.inf else first * first / math.hypot(first, 0.1 * low[0], 1e-300)
 
     def _factor(self, sizes: list[float]) -> float:
         """What the step is multiplied with, from the last three error norms, newest first."""
@@ -255,7 +265,7 @@ class AdaptiveStepper:
         present, estimates = field.batch, []
         for batch in self._seen:
             field.batch = batch
-            estimates.append(self._attempt(field, t, y, h, {**memory, "slope": None})[1].clone())
+            estimates.append(self._attempt(field, t, y, h, {**memory, "slope": None})[1][0].clone())
         field.batch = present
         mean = torch.stack(estimates).mean(0)
         spread = [self.control.norm_of(e - mean, y, y, field.players) for e in estimates]

@@ -49,10 +49,10 @@ class LowStorageStepper(Stepper):
 
     def step_with_error(
         self, field: VectorField, t: float, y: Tensor, h: float, first: Tensor | None = None
-    ) -> tuple[Tensor, Tensor, None, None]:
+    ) -> tuple[Tensor, tuple[Tensor], None, None]:
         """A copy of the step's result, and its error estimate; no slopes are kept."""
         R = self._stepped(field, t, y, h)
-        return R[0].clone(), R[0] - R[self.method.error_register], None, None
+        return R[0].clone(), (R[0] - R[self.method.error_register],), None, None
 
     def _stepped(self, field: VectorField, t: float | Tensor, y: Tensor, h: float | Tensor) -> list[Tensor]:
         """The registers after a step."""

@@ -35,6 +35,8 @@ class RungeKuttaStepper(Stepper):
         self._final = Combination(method.b[:s])
         b_hat = method.b_hat
         self._error = None if b_hat is None else Combination([b - e for b, e in zip(method.b, b_hat, strict=True)])
+        low = method.b_low
+        self._low = None if low is None else Combination([b - e for b, e in zip(method.b, low, strict=True)])
         self._nodes = [float(c) for c in method.c]
         self._made: tuple[Any, Any, Any] = ((), (), None)
         self._owner: VectorField | None = None
@@ -65,8 +67,8 @@ class RungeKuttaStepper(Stepper):
 
     def step_with_error(
         self, field: VectorField, t: float, y: Tensor, h: float, first: Tensor | None = None
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
-        """The step, its error estimate `h sum_i (b_i - b_hat_i) k_i`, its first slope, and its last if that is v(y+).
+    ) -> tuple[Tensor, tuple[Tensor, ...], Tensor, Tensor | None]:
+        """The step, its error estimates `h sum_i (b_i - b_hat_i) k_i`, its first slope, and its last if that is v(y+).
 
         Args:
             field: the field.
@@ -81,8 +83,9 @@ class RungeKuttaStepper(Stepper):
                 row.copy_(first)
             else:
                 field(_time(t, node, h), y if combine is None else combine(y, h, field.point), row)
-        error = self._error(torch.zeros_like(y), rows, h)  # type: ignore[misc]
-        return final(y, h, None), error, rows[0], rows[-1] if self.method.fsal else None
+        weights = [w for w in (self._error, self._low) if w is not None]
+        errors = tuple(w(torch.zeros_like(y), rows, h) for w in weights)
+        return final(y, h, None), errors, rows[0], rows[-1] if self.method.fsal else None
 
     def release(self) -> None:
         """Give the stages' room back: a starting rule is not used again."""
