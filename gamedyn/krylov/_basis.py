@@ -11,7 +11,7 @@ from torch import Tensor
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Basis", "norm", "rounding"]
+__all__ = ["Basis", "norm", "norms", "rounding"]
 
 FIRST = 8
 """Rows that a basis has before it grows."""
@@ -72,8 +72,19 @@ def rounding(like: Tensor) -> float:
 
 def norm(v: Tensor) -> float:
     """The 2-norm, also where the squares of the entries underflow or overflow."""
-    length = float(torch.linalg.vector_norm(v))
-    if (length > 0 and math.isfinite(length)) or v.numel() == 0:
+    return norms(v)[0]
+
+
+def norms(*vectors: Tensor) -> list[float]:
+    """Their 2-norms, likewise, at one wait for the device."""
+    lengths: list[float] = torch.stack([torch.linalg.vector_norm(v) for v in vectors]).tolist()
+    return [_scaled(v, x) for v, x in zip(vectors, lengths, strict=True)]
+
+
+def _scaled(v: Tensor, length: float) -> float:
+    """The length, taken anew with scaled entries where their squares were lost."""
+    least = 1e3 * torch.finfo(v.dtype).tiny ** 0.5
+    if least < length < math.inf or v.numel() == 0:
         return length
     largest = float(v.abs().max())
     return largest * float(torch.linalg.vector_norm(v / largest)) if 0 < largest < math.inf else largest

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from gamedyn._lib.checks import positive, positive_int
 from gamedyn._lib.errors import ArgumentError
+from gamedyn.krylov._basis import norms
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -94,7 +95,7 @@ def anderson(
         value = g(x).detach()
         done += 1
         f = value - x
-        size, scale = torch.stack((torch.linalg.vector_norm(f), torch.linalg.vector_norm(value))).tolist()
+        size, scale = norms(f, value)
         if not math.isfinite(size):
             before, change, size = last or (x, f, math.inf)
             return FixedPoint(before, before + change, size, done, False, "non_finite")

@@ -362,3 +362,16 @@ def test_restart_with_a_time_dependent_field_is_exact():
         whole = gd.solve(flow, method, h=0.1, steps=9)
         part = gd.solve(flow, method, h=0.1, steps=4)
         assert torch.equal(gd.solve(flow, method, h=0.1, steps=9, resume=part).state.y, whole.state.y)
+
+
+@pytest.mark.parametrize(("dtype", "scale"), [(torch.float64, 1e-165), (torch.float32, 1e-23), (torch.float64, 1e160)])
+@pytest.mark.parametrize("method", ["implicit_euler", "gauss4", "bdf2"])
+@pytest.mark.parametrize("solver", [gd.integrators.NewtonKrylov, gd.integrators.Anderson])
+def test_states_whose_squares_are_lost(dtype, scale, method, solver):
+    # rejects: norms that underflow, so that a stage is taken for solved and y for at rest
+    def run(size):
+        game = gd.Game({"a": size * torch.tensor([1.0, 2.0], dtype=dtype)}, lambda a: {"a": (a * 0).sum()})
+        flow = gd.flows.custom(lambda t, s, b: {"a": -s["a"]}, like=game)
+        return gd.solve(flow, method, h=0.5, steps=4, solver=solver()).state.y / size
+
+    torch.testing.assert_close(run(scale), run(1.0), rtol=1e-3 if dtype == torch.float32 else 1e-5, atol=0)

@@ -52,7 +52,7 @@ class Adaptive(StepSize):
         safety: share of the step that the estimate allows.
         shrink: smallest factor between two steps.
         grow: largest.
-        h_min: below it the run ends as "step_too_small"; None: 16 units in the last place of t.
+        h_min: below it the run ends as "step_too_small"; None: a unit in the last place of t.
         h_max: largest step.
         first: first step to try; None: chosen from v and how it changes (two evaluations).
         max_steps: accepted and rejected ones; beyond it the run ends as "too_many_steps".
@@ -115,7 +115,7 @@ class Adaptive(StepSize):
 
     def shortest(self, t: float) -> float:
         """The shortest step from t."""
-        return self.h_min if self.h_min is not None else 16 * max(math.ulp(t), 1e-300)
+        return self.h_min if self.h_min is not None else max(math.ulp(t), 1e-300)
 
     def norm_of(self, error: Tensor, y: Tensor, new: Tensor, players: tuple[slice, ...]) -> float:
         """The norm of an error estimate, in tolerances: one wait for the device."""
@@ -173,7 +173,8 @@ class AdaptiveStepper:
             if h < control.shortest(t) and h < left:
                 return y, memory, StepInfo("step_too_small", {**counts, "rejected": float(rejected)}, 0.0)
             fits = min(h, control.h_max)
-            h = left if fits >= left * (1 - 1e-12) else (t + (left / 2 if fits > left / 2 else fits)) - t
+            shorter = left / 2 if fits > left / 2 else fits  # no rest of rounding size
+            h = left if fits >= left * (1 - 1e-12) else ((t + shorter) - t) or left
             new, errors, last, info = self._attempt(field, t, y, h, memory)
             counts.update(info.counts)
             size = self._size(errors, y, new, field) if info.status == "ok" else math.inf

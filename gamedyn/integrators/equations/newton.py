@@ -11,6 +11,7 @@ from torch import Tensor
 from gamedyn._lib.checks import positive, positive_int
 from gamedyn._lib.errors import ArgumentError
 from gamedyn.krylov import anderson, gmres
+from gamedyn.krylov._basis import norms
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -143,7 +144,7 @@ class NewtonKrylov:
         for iteration in range(self.max_iterations + 1):
             value, apply = equation.linearised(x)
             F = value - x
-            size, scale = torch.stack([F.norm(), value.norm()]).tolist()
+            size, scale = norms(F, value)
             if not size < float("inf"):
                 return Outcome(x, "not_converged", counts)
             tolerance = max(rtol * scale + self.atol * len(x) ** 0.5, equation.rounding(x))
@@ -213,7 +214,7 @@ class Anderson:
         rtol = self.rtol or default_rtol(guess.dtype)
 
         def done(f: Tensor, x: Tensor) -> bool:
-            size, scale = torch.stack([f.norm(), x.norm()]).tolist()
+            size, scale = norms(f, x)
             return bool(size <= max(rtol * scale + self.atol * len(x) ** 0.5, equation.rounding(x)))
 
         found = anderson(
@@ -294,7 +295,7 @@ class StageEquation:
     def rounding(self, x: Tensor) -> float:
         """Rounding of a step, `eps |y| / h`, and of the field, `eps |J| |y|`."""
         eps = torch.finfo(x.dtype).eps
-        size = float(self.base.norm()) * len(self.times) ** 0.5
+        size = norms(self.base)[0] * len(self.times) ** 0.5
         return float(4 * eps * size * (1 / self.h + float(self._stiffness)))
 
     def _note(self, image: Tensor, u: Tensor) -> None:
