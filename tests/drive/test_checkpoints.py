@@ -87,6 +87,19 @@ class TestFolder:
         assert len(held.until(100)) == 100
         assert held.until(4321).joined(later).losses["G"].tolist() == held.losses["G"].tolist()
 
+    def test_the_records_of_a_failure_go_no_further_than_its_state(self, tmp_path):
+        # rejects: a file of records with those of steps that were taken again
+        def leave(view):
+            if view.step == 17:
+                raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError) as error:
+            solve(steps=40, observers=[leave], check_every=5)
+        part = error.value.run
+        assert (part.step, len(part.records)) == (15, 17)
+        solve(steps=30, resume=part, checkpoint=tmp_path)
+        same(solve(steps=40, resume=tmp_path), solve(steps=40))
+
     def test_two_writers_and_other_runs(self, tmp_path):
         def another(view):
             with pytest.raises(gd.ArgumentError, match="no other run writes"):

@@ -110,7 +110,9 @@ class Writer:
         for stale in to.folder.glob(f"{files.PARTIAL}*"):  # of a writer that was killed: we hold the lock
             stale.unlink(missing_ok=True)
         try:
-            self._records(past.records if past is not None else None)
+            before = None if past is None else past.records.until(past.step)  # a failure's go beyond its state
+            self._before = 0 if before is None else len(before)
+            self._records(before)
             for t, state in past.saved.items() if past is not None else ():
                 self._state(t, state)
         except OSError as error:
@@ -130,8 +132,8 @@ class Writer:
         """Write a run; one that cannot be written warns, and leaves the last good one.
 
         Args:
-            run: the run, of which the records of the run gone on from, and the log's, are on disk already or appended.
-            log: what this solve recorded.
+            run: the run; its records are taken from the log.
+            log: what this solve recorded: what is not on disk is appended.
         """
         self._noted = time.monotonic()
         folder, path = self.to.folder, self.to.folder / f"step-{run.step:012d}.run"
@@ -141,7 +143,7 @@ class Writer:
                 _append(folder / RECORDS, fresh)
                 self._written = len(log)
             names = {t: self._state(t, s) for t, s in run.saved.items()}
-            content = {**run.content(), "saved": names, "recorded": int((run.records.step < run.step).sum())}
+            content = {**run.content(), "saved": names, "recorded": self._before + log.count(run.step)}
             files.write(path, content)
         except OSError as error:
             self.problem = f"not written at step {run.step}: {error.strerror or error}"

@@ -76,7 +76,7 @@ class Keeper:
             step=step,
             status=self._statuses(status),
             stats=self._stats(t),
-            records=self._records(),
+            records=self._loop.log.records(len(self._loop.log)) if status == "running" else self._records(),
             saved={**(past.saved if past else {}), **self._loop.saved},
             place=place,
             facts=self._loop.around.facts,
@@ -128,7 +128,7 @@ class Keeper:
         now = self._loop.log.records()
         if self._past is None or not len(self._past.records):
             return now
-        return self._past.records.until(self._past.step).joined(now)  # a failure's go beyond the state it kept
+        return self._past.records.until(self._past.step).joined(now)  # a failure's go beyond its state
 
     def place(self) -> dict[str, Any]:
         """Where everything stands that going on takes: streams, observers, the step size, generators."""

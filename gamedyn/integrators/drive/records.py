@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from bisect import bisect_left
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -101,6 +102,10 @@ class RecordLog:
             column = self._figures.setdefault(name, array("d"))
             column.extend([float("nan")] * (at - len(column)))
             column.append(float(value))
+
+    def count(self, step: int) -> int:
+        """How many are of the first steps."""
+        return bisect_left(self._steps, step)
 
     def records(self, since: int = 0) -> Records:
         """Those from one on."""
