@@ -13,11 +13,12 @@ from gamedyn.core import Members, State, stacked
 from gamedyn.core.ambient import shielded
 from gamedyn.flows import Flow, GradientFlow, of_flow
 from gamedyn.integrators.dispatch import stepper
+from gamedyn.integrators.drive.facts import facts_of, held_against, past_run
 from gamedyn.integrators.drive.loop import Loop
 from gamedyn.integrators.drive.observers import every as rhythm
 from gamedyn.integrators.drive.observers import watches
 from gamedyn.integrators.drive.plan import Around, Plan
-from gamedyn.integrators.drive.solve import batch_source, checkpoints, facts_of, held_against, on_device, past_run
+from gamedyn.integrators.drive.solve import batch_source, checkpoints, on_device
 from gamedyn.integrators.drive.step_sizes import PerMember
 from gamedyn.jacobian import HeldField
 

@@ -11,20 +11,18 @@ import torch
 from torch import Tensor
 
 from gamedyn._lib.checks import finite, positive, positive_int
-from gamedyn._lib.errors import ArgumentError, warn_caller
-from gamedyn._lib.version import __version__
+from gamedyn._lib.errors import ArgumentError
 from gamedyn.core import Batches, State, moved_to
 from gamedyn.core.ambient import shielded
-from gamedyn.flows import Flow, of_flow
-from gamedyn.integrators._types import label
+from gamedyn.flows import Flow, GradientFlow, of_flow
 from gamedyn.integrators.dispatch import stepper
 from gamedyn.integrators.drive.adaptive import Adaptive
 from gamedyn.integrators.drive.checkpoints import Checkpoints
+from gamedyn.integrators.drive.facts import facts_of, held_against, past_run
 from gamedyn.integrators.drive.loop import Loop
 from gamedyn.integrators.drive.observers import every as rhythm
 from gamedyn.integrators.drive.observers import watches
 from gamedyn.integrators.drive.plan import Around, Plan, StreamEnded
-from gamedyn.integrators.drive.run import Run, refuse_other_players
 from gamedyn.integrators.drive.step_sizes import Constant, StepSize, step_size
 from gamedyn.jacobian import HeldField
 
@@ -33,9 +31,10 @@ if TYPE_CHECKING:
 
     from gamedyn.integrators._types import Integrator
     from gamedyn.integrators.drive.observers import Every
+    from gamedyn.integrators.drive.run import Run
     from gamedyn.methods import Method
 
-__all__ = ["batch_source", "checkpoints", "facts_of", "held_against", "on_device", "past_run", "solve"]
+__all__ = ["batch_source", "checkpoints", "on_device", "solve"]
 
 
 @shielded
@@ -181,8 +180,6 @@ def checkpoints(given: Any) -> Checkpoints | None:
 
 def _schedules(flow: Flow, rates: Any, weights: Any) -> tuple[dict[str, Any], dict[str, dict[str, Tensor]]]:
     """By what is multiplied, its tensor in the field and its function of the step; and the field's arguments."""
-    from gamedyn.flows import GradientFlow
-
     out, scaled = {}, {"rates": dict[str, Tensor](), "weights": dict[str, Tensor]()}
     for kind, given in (("rates", rates), ("weights", weights)):
         if given and not isinstance(flow, GradientFlow):
@@ -196,64 +193,6 @@ def _schedules(flow: Flow, rates: Any, weights: Any) -> tuple[dict[str, Any], di
             scaled[kind][name] = held.fill_(finite(f"{kind}[{name!r}](0)", fn(0)))
             out[f"{kind[:-1]} {name}"] = (held, fn)
     return out, {k: v for k, v in scaled.items() if v}
-
-
-def past_run(flow: Flow, resume: Run | str | os.PathLike[str] | None) -> Run | None:
-    """The run to go on from, read from its file or folder if need be.
-
-    Raises:
-        ArgumentError: for one of another game, or in another precision.
-    """
-    past = resume if resume is None or isinstance(resume, Run) else Run.load(resume, flow)
-    if past is None:
-        return None
-    refuse_other_players(past.state.layout.signature, flow)
-    if past.state.y.dtype != flow.game.dtype:
-        got, remedy = str(past.state.y.dtype), "begin a new run where it ended: y0=run.state"
-        raise ArgumentError("resume", f"a run in the players' {flow.game.dtype}", got, remedy)
-    return past
-
-
-def facts_of(
-    flow: Flow, integrator: Integrator, size: StepSize, sampling: str, streams: Any, past: Run | None
-) -> dict[str, Any]:
-    """What a run that goes on is held against, as text and numbers; and a name that its checkpoints carry."""
-    terms = {name: type(term).__name__ for name, term in dict(getattr(flow, "terms", {})).items()}
-    weights = {name: getattr(term, "weight", None) for name, term in dict(getattr(flow, "terms", {})).items()}
-    return {
-        "run": past.facts["run"] if past is not None and "run" in past.facts else os.urandom(8).hex(),
-        "layout": flow.game.layout.signature,
-        "method": label(integrator.method),
-        "flow": f"{type(flow).__name__}: {flow.law}; terms {terms}",
-        "rates": {k: float(v) for k, v in flow.rates.items()},
-        "weights": {k: None if v is None else float(v) for k, v in weights.items()},
-        "h": str(size.shown),
-        "sampling": sampling,
-        "data": None if streams is None else [s.described() for s in streams],
-        "versions": f"gamedyn {__version__}, torch {torch.__version__}",
-    }
-
-
-def held_against(past: Run | None, facts: Mapping[str, Any], allow: Iterable[str]) -> None:
-    """Refuse a run that differs from what is to go on, in what is not allowed.
-
-    Raises:
-        ArgumentError: with what differs, there and here.
-    """
-    allowed, known = set(allow), [k for k in facts if k not in ("run", "layout")]
-    if unknown := allowed - set(known):
-        raise ArgumentError("allow", f"facts of a run: {', '.join(known)}", ", ".join(map(str, unknown)))
-    if past is None:
-        return
-    if past.facts.get("versions") not in (None, facts["versions"]) and "versions" not in allowed:
-        warn_caller(
-            f"the run gone on from was made by {past.facts['versions']}, this is {facts['versions']}", UserWarning
-        )
-    known.remove("versions")
-    differing = [k for k in known if k in past.facts and past.facts[k] != facts[k] and k not in allowed]
-    if differing:
-        there, here = ("; ".join(f"{k}: {held[k]}" for k in differing) for held in (past.facts, facts))
-        raise ArgumentError("resume", f"a run of {here}", there, f"if that is meant: allow={differing}")
 
 
 def _first_state(flow: Flow, y0: State | Mapping[str, Tensor] | Tensor | None, past: Run | None) -> State:

@@ -1,0 +1,80 @@
+"""What was solved, by what, on what: a run that goes on is held against it."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from gamedyn._lib.errors import ArgumentError, warn_caller
+from gamedyn._lib.version import __version__
+from gamedyn.integrators._types import label
+from gamedyn.integrators.drive.run import Run, refuse_other_players
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from gamedyn.flows import Flow
+    from gamedyn.integrators._types import Integrator
+    from gamedyn.integrators.drive.step_sizes import StepSize
+
+__all__ = ["facts_of", "held_against", "past_run"]
+
+
+def past_run(flow: Flow, resume: Run | str | os.PathLike[str] | None) -> Run | None:
+    """The run to go on from, read from its file or folder if need be.
+
+    Raises:
+        ArgumentError: for one of another game, or in another precision.
+    """
+    past = resume if resume is None or isinstance(resume, Run) else Run.load(resume, flow)
+    if past is None:
+        return None
+    refuse_other_players(past.state.layout.signature, flow)
+    if past.state.y.dtype != flow.game.dtype:
+        got, remedy = str(past.state.y.dtype), "begin a new run where it ended: y0=run.state"
+        raise ArgumentError("resume", f"a run in the players' {flow.game.dtype}", got, remedy)
+    return past
+
+
+def facts_of(
+    flow: Flow, integrator: Integrator, size: StepSize, sampling: str, streams: Any, past: Run | None
+) -> dict[str, Any]:
+    """What a run that goes on is held against, as text and numbers; and a name that its checkpoints carry."""
+    terms = {name: type(term).__name__ for name, term in dict(getattr(flow, "terms", {})).items()}
+    weights = {name: getattr(term, "weight", None) for name, term in dict(getattr(flow, "terms", {})).items()}
+    return {
+        "run": past.facts["run"] if past is not None and "run" in past.facts else os.urandom(8).hex(),
+        "layout": flow.game.layout.signature,
+        "method": label(integrator.method),
+        "flow": f"{type(flow).__name__}: {flow.law}; terms {terms}",
+        "rates": {k: float(v) for k, v in flow.rates.items()},
+        "weights": {k: None if v is None else float(v) for k, v in weights.items()},
+        "h": str(size.shown),
+        "sampling": sampling,
+        "data": None if streams is None else [s.described() for s in streams],
+        "versions": f"gamedyn {__version__}, torch {torch.__version__}",
+    }
+
+
+def held_against(past: Run | None, facts: Mapping[str, Any], allow: Iterable[str]) -> None:
+    """Refuse a run that differs from what is to go on, in what is not allowed.
+
+    Raises:
+        ArgumentError: with what differs, there and here.
+    """
+    allowed, known = set(allow), [k for k in facts if k not in ("run", "layout")]
+    if unknown := allowed - set(known):
+        raise ArgumentError("allow", f"facts of a run: {', '.join(known)}", ", ".join(map(str, unknown)))
+    if past is None:
+        return
+    if past.facts.get("versions") not in (None, facts["versions"]) and "versions" not in allowed:
+        warn_caller(
+            f"the run gone on from was made by {past.facts['versions']}, this is {facts['versions']}", UserWarning
+        )
+    known.remove("versions")
+    differing = [k for k in known if k in past.facts and past.facts[k] != facts[k] and k not in allowed]
+    if differing:
+        there, here = ("; ".join(f"{k}: {held[k]}" for k in differing) for held in (past.facts, facts))
+        raise ArgumentError("resume", f"a run of {here}", there, f"if that is meant: allow={differing}")
