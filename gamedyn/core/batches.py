@@ -10,6 +10,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 from gamedyn._lib.checks import positive_int
 from gamedyn._lib.errors import ArgumentError
+from gamedyn.core.randomness import OwnRandomness, reseeded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from gamedyn.core.game import Game
 
 __all__ = ["Batches", "batches", "moved", "moved_to", "stacked"]
+
+END = object()
+"""What an iterator that has ended gives."""
 
 
 class Batches:
@@ -77,6 +81,14 @@ class Batches:
             "seed": self.seed,
         }
 
+    @property
+    def unowned(self) -> str:
+        """Why a run on it may not go on bit for bit; "" where it does."""
+        source: Any = self.source
+        if getattr(source, "persistent_workers", False):
+            return "persistent workers keep their random numbers from epoch to epoch: persistent_workers=False"
+        return ""
+
     def state_dict(self) -> dict[str, Any]:
         """Where the stream stands."""
         return {"noise": self._noise.get_state(), "epoch": self._epoch_start, "position": self._position}
@@ -114,18 +126,25 @@ class Batches:
             yield data[order[start : start + size].to(data.device)]
 
     def _loaded(self) -> Iterator[Any]:
-        """The loader's epoch, its shuffling drawn from this stream's own generator."""
+        """The loader's epoch, its randomness seeded from this stream's: its own generators, and the default ones.
+
+        Those of the loader, its samplers and its data set are seeded; the default generators, which samplers, workers'
+        seeds and augmentation in `__getitem__` draw from, are this epoch's own while an item is fetched.
+        """
         seed = int(torch.randint(2**62, (1,), generator=self._order))
-        own = getattr(self.source, "generator", None)
-        if isinstance(own, torch.Generator):
-            own.manual_seed(seed)
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(seed)
-            items = iter(self.source)
-            first = next(items, None)
-        if first is not None:
-            yield first
-            yield from items
+        source: Any = self.source
+        samplers = [getattr(source, n, None) for n in ("sampler", "batch_sampler", "dataset", "collate_fn")]
+        samplers.append(getattr(samplers[1], "sampler", None))
+        reseeded([source, *samplers], seed)
+        own = OwnRandomness(seed)
+        with own.drawn_from():
+            items = iter(source)
+        while True:
+            with own.drawn_from():
+                item = next(items, END)
+            if item is END:
+                return
+            yield item
 
 
 def batches(
@@ -144,6 +163,11 @@ def batches(
         latent: size or shape of the standard normal noise for one sample.
         seed: of the noise and of the order.
         batch_size: for a tensor source; None: the whole tensor.
+
+    All randomness is the stream's own, so that a run goes on bit for bit: the order, that of samplers with generators
+    of their own (PyTorch's, NumPy's, Python's), workers' seeds, augmentation in `__getitem__` with or without workers.
+    The caller's default generators are left where they are. What cannot be owned (persistent workers) the run says:
+    `run.stats["stream"]`.
 
     `solve` moves batches to the players' device, floating tensors to their dtype; noise is drawn on the CPU,
     so it is the same on every device. Integers stay integers.

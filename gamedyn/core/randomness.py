@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 from typing import TYPE_CHECKING, Any
 
@@ -9,9 +10,12 @@ import numpy as np
 import torch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
-__all__ = ["RandomState"]
+__all__ = ["OwnRandomness", "RandomState", "reseeded"]
+
+
+CPU, KINDS = torch.device("cpu"), ("torch", "python", "numpy")
 
 
 class RandomState:
@@ -47,6 +51,48 @@ class RandomState:
     def moved(self) -> tuple[str, ...]:
         """Kinds of generators that have been drawn from since."""
         return tuple(k for k, (get, _) in self._generators.items() if not _same(get(), self._states[k]))
+
+
+class OwnRandomness:
+    """Default generators of one's own, seeded: what is called inside draws from them, and the caller's stand still.
+
+    Args:
+        seed: of PyTorch's, Python's and NumPy's.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self._own = RandomState(CPU, KINDS)
+        self._own._states = {
+            "torch": torch.Generator().manual_seed(seed).get_state(),
+            "python": random.Random(seed).getstate(),
+            "numpy": np.random.RandomState(seed % 2**32).get_state(legacy=True),
+        }
+
+    @contextlib.contextmanager
+    def drawn_from(self) -> Iterator[None]:
+        """Put them in the place of the default ones."""
+        caller = RandomState(CPU, KINDS)
+        self._own.restore()
+        try:
+            yield
+        finally:
+            self._own = RandomState(CPU, KINDS)
+            caller.restore()
+
+
+def reseeded(holders: Iterable[Any], seed: int) -> None:
+    """Seed the generators that objects hold as attributes, each with another seed: PyTorch's, NumPy's and Python's."""
+    held = {id(x): x for h in holders for x in list(getattr(h, "__dict__", {}).values())}
+    for seed, generator in enumerate(held.values(), seed):
+        if isinstance(generator, torch.Generator):
+            generator.manual_seed(seed)
+        elif isinstance(generator, np.random.Generator):
+            bits: Any = generator.bit_generator
+            bits.state = type(bits)(seed).state
+        elif isinstance(generator, np.random.RandomState):
+            generator.seed(seed % 2**32)
+        elif isinstance(generator, random.Random):
+            generator.seed(seed)
 
 
 def _generators(device: torch.device) -> dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]]:

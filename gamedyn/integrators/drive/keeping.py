@@ -121,8 +121,13 @@ class Keeper:
             "compiled": compiled,
             "check": self._loop.field.checked,
             **({"members": f"one by one: {members.looped}"} if members is not None and members.looped else {}),
+            **({"stream": unowned} if (unowned := self._unowned()) else {}),
             **({"outside": outside} if (outside := self._loop.field.effects.outside) else {}),
         }
+
+    def _unowned(self) -> str:
+        """Why the streams of batches may not go on bit for bit."""
+        return "; ".join(filter(None, (s.unowned for s in self._loop.around.streams or ())))
 
     def _records(self) -> Records:
         now = self._loop.log.records()
