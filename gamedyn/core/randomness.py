@@ -82,17 +82,19 @@ class OwnRandomness:
 
 def reseeded(holders: Iterable[Any], seed: int) -> None:
     """Seed the generators that objects hold as attributes, each with another seed: PyTorch's, NumPy's and Python's."""
-    held = {id(x): x for h in holders for x in list(getattr(h, "__dict__", {}).values())}
-    for seed, generator in enumerate(held.values(), seed):
+    kinds = (torch.Generator, np.random.Generator, np.random.RandomState, random.Random)
+    attributes = [x for h in holders for x in list(getattr(h, "__dict__", {}).values())]
+    held = {id(x): x for x in attributes if isinstance(x, kinds)}
+    for own, generator in enumerate(held.values(), seed):
         if isinstance(generator, torch.Generator):
-            generator.manual_seed(seed)
+            generator.manual_seed(own)
         elif isinstance(generator, np.random.Generator):
             bits: Any = generator.bit_generator
-            bits.state = type(bits)(seed).state
+            bits.state = type(bits)(own).state
         elif isinstance(generator, np.random.RandomState):
-            generator.seed(seed % 2**32)
-        elif isinstance(generator, random.Random):
-            generator.seed(seed)
+            generator.seed(own % 2**32)
+        else:
+            generator.seed(own)
 
 
 def _generators(device: torch.device) -> dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]]:
