@@ -95,12 +95,12 @@ class Batches:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from where a stream of the same source and seed stood; a loader's epoch is read up to there."""
-        self._order.set_state(state["epoch"])
+        self._order.set_state(state["epoch"].cpu())  # a run is read onto the players' device
         self._items = self._epoch()
         self._position = 0
         for _ in range(state["position"]):
             self._next_item()
-        self._noise.set_state(state["noise"])
+        self._noise.set_state(state["noise"].cpu())
 
     def _next_item(self) -> Any:
         for _ in range(2):

@@ -118,6 +118,7 @@ class Field(Holding):
         self.work.double_backward += self._double
         if not self.losses:
             self.losses = tuple([x.detach() for x in value.losses])
+            self.figures = self._figures()
         views = self._views.get((out.data_ptr(), -1 if player is None else player))
         if views is None:  # of a row that `stages` has not given: to make them would cost more
             out.copy_(self.layout.flat([x.detach() for x in value.leaves], out.dim() - 1))

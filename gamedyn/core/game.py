@@ -37,7 +37,8 @@ class Game:
     Args:
         players: modules or floating-point tensors by name; of a module, the parameters that require grad.
         losses: called positionally, `losses(*players)` or `losses(*players, batch)`, with the user's own
-            modules holding the current parameters; returns a scalar tensor for every player by name.
+            modules holding the current parameters; returns a scalar tensor for every player by name. Other numbers
+            and scalar tensors among them are figures, which a solve records once a step.
         name: for reports.
         equilibrium: declared stationary point, one tensor per player, or None.
         jacobian: declared Jacobian of v (rates 1) at that point, (n, n), or None.
@@ -89,6 +90,7 @@ class Game:
         self._tensors = [
             (i, self.layout.leaf_slices[i].start) for i, p in enumerate(self._arguments) if isinstance(p, Tensor)
         ]
+        self.figures: dict[str, Any] = {}
         self._standing: Sequence[Tensor] | None = None
         """Leaves that `at` has put in the players' place, for the players that are tensors."""
 
@@ -225,6 +227,7 @@ class Game:
             inside = tuple([value(by_name, parameters, batch) for value in terms])
         if point.ended is not None:
             point.ended(binding.buffers())
+        self.figures = {} if len(values) == len(names) else {k: v for k, v in values.items() if k not in names}
         return tuple([values[n] for n in names]), inside
 
     def called_with(self, leaves: Sequence[Tensor]) -> list[Any]:
@@ -307,9 +310,11 @@ class Game:
 
     def _refuse_values(self, values: Any, leaves: Sequence[Tensor]) -> None:
         names = list(self.layout.players)
-        if not hasattr(values, "keys") or set(values) != set(names):
+        if not hasattr(values, "keys") or not set(names) <= set(values):
             got = str(sorted(values)) if hasattr(values, "keys") else type(values).__name__
             raise ArgumentError("losses", f"a dict with one loss for each of {names}", got)
+        for name in set(values) - set(names):
+            _refuse_figure(name, values[name])
         for name, own in zip(names, self.layout.leaf_slices, strict=True):
             self._refuse_value(name, values[name], leaves, own)
 
@@ -337,6 +342,14 @@ class Game:
         for x in variables(value):
             if id(x) not in bound and isinstance(x, nn.Parameter):
                 refuse_captured("a parameter of no player", x)
+
+
+def _refuse_figure(name: Any, value: Any) -> None:
+    """Refuse what stands beside the losses and is no figure: a number or a scalar tensor, under a name."""
+    if isinstance(name, str) and (isinstance(value, (int, float)) or getattr(value, "shape", None) == ()):
+        return
+    got = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+    raise ArgumentError(f"losses[{name!r}]", "a player's loss, or a figure: a number or a scalar tensor", got)
 
 
 def _refuse_backward(leaves: Sequence[Tensor], cause: Exception | None = None) -> None:

@@ -59,6 +59,8 @@ class Holding:
         self.leaves = [v.requires_grad_() for v in self.layout.views(self.point.detach())]
         self.work = Work(len(self.names))
         self.batch_id, self.batch = -1, None
+        self.figures: dict[str, Any] = {}
+        """What the losses returned beside the players' there, by name; of an ensemble, and of compiled steps, none."""
         self.losses: tuple[Tensor, ...] = ()
         """Losses at the first evaluation of the step, in the players' order."""
         self.draw: Callable[[], Any] | None = None
@@ -84,7 +86,7 @@ class Holding:
     def begin_step(self, batch: Any) -> None:
         """Start a step on a batch: the next evaluation advances the buffers, all replay its randomness."""
         self.batch_id += self.batch_id < 0 or not self.keeps_batch
-        self.batch, self.losses, self._first = batch, (), True
+        self.batch, self.losses, self.figures, self._first = batch, (), {}, True
         self._base = self.buffers
         self._random = RandomState(self.flow.game.device, self.randomness) if self.randomness else None
 
@@ -215,6 +217,12 @@ class Holding:
             with in_modes(modules, [modes.get(id(m), m.training) for m in modules]):
                 self.effects.iterate_spectral()
             self._keep(self._base)
+
+    def _figures(self) -> dict[str, Any]:
+        """What the losses have just returned beside the players'; of one game alone, whose values are no one else's."""
+        if self.members is not None:
+            return {}
+        return {k: x.detach() if isinstance(x, Tensor) else x for k, x in self.flow.game.figures.items()}
 
     def _keep(self, buffers: Sequence[Tensor]) -> None:
         """What the first evaluation of a step leaves is the next step's."""

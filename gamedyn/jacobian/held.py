@@ -124,6 +124,7 @@ class HeldField(Field):
             check_products(self, products, "kept", float(t), y, self.batch)
         if not self.losses:
             self.losses = products.losses
+            self.figures = self._figures()
         return products
 
     def examined(self, t: float | Tensor, y: Tensor, *, factors: Mapping[str, float] | None = None) -> KeptProducts:

@@ -178,3 +178,67 @@ class TestGoingOn:
         flow, _ = gan()
         with pytest.raises(gd.ArgumentError, match="true or not"):
             gd.solve(flow, "euler", h=0.1, steps=9, batches=stream(), observers=[lambda v: torch.ones(2)])
+
+
+class TestFigures:
+    """What losses return beside the players'."""
+
+    def flow(self, extra):
+        flow, _ = gan()
+        inner = flow.game.losses
+        seen = []
+
+        def losses(G, D, batch):
+            found = dict(inner(G, D, batch))
+            seen.append(float(batch[0].mean()))
+            return {**found, **extra(batch, len(seen))}
+
+        return gd.flows.gradient(gd.Game(dict(flow.game.players), losses)), seen
+
+    def test_they_are_recorded_once_a_step(self):
+        # rejects: those of a later stage, or of the check at the start; a value of another step
+        flow, _ = self.flow(lambda batch, n: {"mean": batch[0].mean(), "calls": n, "half": 0.5})
+        shown = []
+        run = gd.solve(
+            flow, "rk4", h=0.05, steps=6, batches=stream(), observers=[lambda v: shown.append(float(v.figures["mean"]))]
+        )
+        expected, items = [], stream()
+        for _ in range(6):
+            expected.append(float(next(items)[0].mean()))
+        assert run.records.figures["mean"].tolist() == pytest.approx(expected, rel=1e-6)
+        assert shown == pytest.approx(expected, rel=1e-6)
+        assert np.diff(run.records.figures["calls"].numpy()).tolist() == [4.0] * 5
+        assert run.records.figures["half"].tolist() == [0.5] * 6
+
+    @pytest.mark.parametrize("method", ["euler", "ab2", "alternating", "implicit_euler", "rosenbrock_euler"])
+    def test_they_change_nothing(self, method):
+        runs = []
+        for extra in (lambda batch, n: {}, lambda batch, n: {"mean": batch[0].mean(), "score": torch.tensor(1.0)}):
+            flow, _ = self.flow(extra)
+            runs.append(gd.solve(flow, method, h=0.05, steps=4, batches=stream()))
+        assert torch.equal(runs[0].state.y, runs[1].state.y)
+        assert set(runs[1].records.figures) == {"mean", "score"}
+        assert len(runs[1].records.figures["mean"]) == 4
+
+    def test_they_may_come_and_go(self, tmp_path):
+        # rejects: columns that shift; a run on disk without them
+        flow, _ = self.flow(lambda batch, n: {"rare": batch[0].mean()} if n % 3 == 0 else {})
+        run = gd.solve(flow, "euler", h=0.05, steps=12, batches=stream(), checkpoint=tmp_path)
+        rare = run.records.figures["rare"]
+        assert len(rare) == 12
+        assert int(rare.isnan().sum()) == 8
+        again = gd.Run.load(tmp_path, flow).records.figures["rare"]
+        assert torch.equal(again.nan_to_num(9.0), rare.nan_to_num(9.0))
+        assert "rare" in run.records.to_pandas()
+
+    def test_what_is_no_figure_is_refused(self):
+        for extra in ({"wide": torch.ones(2)}, {"text": "a"}, {3: 1.0}):
+            flow, _ = self.flow(lambda batch, n, extra=extra: extra)
+            with pytest.raises(gd.ArgumentError, match="figure"):
+                gd.solve(flow, "euler", h=0.05, steps=1, batches=stream())
+
+    def test_ensembles_have_none(self):
+        flow, _ = self.flow(lambda batch, n: {"mean": batch[0].mean()})
+        data = (torch.randn(8, 2), torch.randn(8, 2))
+        run = gd.solve_ensemble(flow, "euler", h=[0.05, 0.1], steps=2, batch=data)
+        assert run.records.figures == {}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import io
 import os
 import signal
@@ -21,6 +20,11 @@ from gamedyn._lib.errors import ArgumentError, warn_caller
 from gamedyn.integrators.drive import files
 from gamedyn.integrators.drive.records import Records
 from gamedyn.integrators.drive.run import Run, restored
+
+try:
+    import fcntl
+except ImportError:  # Windows: a folder is then not locked
+    fcntl = None  # type: ignore[assignment]
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -227,7 +231,8 @@ def _locked(folder: Path) -> int:
         got = f"{folder}: {error.strerror}"
         raise ArgumentError("checkpoint", "a folder that can be written", got) from None
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if fcntl is not None:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         os.close(handle)
         remedy = "give each run a folder of its own"
@@ -288,7 +293,8 @@ def signals() -> Iterator[None]:
     def leave(number: int, frame: Any) -> None:
         raise SystemExit(128 + number)
 
-    taken = [s for s in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(s) is signal.SIG_DFL]
+    known = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]  # no SIGHUP on Windows
+    taken = [s for s in known if signal.getsignal(s) is signal.SIG_DFL]
     for s in taken:
         signal.signal(s, leave)
     try:

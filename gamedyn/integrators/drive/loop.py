@@ -231,7 +231,7 @@ class Loop:
         found = {name: float(scaled) for name, (scaled, _) in self.around.schedules.items()}
         if not self.size.equal:
             found["h"] = taken
-        return {**found, **info.figures}
+        return {**found, **info.figures, **self.field.figures}
 
     def _count(self, info: Any) -> None:
         for name, count in info.counts.items():

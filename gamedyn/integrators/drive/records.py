@@ -5,7 +5,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -73,6 +73,20 @@ def _padded(mine: Mapping[str, Tensor], other: Mapping[str, Tensor], name: str, 
     return torch.cat([mine.get(name, missing[0]), other.get(name, missing[1])])
 
 
+class _Block(NamedTuple):
+    """Losses, and figures that are tensors, of records from one on.
+
+    Attributes:
+        start: number of the first record.
+        names: of the figures.
+        rows: (BLOCK, players and figures), or (BLOCK, players, members).
+    """
+
+    start: int
+    names: tuple[str, ...]
+    rows: Tensor
+
+
 class RecordLog:
     """Records while they grow: some 8 bytes a number, no wait for the device, nothing that is written twice.
 
@@ -83,25 +97,29 @@ class RecordLog:
     def __init__(self, players: Sequence[str]) -> None:
         self._players = tuple(players)
         self._steps, self._times = array("q"), array("d")
-        self._blocks: list[Tensor] = []
-        self._figures: dict[str, array[float]] = {}
+        self._blocks: list[_Block] = []
+        self._numbers: dict[str, array[float]] = {}
 
     def __len__(self) -> int:
         return len(self._steps)
 
     def add(self, step: int, t: float, losses: Sequence[Tensor], figures: Mapping[str, Any]) -> None:
-        """Record a step."""
-        at = len(self._steps)
+        """Record a step: figures that are tensors stay where they are, with the losses."""
+        at, last = len(self._steps), self._blocks[-1] if self._blocks else None
         if losses:
-            if at // BLOCK == len(self._blocks):
-                self._blocks.append(losses[0].new_empty(BLOCK, len(losses), *losses[0].shape))
-            torch.stack(list(losses), out=self._blocks[-1][at % BLOCK])
+            names = tuple(k for k, x in figures.items() if isinstance(x, Tensor))
+            values = [*losses, *(figures[k].to(losses[0].dtype) for k in names)]
+            if last is None or at - last.start == BLOCK or names != last.names:
+                last = _Block(at, names, losses[0].new_empty(BLOCK, len(values), *losses[0].shape))
+                self._blocks.append(last)
+            torch.stack(values, out=last.rows[at - last.start])
         self._steps.append(step)
         self._times.append(t)
         for name, value in figures.items():
-            column = self._figures.setdefault(name, array("d"))
-            column.extend([float("nan")] * (at - len(column)))
-            column.append(float(value))
+            if not (losses and isinstance(value, Tensor)):
+                column = self._numbers.setdefault(name, array("d"))
+                column.extend([float("nan")] * (at - len(column)))
+                column.append(float(value))
 
     def count(self, step: int) -> int:
         """How many are of the first steps."""
@@ -110,15 +128,32 @@ class RecordLog:
     def records(self, since: int = 0) -> Records:
         """Those from one on."""
         n = len(self._steps)
-        whole = [b.cpu() for b in self._blocks[since // BLOCK :]]
-        first = since - since % BLOCK
-        losses = torch.cat(whole)[since - first : n - first] if whole else torch.zeros(0, len(self._players))
-        figures = {}
-        for name, column in self._figures.items():
-            values = np.full(n - since, np.nan)
-            found = np.array(column[since:], dtype=float)
-            values[: len(found)] = found
-            figures[name] = torch.from_numpy(values)
-        named = {p: losses[:, i].clone() for i, p in enumerate(self._players)} if whole else {}
         steps, times = np.array(self._steps[since:], dtype=np.int64), np.array(self._times[since:], dtype=float)
-        return Records(torch.from_numpy(steps), torch.from_numpy(times), named, figures)
+        found = Records(torch.from_numpy(steps), torch.from_numpy(times), {})
+        parts = [self._part(i, since, n) for i, b in enumerate(self._blocks) if self._end(i, n) > since]
+        for kind, count in (("losses", 0), ("figures", 1)):
+            names = dict.fromkeys(k for p in parts for k in p[count])
+            getattr(found, kind).update({k: torch.cat([_column(p, count, k) for p in parts]) for k in names})
+        for name, column in self._numbers.items():
+            values = np.full(n - since, np.nan)
+            known = np.array(column[since:], dtype=float)
+            values[: len(known)] = known
+            found.figures[name] = torch.from_numpy(values)
+        return found
+
+    def _end(self, i: int, n: int) -> int:
+        return self._blocks[i + 1].start if i + 1 < len(self._blocks) else n
+
+    def _part(self, i: int, since: int, n: int) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Losses and figures of one block, from a record on."""
+        block = self._blocks[i]
+        rows = block.rows[max(0, since - block.start) : self._end(i, n) - block.start].cpu()
+        count = len(self._players)
+        losses = {p: rows[:, j].clone() for j, p in enumerate(self._players)}
+        return losses, {k: rows[:, count + j].clone() for j, k in enumerate(block.names)}
+
+
+def _column(part: tuple[dict[str, Tensor], dict[str, Tensor]], which: int, name: str) -> Tensor:
+    """A column of a part, nan where the part has none."""
+    like = next(iter(part[0].values()))
+    return part[which][name] if name in part[which] else torch.full_like(like, float("nan"))
