@@ -17,7 +17,7 @@ from gamedyn._lib.errors import ArgumentError, SolveError
 from gamedyn.core import Game
 from gamedyn.core.ambient import sheltered, shielded
 from gamedyn.core.randomness import RandomState
-from gamedyn.flows import GradientFlow
+from gamedyn.flows import GradientFlow, projected
 from gamedyn.integrators import stepper
 from gamedyn.integrators._types import label
 from gamedyn.integrators.bridges.torch_optim import TorchOptimStepper
@@ -47,6 +47,7 @@ class GameOptimizer(torch.optim.Optimizer):
         method: a name, or any method object.
         lr: learning rate, one for all or by player; 0 holds a player still.
         terms: penalty terms (`gamedyn.losses`). They get no batch: `r1(weight, real=lambda batch: x)`.
+        projection: done to the state after every step, as in `gamedyn.flows.projected`: `flows.clip(0.01, of="D")`.
         parallel: for several processes: `gamedyn.data_parallel`, which makes the game's losses the means over ranks.
         options: of the method's stepper, such as `solver`.
 
@@ -74,6 +75,7 @@ class GameOptimizer(torch.optim.Optimizer):
         *,
         lr: float | Mapping[str, float],
         terms: Sequence[Term] = (),
+        projection: Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]] | None = None,
         parallel: Callable[[Game], Game] | None = None,
         **options: Any,
     ) -> None:
@@ -92,6 +94,7 @@ class GameOptimizer(torch.optim.Optimizer):
         groups = [{"params": own, "name": n, "lr": r} for own, n, r in zip(mine, game.players, rates, strict=True)]
         super().__init__(groups, {})
         self._flow = _rated(game, rates, terms)
+        self._projected = None if projection is None else projected(self._flow, projection)
         self._field = HeldField(self._flow, game.state().buffers)
         self._own: list[Tensor] = [q for own in mine for q in own]
         self._tensors = [(i, p) for i, p in enumerate(game.players.values()) if isinstance(p, Tensor)]
@@ -206,6 +209,8 @@ class GameOptimizer(torch.optim.Optimizer):
                 y, memory, info = self._integrator.step(field, float(self.steps), y, h, memory)
             self._refuse_backward()
             self._refuse_failure(y, info.status)
+            if self._projected is not None:
+                y, memory = self._projected.project(y), self._integrator.moved(memory)
         except BaseException as error:
             if isinstance(error, Exception):
                 self._refuse_backward(error)

@@ -60,6 +60,13 @@ class FlowLike(Protocol):
     def rates(self) -> Mapping[str, float]:
         """By player: what its gradient has been multiplied with."""
 
+    @property
+    def projects(self) -> bool:
+        """Whether states are put back into a set after every step."""
+
+    def project(self, y: Tensor) -> Tensor:
+        """The point that stands for y after a step."""
+
     def check(self, batch: Any = None) -> None:
         """Check what the flow takes from its game."""
 

@@ -16,6 +16,7 @@ from gamedyn.flows.adjusted import (
 from gamedyn.flows.custom import CustomFlow, MappedFlow, custom, mapped
 from gamedyn.flows.gradient import GradientFlow, gradient
 from gamedyn.flows.preconditioned import PreconditionedFlow, preconditioned
+from gamedyn.flows.projected import ProjectedFlow, ball, clip, projected, simplex
 from gamedyn.flows.replicator import PopulationFlow, policy_gradient, replicator
 
 __all__ = [
@@ -29,8 +30,11 @@ __all__ = [
     "MappedFlow",
     "PopulationFlow",
     "PreconditionedFlow",
+    "ProjectedFlow",
     "SymplecticFlow",
     "adam",
+    "ball",
+    "clip",
     "consensus",
     "custom",
     "drift_cancelled",
@@ -39,9 +43,11 @@ __all__ = [
     "of_flow",
     "policy_gradient",
     "preconditioned",
+    "projected",
     "replicator",
     "sga",
+    "simplex",
     "symplectic_adjustment",
 ]
 
-border(globals(), skip=("velocity", "penalties"))
+border(globals(), skip=("velocity", "penalties", "project"))

@@ -27,6 +27,9 @@ class Flow(ABC):
     declared_h: float | None = None
     """The step that the field contains, where it contains one: `solve` takes no other."""
 
+    projects: bool = False
+    """Whether states are put back into a set after every step, by `project`."""
+
     source: str = ""
     """Paper, where the flow comes from one."""
 
@@ -112,6 +115,10 @@ class Flow(ABC):
     def admits(self, parts: Mapping[str, Tensor]) -> bool:
         """Whether the flow is made for such a point: of shares of strategies, whether it is on the simplex."""
         return True
+
+    def project(self, y: Tensor) -> Tensor:
+        """The point that stands for y after a step: y itself."""
+        return y
 
     def initial_state(self) -> State:
         """The players' present parameters and buffers, copied."""

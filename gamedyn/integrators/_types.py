@@ -85,6 +85,9 @@ class Integrator(Protocol):
     def started(self, memory: Any) -> bool:
         """Whether the memory is full: from then on every step does the same work."""
 
+    def moved(self, memory: Any) -> Any:
+        """The memory, after the point that the step reached has been put elsewhere."""
+
 
 class Stepper:
     """What most steppers are: pure, explicit, without memory; families override what differs."""
@@ -123,6 +126,10 @@ class Stepper:
     def started(self, memory: Any) -> bool:
         """Always."""
         return True
+
+    def moved(self, memory: Any) -> Any:
+        """The memory, after the point that the step reached has been put elsewhere."""
+        return memory
 
 
 def label(method: Any) -> str:

@@ -198,6 +198,10 @@ class AdaptiveStepper:
         done = {**counts, "accepted": 1.0, "rejected": float(rejected)}
         return new, kept, StepInfo("ok", done, h, figures={"error": size})
 
+    def moved(self, memory: Any) -> Any:
+        """Without the slope at the point that the step reached."""
+        return {**memory, "slope": None}
+
     def part(self, field: HeldField, t: float, y: Tensor, h: float, memory: Any) -> tuple[Tensor, StepInfo]:
         """A step of the method of this size, shorter than the accepted one, whose tolerance it meets as well."""
         new, _, _, info = self._attempt(field, t, y, h, memory)

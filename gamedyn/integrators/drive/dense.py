@@ -119,7 +119,7 @@ def part(
     """The state part of a step on, by a step of the method that ends there: its error is no larger than the step's."""
     own = getattr(integrator, "part", None)
     if own is not None:
-        found: tuple[Tensor, StepInfo] = own(field, t, y, h, memory)
-        return found
-    new, _, info = integrator.step(field, t, y, h, memory)
-    return new.clone(), info
+        new, info = own(field, t, y, h, memory)
+    else:
+        new, _, info = integrator.step(field, t, y, h, memory)
+    return field.flow.project(new.clone()), info

@@ -133,6 +133,8 @@ class Loop:
             if info.status != "ok":  # the step is rejected
                 self.status = info.status if self._keeper.checked(y, memory, step, t) else "non_finite"
                 break
+            if field.flow.projects:
+                new, after = field.flow.project(new), self.integrator.moved(after)
             taken = h if info.h is None else info.h
             self.figures = self._figures(taken, info)
             if self.recording.due(self, step, t) and (field.losses or self.figures):
