@@ -295,3 +295,32 @@ def test_a_real_signal(tmp_path, number, method):
         assert process.returncode != 0
     steps = left.step + 25
     same(solve(method, steps=steps, resume=tmp_path / "run"), solve(method, steps=steps))
+
+
+SWALLOWED = """
+import os, signal, sys
+sys.path.insert(0, {tests!r})
+import gamedyn as gd
+from drive.test_checkpoints import flow, stream
+
+class Last:
+    def __del__(self):  # what is raised here is ignored
+        os.kill(os.getpid(), signal.SIGTERM)
+
+def look(view):
+    if view.step == 5:
+        del view
+        Last()
+
+gd.solve(flow(), "rk4", h=0.05, steps=300, batches=stream(), checkpoint="run", observers=[look], check_every=1)
+"""
+
+
+def test_a_signal_that_arrives_where_exceptions_are_ignored(tmp_path):
+    # rejects: an exception raised by the handler, there and then: the run goes on to its end
+    script = SWALLOWED.format(tests=os.path.dirname(os.path.dirname(__file__)))
+    default = lambda: signal.signal(signal.SIGTERM, signal.SIG_DFL)  # noqa: E731
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, preexec_fn=default, capture_output=True)
+    assert done.returncode == 128 + signal.SIGTERM, done.stderr
+    left = gd.Run.load(tmp_path / "run", flow())
+    assert (left.status, left.step) == ("interrupted", 5)

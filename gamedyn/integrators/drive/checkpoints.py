@@ -27,12 +27,10 @@ except ImportError:  # Windows: a folder is then not locked
     fcntl = None  # type: ignore[assignment]
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from gamedyn.flows import Flow
     from gamedyn.integrators.drive.records import RecordLog
 
-__all__ = ["CheckpointWarning", "Checkpoints", "Writer", "latest", "signals"]
+__all__ = ["CheckpointWarning", "Checkpoints", "Signals", "Writer", "latest"]
 
 RECORDS, LOCK = "records.bin", "lock"
 HEADER = struct.Struct("<4sIII")
@@ -280,25 +278,34 @@ def _read_records(path: Path, count: int) -> Records:
     return found.until(int(found.step[count - 1]) + 1) if count else found.until(0)
 
 
-@contextlib.contextmanager
-def signals() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP end the block as Ctrl-C does, by an exception: what is to be written is written.
+class Signals:
+    """Hear SIGTERM and SIGHUP while a run is written: it leaves after the present step, by an exception as of Ctrl-C.
 
-    Only in the main thread, and only where the signal's handling is still the system's own.
+    A second one leaves at once. An exception raised where the first one happens to arrive, in a callback of the
+    collector, say, would be ignored. Only in the main thread, and only where the signal's handling is the system's own.
     """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
 
-    def leave(number: int, frame: Any) -> None:
-        raise SystemExit(128 + number)
+    def __init__(self, *, on: bool) -> None:
+        self._on = on and threading.current_thread() is threading.main_thread()
+        self._heard = 0
 
-    known = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]  # no SIGHUP on Windows
-    taken = [s for s in known if signal.getsignal(s) is signal.SIG_DFL]
-    for s in taken:
-        signal.signal(s, leave)
-    try:
-        yield
-    finally:
-        for s in taken:
+    def __enter__(self) -> Signals:
+        known = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]  # Windows has one
+        self._taken = [s for s in known if self._on and signal.getsignal(s) is signal.SIG_DFL]
+        for s in self._taken:
+            signal.signal(s, self._hear)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for s in self._taken:
             signal.signal(s, signal.SIG_DFL)
+
+    def _hear(self, number: int, frame: Any) -> None:
+        if self._heard:
+            raise SystemExit(128 + number)
+        self._heard = number
+
+    def obeyed(self) -> None:
+        """Leave, if one has been heard."""
+        if self._heard:
+            raise SystemExit(128 + self._heard)

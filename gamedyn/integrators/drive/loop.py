@@ -12,7 +12,7 @@ from torch import Tensor
 
 from gamedyn._lib.errors import ArgumentError, SolveError
 from gamedyn.integrators._types import label
-from gamedyn.integrators.drive.checkpoints import signals
+from gamedyn.integrators.drive.checkpoints import Signals
 from gamedyn.integrators.drive.dense import DenseOutput, Node, part
 from gamedyn.integrators.drive.keeping import Keeper, history
 from gamedyn.integrators.drive.observers import Due, View, looked
@@ -80,10 +80,7 @@ class Loop:
     def _watched(self, y: Tensor, memory: Any, step: int, t: float, batch: Any, *, throw: bool, progress: bool) -> Run:
         """The steps, with a bar, and with what is written whatever ends them."""
         on_disk = self._keeper.writer is not None
-        with (
-            Progress(self.plan, step, t, shown=progress) as bar,
-            signals() if on_disk else contextlib.nullcontext(),
-        ):
+        with Progress(self.plan, step, t, shown=progress) as bar, Signals(on=on_disk) as self._signals:
             try:
                 with self.field.session() if self._alone() else contextlib.nullcontext():
                     step = self._steps(y, memory, step, t, batch, bar)
@@ -120,6 +117,7 @@ class Loop:
         field = self.field
         self._keep_start(t, y)
         while not self._over(step, t):
+            self._signals.obeyed()
             field.begin_step(batch)
             self.pending = [batch]
             self.drawn_samples += samples(batch)
