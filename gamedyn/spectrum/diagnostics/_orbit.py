@@ -11,6 +11,7 @@ from torch import Tensor
 from gamedyn._lib.errors import ArgumentError
 from gamedyn.integrators import Adaptive, stepper
 from gamedyn.integrators.drive.adaptive import AdaptiveStepper
+from gamedyn.methods import RungeKutta, get
 from gamedyn.spectrum.tangent import VariationalField
 
 if TYPE_CHECKING:
@@ -87,6 +88,9 @@ class Orbit:
             remedy = "of a periodic force take the phase as a further player"
             raise ArgumentError("flow", "an autonomous flow", "one whose field changes with time", remedy)
         self._atol = rtol * max(float(state.y.square().mean().sqrt()), 1e-3)
+        m = self._cautious = get(method)
+        if getattr(m, "b_low", None) is not None:  # the estimate of order 5 alone: errors add up along a turn
+            self._cautious = RungeKutta(m.A, m.b, m.b_hat, digits=m.digits)
         AdaptiveStepper(stepper(method), self._control)  # refuses methods without an embedded one
 
     def _check_budget(self) -> None:
@@ -116,7 +120,7 @@ class Orbit:
         Raises:
             Failure: if a step is not finite, none is small enough, or the budget is spent.
         """
-        adaptive = AdaptiveStepper(stepper(self.method), self._control)
+        adaptive = AdaptiveStepper(stepper(self._cautious), self._control)
         memory, t = adaptive.init(self.field, 0.0, y, None), 0.0
         for stop in stops if len(stops) else (span,):
             while t < stop:
