@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from gamedyn.core import Game, Point, Request, Velocity
 
-__all__ = ["Flow", "FlowOfFlow", "of_flow"]
+__all__ = ["Flow", "FlowOfFlow", "LeafwiseFlow", "of_flow"]
 
 
 class Flow(ABC):
@@ -221,3 +221,22 @@ class FlowOfFlow(Flow):
     def check(self, batch: Any = None) -> None:
         """As the inner flow does."""
         self.inner.check(batch)
+
+
+class LeafwiseFlow(FlowOfFlow):
+    """A flow whose velocity is made of the inner one leaf by leaf, linearly, with frozen factors."""
+
+    @property
+    def separates_players(self) -> bool:
+        """As the inner flow."""
+        return self.inner.separates_players
+
+    @property
+    def linear_in_losses(self) -> bool:
+        """As the inner flow."""
+        return self.inner.linear_in_losses
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Those of the inner flow."""
+        return self.inner.parts

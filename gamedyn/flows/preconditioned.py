@@ -10,7 +10,7 @@ from torch import Tensor
 
 from gamedyn._lib.errors import ArgumentError
 from gamedyn.core import Velocity
-from gamedyn.flows._types import Flow, FlowOfFlow
+from gamedyn.flows._types import Flow, LeafwiseFlow
 
 if TYPE_CHECKING:
     from gamedyn.core import Game, Point, Request
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["PreconditionedFlow", "preconditioned"]
 
 
-class PreconditionedFlow(FlowOfFlow):
+class PreconditionedFlow(LeafwiseFlow):
     """`P^-1 v` with a fixed diagonal P; see `preconditioned`.
 
     Attributes:
@@ -35,21 +35,6 @@ class PreconditionedFlow(FlowOfFlow):
 
     def __repr__(self) -> str:
         return f"PreconditionedFlow({self.inner!r}, P from {float(self.P.min()):.3g} to {float(self.P.max()):.3g})"
-
-    @property
-    def separates_players(self) -> bool:
-        """As the inner flow: P is diagonal."""
-        return self.inner.separates_players
-
-    @property
-    def linear_in_losses(self) -> bool:
-        """As the inner flow: P is frozen."""
-        return self.inner.linear_in_losses
-
-    @property
-    def parts(self) -> tuple[str, ...]:
-        """Those of the inner flow, each behind P."""
-        return self.inner.parts
 
     def velocity(self, point: Point, request: Request) -> Velocity:
         """The inner velocity of the players and parts asked for, divided by P."""

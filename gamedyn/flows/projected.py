@@ -9,7 +9,7 @@ from torch import Tensor
 
 from gamedyn._lib.checks import positive
 from gamedyn._lib.errors import ArgumentError
-from gamedyn.flows._types import Flow, FlowOfFlow, of_flow
+from gamedyn.flows._types import Flow, LeafwiseFlow, of_flow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["ProjectedFlow", "ball", "clip", "projected", "simplex"]
 
 
-class ProjectedFlow(FlowOfFlow):
+class ProjectedFlow(LeafwiseFlow):
     """A flow whose states are put back into a set after every step; see `projected`."""
 
     projects = True
@@ -34,24 +34,9 @@ class ProjectedFlow(FlowOfFlow):
         return f"{self.inner.law}; after every step {getattr(self.fn, '__name__', 'fn')}"
 
     @property
-    def separates_players(self) -> bool:
-        """As the inner flow."""
-        return self.inner.separates_players
-
-    @property
     def scales(self) -> bool:
         """As the inner flow."""
         return self.inner.scales
-
-    @property
-    def linear_in_losses(self) -> bool:
-        """As the inner flow."""
-        return self.inner.linear_in_losses
-
-    @property
-    def parts(self) -> tuple[str, ...]:
-        """Those of the inner flow."""
-        return self.inner.parts
 
     def velocity(self, point: Point, request: Request) -> Velocity:
         """That of the inner flow."""

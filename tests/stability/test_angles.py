@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gamedyn._lib.errors import ArgumentError
 from gamedyn.methods import LinearMultistep, Lookahead, RungeKutta, bdf, get, heavy_ball, members, optimistic
-from gamedyn.stability import amplification, real_limit
+from gamedyn.stability import amplification, is_stable, real_limit
 from gamedyn.stability.regions.angles import a_alpha, disc_radius, sector_radius
 from gamedyn.stability.regions.axis import a_stable, e_polynomial, r_infinity
 from gamedyn.stability.regions.locus import Locus
@@ -223,6 +223,14 @@ def assert_piece(method, angle, r):
     assert growth(method, -r * np.linspace(1e-3, 1 - 1e-7, 800) * turn[-1]).max() <= 1 + ROUNDING
     outer = [growth(method, -r * x * turn).max() for x in np.geomspace(1 + 1e-6, 1.01, 12)]
     assert max(outer) > 1 + 1e-12
+
+
+def test_a_double_multiplier_at_infinity():
+    # sigma = (zeta + 1)^2 / 4, rho = (zeta - 1) zeta: the axis alone is stable far out; rejects: a division by 0
+    method = LinearMultistep([0, -1, 1], ["1/4", "1/2", "1/4"])
+    assert a_alpha(method) == 0.0
+    far = 1e6 * np.exp(1j * np.pi * np.array([1.0, 1 - 1e-2, 1 - 1e-3]))
+    assert is_stable(method, far).tolist() == [True, False, False]
 
 
 class TestBruteForce:

@@ -52,7 +52,7 @@ class Adaptive(StepSize):
         safety: share of the step that the estimate allows.
         shrink: smallest factor between two steps.
         grow: largest.
-        h_min: below it the run ends as "step_too_small"; None: a unit in the last place of t.
+        h_min: below it, or a unit in the last place of t, the run ends as "step_too_small"; None: the latter alone.
         h_max: largest step.
         first: first step to try; None: chosen from v and how it changes (two evaluations).
         max_steps: accepted and rejected ones; beyond it the run ends as "too_many_steps".
@@ -115,7 +115,7 @@ class Adaptive(StepSize):
 
     def shortest(self, t: float) -> float:
         """The shortest step from t."""
-        return self.h_min if self.h_min is not None else max(math.ulp(t), 1e-300)
+        return max(math.ulp(t), self.h_min or 1e-300)  # shorter ones do not move t
 
     def norm_of(self, error: Tensor, y: Tensor, new: Tensor, players: tuple[slice, ...]) -> float:
         """The norm of an error estimate, in tolerances: one wait for the device."""

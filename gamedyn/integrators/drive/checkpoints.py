@@ -262,7 +262,7 @@ def _read_records(path: Path, count: int) -> Records:
     Raises:
         ArgumentError: if there are fewer, or a block is damaged.
     """
-    found, have = Records(torch.zeros(0, dtype=torch.long), torch.zeros(0, dtype=torch.float64), {}), 0
+    found, have = [Records(torch.zeros(0, dtype=torch.long), torch.zeros(0, dtype=torch.float64), {})], 0
     try:
         with path.open("rb") as file:
             while have < count:
@@ -271,11 +271,12 @@ def _read_records(path: Path, count: int) -> Records:
                 data = file.read(size) if mark == MARK else b""
                 if mark != MARK or len(data) != size or zlib.crc32(data) != checksum:
                     raise ArgumentError("path", f"{count} records in {path.name}", f"{have}, then damage")
-                found = found.joined(Records(**torch.load(io.BytesIO(data), weights_only=True)))
+                found.append(Records(**torch.load(io.BytesIO(data), weights_only=True)))
                 have += rows
     except OSError as error:
         raise ArgumentError("path", f"the records, {path.name}", error.strerror) from None
-    return found.until(int(found.step[count - 1]) + 1) if count else found.until(0)
+    whole = found[0].joined(*found[1:])
+    return whole.until(int(whole.step[count - 1]) + 1) if count else whole.until(0)
 
 
 class Signals:

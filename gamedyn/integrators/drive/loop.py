@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from gamedyn._lib.checks import finite
 from gamedyn._lib.errors import ArgumentError, SolveError
 from gamedyn.integrators._types import label
 from gamedyn.integrators.drive.checkpoints import Signals
@@ -45,6 +46,7 @@ class Loop:
         self.log = RecordLog(field.names)
         self.recording = Due(plan.every)
         self.figures: dict[str, Any] = {}
+        self._scheduled: dict[str, float] = {}
         self.counts: dict[str, float] = {}
         self.status, self.began = "done", time.perf_counter()
         self._nodes: list[Node] = []
@@ -92,6 +94,7 @@ class Loop:
                     error.add_note(f"the run up to step {run.step} is error.run")
                 raise
         run = self._finish()
+        self._signals.obeyed()  # one that was heard in the last step, too
         if throw and self.status in FAILURES:
             raise SolveError(self._failure(step, run.step), run)
         return run
@@ -121,8 +124,9 @@ class Loop:
             field.begin_step(batch)
             self.pending = [batch]
             self.drawn_samples += samples(batch)
-            for scaled, fn in self.around.schedules.values():
-                scaled.fill_(fn(step))
+            for name, (scaled, fn) in self.around.schedules.items():
+                self._scheduled[name] = finite(f"{name} at step {step}", fn(step))
+                scaled.fill_(self._scheduled[name])
             h = self._asked(step, t)
             left = y.clone() if self._saves and self.integrator.in_place else y
             with field.session():
@@ -228,10 +232,8 @@ class Loop:
 
     def _figures(self, taken: Any, info: Any) -> dict[str, Any]:
         """What is recorded of a step besides its losses."""
-        found = {name: float(scaled) for name, (scaled, _) in self.around.schedules.items()}
-        if not self.size.equal:
-            found["h"] = taken
-        return {**found, **info.figures, **self.field.figures}
+        h = {} if self.size.equal else {"h": taken}
+        return {**self._scheduled, **h, **info.figures, **self.field.figures}
 
     def _count(self, info: Any) -> None:
         for name, count in info.counts.items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -178,7 +178,7 @@ class Observer:
         1.486
     """
 
-    every: ClassVar[Any] = 1
+    every: int | Every = 1
 
     def after_step(self, view: View) -> Any:
         """See a step; what is true, returned, stops the run."""

@@ -46,13 +46,11 @@ class Records:
         shorter = ({k: v[:keep] for k, v in held.items()} for held in (self.losses, self.figures))
         return Records(self.step[:keep], self.t[:keep], *shorter)
 
-    def joined(self, later: Records) -> Records:
-        """These, and those that followed; a column that one of them lacks is nan there."""
-        parts = [
-            {k: _padded(mine, other, k, len(self), len(later)) for k in dict.fromkeys((*mine, *other))}
-            for mine, other in ((self.losses, later.losses), (self.figures, later.figures))
-        ]
-        return Records(torch.cat([self.step, later.step]), torch.cat([self.t, later.t]), *parts)
+    def joined(self, *later: Records) -> Records:
+        """These, and those that followed; a column that some of them lack is nan there."""
+        parts = (self, *later)
+        losses, figures = (_columns([getattr(p, kind) for p in parts], parts) for kind in ("losses", "figures"))
+        return Records(torch.cat([p.step for p in parts]), torch.cat([p.t for p in parts]), losses, figures)
 
     def to_pandas(self) -> Any:
         """A table with a row for each record; of an ensemble a column for each player and member."""
@@ -67,10 +65,18 @@ class Records:
         return pd.DataFrame(columns)
 
 
-def _padded(mine: Mapping[str, Tensor], other: Mapping[str, Tensor], name: str, before: int, after: int) -> Tensor:
-    like = mine[name] if name in mine else other[name]
-    missing = [like.new_full((n, *like.shape[1:]), float("nan")) for n in (before, after)]
-    return torch.cat([mine.get(name, missing[0]), other.get(name, missing[1])])
+def _columns(held: Sequence[Mapping[str, Tensor]], parts: Sequence[Records]) -> dict[str, Tensor]:
+    """Every column of all parts, nan where a part has none."""
+    first = {k: v for part in reversed(held) for k, v in part.items()}
+    names = dict.fromkeys(k for part in held for k in part)
+    return {
+        k: torch.cat([x[k] if k in x else _missing(first[k], len(p)) for x, p in zip(held, parts, strict=True)])
+        for k in names
+    }
+
+
+def _missing(like: Tensor, count: int) -> Tensor:
+    return like.new_full((count, *like.shape[1:]), float("nan"))
 
 
 class _Block(NamedTuple):

@@ -89,7 +89,9 @@ class Orbit:
             raise ArgumentError("flow", "an autonomous flow", "one whose field changes with time", remedy)
         self._atol = rtol * max(float(state.y.square().mean().sqrt()), 1e-3)
         m = self._cautious = get(method)
-        if getattr(m, "b_low", None) is not None:  # the estimate of order 5 alone: errors add up along a turn
+        if (
+            isinstance(m, RungeKutta) and m.b_low is not None
+        ):  # the estimate of order 5 alone: errors add up along a turn
             self._cautious = RungeKutta(m.A, m.b, m.b_hat, digits=m.digits)
         AdaptiveStepper(stepper(method), self._control)  # refuses methods without an embedded one
 

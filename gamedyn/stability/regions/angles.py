@@ -146,8 +146,13 @@ def _inverse_real(z: NDArray[np.complex128]) -> NDArray[np.float64]:
 
 
 def _direction(tangent: Tangent) -> float:
-    """|arg(-z)| of the direction in which a multiplier stays on the circle: `Re(slope z) = 0`."""
+    """|arg(-z)| of the direction in which a multiplier stays on the circle: `Re(slope z) = 0`.
+
+    A multiple one goes both ways, `+- c sqrt(z)`: off the one direction in which both stay, one of them leaves.
+    """
     x = tangent.slope
+    if np.isinf(x):
+        return 0.0
     if x == 0:  # z^2 decides
         return pi / 4
     return pi / 2 - abs(atan2(x.imag, x.real))

@@ -43,7 +43,7 @@ REFINED = 6
 class Tangent:
     """A multiplier on the unit circle at z = 0 (or infinity): `zeta = zeta_0 exp(slope z + curvature z^2 + ...)`.
 
-    At infinity 1/z takes the place of z.
+    At infinity 1/z takes the place of z. A multiple one leaves like a root of z: its slope is infinite.
     """
 
     slope: complex
@@ -136,6 +136,9 @@ class Locus:
             by_zeta, by_zeta_z = first[0], first[1]
             second = (rows[2:] * rows[1:-1]) @ (chi[2:, 0] * powers[:-2])
             _, by_z, half_by_zz = powers @ chi[:, :3]
+            if abs(by_zeta) <= 1e-6 * np.abs(chi).max():
+                out.append(Tangent(complex(np.inf), complex(np.nan)))
+                continue
             slope = -by_z / by_zeta
             bend = -(2 * half_by_zz + 2 * by_zeta_z * slope + second * slope**2) / by_zeta
             rate = slope / zeta
