@@ -136,6 +136,7 @@ class TestRatesAndWeights:
             {"rates": {"D": 2.0}},
             {"weights": {"nothing": lambda n: 1.0}},
             {"rates": {"D": lambda n: math.nan}},
+            {"rates": {"D": lambda n: 1.0 if n == 0 else math.inf}},
         ):
             with pytest.raises(gd.GamedynError):
                 gd.solve(self.penalised(), "rk4", h=0.1, steps=2, **how)
@@ -232,6 +233,7 @@ class TestTime:
         control = steps.Adaptive(rtol=1e-6)
         assert control.shortest(1e9) == math.ulp(1e9) > 1e-7
         assert control.shortest(0.0) < 1e-290
+        assert steps.Adaptive(rtol=1e-6, h_min=1e-30).shortest(1.0) == math.ulp(1.0)  # one that does not move t
         fast = gd.flows.custom(
             lambda t, s, b: {"x": -1e15 * s["x"]},
             like=gd.Game({"x": torch.ones(1, dtype=DOUBLE)}, lambda x: {"x": (x * x).sum()}),
