@@ -28,6 +28,7 @@ _NAMES = {
     "solve_ensemble": "gamedyn.integrators",
     "Run": "gamedyn.integrators",
     "Checkpoints": "gamedyn.integrators",
+    "Event": "gamedyn.integrators",
     "Every": "gamedyn.integrators",
     "Observer": "gamedyn.integrators",
     "steps": "gamedyn.integrators",
@@ -40,6 +41,7 @@ _NAMES = {
 __all__ = [
     "ArgumentError",
     "Checkpoints",
+    "Event",
     "Every",
     "Game",
     "GamedynError",
@@ -86,7 +88,7 @@ if TYPE_CHECKING:
     )
     from gamedyn._lib.errors import ArgumentError, GamedynError, SolveError, UnknownNameError
     from gamedyn.core import Game, State, batches, data_parallel
-    from gamedyn.integrators import Checkpoints, Every, Observer, Run, solve, solve_ensemble, steps
+    from gamedyn.integrators import Checkpoints, Event, Every, Observer, Run, solve, solve_ensemble, steps
     from gamedyn.references import citation
 
 

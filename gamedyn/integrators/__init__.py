@@ -11,10 +11,12 @@ from gamedyn.integrators.drive.adaptive import Adaptive, NoiseWarning
 from gamedyn.integrators.drive.checkpoints import Checkpoints, CheckpointWarning
 from gamedyn.integrators.drive.dense import DenseOutput
 from gamedyn.integrators.drive.ensemble import solve_ensemble
+from gamedyn.integrators.drive.events import Event
 from gamedyn.integrators.drive.observers import Every, Observer, View
 from gamedyn.integrators.drive.records import Records
 from gamedyn.integrators.drive.run import Run
 from gamedyn.integrators.drive.solve import solve
+from gamedyn.integrators.drive.trajectory import Trajectory
 from gamedyn.integrators.equations.newton import Anderson, Krylov, NewtonKrylov, fixed_point
 
 __all__ = [
@@ -24,6 +26,7 @@ __all__ = [
     "CheckpointWarning",
     "Checkpoints",
     "DenseOutput",
+    "Event",
     "Every",
     "Integrator",
     "Krylov",
@@ -33,6 +36,7 @@ __all__ = [
     "Records",
     "Run",
     "StepInfo",
+    "Trajectory",
     "View",
     "fixed_point",
     "preconditioner",

@@ -78,6 +78,7 @@ class Keeper:
             stats=self._stats(t),
             records=self._loop.log.records(len(self._loop.log)) if status == "running" else self._records(),
             saved={**(past.saved if past else {}), **self._loop.saved},
+            events={k: list(times) for k, times in self._loop.events.times.items()},
             place=place,
             facts=self._loop.around.facts,
         )

@@ -15,9 +15,10 @@ from gamedyn._lib.errors import ArgumentError, SolveError
 from gamedyn.integrators._types import label
 from gamedyn.integrators.drive.checkpoints import Signals
 from gamedyn.integrators.drive.dense import DenseOutput, Node, part
+from gamedyn.integrators.drive.events import Events
 from gamedyn.integrators.drive.keeping import Keeper, history
 from gamedyn.integrators.drive.observers import Due, View, looked
-from gamedyn.integrators.drive.plan import FAILURES, NEAR, Progress, StreamEnded, copied, samples
+from gamedyn.integrators.drive.plan import FAILURES, NEAR, PartFailed, Progress, StreamEnded, copied, samples
 from gamedyn.integrators.drive.records import RecordLog
 from gamedyn.integrators.execution.compiled import CompiledStep
 
@@ -73,6 +74,8 @@ class Loop:
         memory = self._first_memory(t, y, past)
         self.startup, self._started = self.field.work.evaluations, self.integrator.started(memory)
         self._refuse_parts(memory)
+        self.events = Events(self.around.events, {} if past is None else past.events)
+        self.events.begin(t, self.field.state(y.clone()))
         keeper.begin(y, memory, step, t, {**keeper.place(), **place})
         try:
             return self._watched(y, memory, step, t, first, throw=throw, progress=progress)
@@ -128,7 +131,7 @@ class Loop:
                 self._scheduled[name] = finite(f"{name} at step {step}", fn(step))
                 scaled.fill_(self._scheduled[name])
             h = self._asked(step, t)
-            left = y.clone() if self._saves and self.integrator.in_place else y
+            left = y.clone() if self.integrator.in_place and (self._saves or self.events) else y
             with field.session():
                 new, after, info = self.stepping.step(field, self.size.when(step, t), y, h, memory)
             self._count(info)
@@ -142,14 +145,20 @@ class Loop:
             if self.recording.due(self, step, t) and (field.losses or self.figures):
                 self.log.add(step, t, field.losses, self.figures)
             was, t = t, self._clock(step, t, taken)
-            if not self._keep(field, left, memory, was, t, new):
+            try:
+                ended = self._met(left, memory, was, t, new)
+                if ended is not None:
+                    t, new, after = *ended, self.integrator.moved(after)
+                self._keep(left, memory, was, t, new)
+            except PartFailed as failed:
+                self.status = str(failed)
                 break
             y, memory, step = new, after, step + 1
             if not self._started:
                 self.startup, self._started = field.work.evaluations, self.integrator.started(memory)
             bar.step(self.evaluations, self.images, t)
             view = View(self, step, t, taken, y)
-            stop = self._shown(view)
+            stop = self._shown(view) or ended is not None
             over = self._over(step, t)
             due = stop or step % self.plan.check_every == 0
             if not self._keeper.looked(y, memory, step, t, due=due, over=over):
@@ -196,22 +205,36 @@ class Loop:
         if self.plan.dense:
             self._nodes.append(Node(t, y.clone()))
 
-    def _keep(self, field: HeldField, y: Tensor, memory: Any, t: float, after: float, new: Tensor) -> bool:
+    def _met(self, y: Tensor, memory: Any, t: float, after: float, new: Tensor) -> tuple[float, Tensor] | None:
+        """Note the events within the step from t, with their states; where one of them ends the run, if one does."""
+        if not self.events:
+            return None
+        last = self.field.state(new.clone())
+        found, stop = self.events.found(t, after, last, lambda when: self._part(y, memory, t, when - t))
+        self.saved.update(found)
+        return (found[-1][0], found[-1][1].y.clone()) if stop else None
+
+    def _keep(self, y: Tensor, memory: Any, t: float, after: float, new: Tensor) -> None:
         """States at times within the step from t, by steps of the method that end there; the nodes of dense output."""
         near = after + NEAR * (after - t)
         while self._saves and self._saves[0] <= near:
-            when, at = self._saves.pop(0), new
-            if after - when > NEAR * (after - t):
-                with field.session():
-                    at, info = part(self.integrator, field, t, y, when - t, memory)
-                if info.status != "ok":
-                    self.status = info.status
-                    return False
-            self.saved[when] = field.state(at.clone())
+            when = self._saves.pop(0)
+            inside = after - when > NEAR * (after - t)
+            self.saved[when] = self._part(y, memory, t, when - t) if inside else self.field.state(new.clone())
         if self.plan.dense:
-            self._nodes[-1] = self._nodes[-1].stepped(field, memory)
+            self._nodes[-1] = self._nodes[-1].stepped(self.field, memory)
             self._nodes.append(Node(after, new.clone()))
-        return True
+
+    def _part(self, y: Tensor, memory: Any, t: float, h: float) -> State:
+        """The state h after the step's beginning, by a step of the method."""
+        reached = self.field.point.clone() if self.integrator.in_place else None
+        with self.field.session():
+            at, info = part(self.integrator, self.field, t, y, h, memory)
+        if reached is not None:  # the step's end is the point itself
+            self.field.point.copy_(reached)
+        if info.status != "ok":
+            raise PartFailed(info.status)
+        return self.field.state(at)
 
     def _refuse_parts(self, memory: Any) -> None:
         """Refuse times within a step of a method that remembers: a part of its step is none of its steps.
@@ -224,6 +247,10 @@ class Loop:
         remedy = "take a one-step method"
         if self.plan.dense:
             raise ArgumentError("dense", f"False for {self._method()}, which remembers", True, remedy)
+        if self.around.events:
+            raise ArgumentError(
+                "events", f"none for {self._method()}, which remembers", list(self.around.events), remedy
+            )
         h = self.size.first
         for when in self._saves:
             steps = (when - self.plan.start) / h if isinstance(h, float) and self.size.equal else math.nan

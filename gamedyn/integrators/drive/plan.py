@@ -14,9 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from gamedyn.integrators.drive.checkpoints import Checkpoints
+    from gamedyn.integrators.drive.events import Event
     from gamedyn.integrators.drive.observers import Every, Watch
 
-__all__ = ["FAILURES", "NEAR", "Around", "Plan", "Progress", "StreamEnded", "copied", "samples"]
+__all__ = ["FAILURES", "NEAR", "Around", "PartFailed", "Plan", "Progress", "StreamEnded", "copied", "samples"]
 
 FAILURES = {
     "non_finite": (
@@ -47,6 +48,10 @@ NEAR = 1e-9
 
 class StreamEnded(Exception):
     """An iterator of batches that has no more."""
+
+
+class PartFailed(Exception):
+    """A part of a step that is rejected; its text is the status."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +94,7 @@ class Around:
         checkpoint: where the run is kept on disk.
         compile: whether to compile the step.
         facts: what is solved, by what, on what.
+        events: by name.
         schedules: by what is multiplied ("rate G", "weight r1") a tensor of the field and its function of the step.
     """
 
@@ -98,6 +104,7 @@ class Around:
     checkpoint: Checkpoints | None = None
     compile: bool = False
     facts: dict[str, Any] = field(default_factory=dict)
+    events: Mapping[str, Event] = field(default_factory=dict)
     schedules: Mapping[str, tuple[Tensor, Callable[[int], float]]] = field(default_factory=dict)
 
 

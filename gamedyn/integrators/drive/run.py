@@ -10,6 +10,7 @@ from gamedyn._lib.errors import ArgumentError
 from gamedyn.core import State
 from gamedyn.integrators.drive import files
 from gamedyn.integrators.drive.records import Records
+from gamedyn.integrators.drive.trajectory import Trajectory
 
 if TYPE_CHECKING:
     import os
@@ -29,7 +30,7 @@ class Run:
         memory: what the method remembers, to go on with.
         t: time of `state`; of an ensemble, whose members may differ in h, the number of steps.
         step: steps done, in all.
-        status: "done", "stopped" (by an observer), "non_finite", "not_converged", "krylov_breakdown",
+        status: "done", "stopped" (by an observer or an event), "non_finite", "not_converged", "krylov_breakdown",
             "step_too_small", "too_many_steps", "stream_ended", "interrupted", or "running" (read from the checkpoint of
             a run that was killed); of an ensemble one for each member.
         stats: what it cost: evaluations, startup_evaluations (of them, those until a multistep method was started),
@@ -37,7 +38,8 @@ class Run:
             integrated_time, and what the method counts (newton_iterations, krylov_products, accepted, rejected);
             and how: start, method, h, sampling, history, compiled.
         records: what was recorded.
-        saved: states at the times asked for.
+        saved: states at the times asked for, and at those of the events.
+        events: by name, the times at which one was met.
         place: what going on takes besides: where the stream of batches, observers, step sizes and default generators
             stand.
         facts: what was solved, by what, on what: a run that goes on is held against it.
@@ -53,6 +55,7 @@ class Run:
     stats: dict[str, Any]
     records: Records
     saved: dict[float, State] = field(default_factory=dict)
+    events: dict[str, list[float]] = field(default_factory=dict)
     place: dict[str, Any] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
     dense: DenseOutput | None = None
@@ -90,8 +93,24 @@ class Run:
             "status": self.status if isinstance(self.status, str) else list(self.status),
             "stats": self.stats,
             "saved": {t: (s.y, list(s.buffers)) for t, s in self.saved.items()},
+            "events": self.events,
             "place": self.place,
         }
+
+    def trajectory(self, flow: Flow | None = None, batch: Any = None) -> Trajectory:
+        """The saved states in order of time, as NumPy arrays; with a flow, the losses at them on one batch.
+
+        Example:
+            >>> import gamedyn as gd
+            >>> flow = gd.flows.gradient(gd.games.bilinear())
+            >>> run = gd.solve(flow, "rk4", h=0.1, steps=20, save_at=[0.0, 1.0, 2.0])
+            >>> found = run.trajectory(flow)
+            >>> found.t, found["x"].round(2), found.losses["x"].round(2)
+            (array([0., 1., 2.]), array([[ 1.  ],
+                   [-0.3 ],
+                   [-1.33]]), array([ 1.  , -0.42, -0.65]))
+        """
+        return Trajectory.of(self.saved, self.state.layout, flow, batch)
 
     @staticmethod
     def load(path: str | os.PathLike[str], flow: Flow) -> Run:
@@ -127,6 +146,7 @@ def restored(content: dict[str, Any], records: Records, flow: Flow) -> Run:
         stats=content["stats"],
         records=records,
         saved={t: State(layout, y, tuple(b)) for t, (y, b) in content["saved"].items()},
+        events=content["events"],
         place=content["place"],
         facts=content["facts"],
     )

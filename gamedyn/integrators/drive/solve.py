@@ -18,6 +18,7 @@ from gamedyn.flows import Flow, GradientFlow, of_flow
 from gamedyn.integrators.dispatch import stepper
 from gamedyn.integrators.drive.adaptive import Adaptive
 from gamedyn.integrators.drive.checkpoints import Checkpoints
+from gamedyn.integrators.drive.events import events as events_by_name
 from gamedyn.integrators.drive.facts import facts_of, held_against, past_run
 from gamedyn.integrators.drive.loop import Loop
 from gamedyn.integrators.drive.observers import every as rhythm
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from gamedyn.integrators._types import Integrator
+    from gamedyn.integrators.drive.events import Event
     from gamedyn.integrators.drive.observers import Every
     from gamedyn.integrators.drive.run import Run
     from gamedyn.methods import Method
@@ -57,6 +59,7 @@ def solve(
     history: str | None = None,
     dense: bool = False,
     save_at: Iterable[float] = (),
+    events: Mapping[str, Event | Callable[[float, State], Any]] | None = None,
     observers: Sequence[Any] = (),
     every: int | Every = 1,
     resume: Run | str | os.PathLike[str] | None = None,
@@ -95,6 +98,8 @@ def solve(
         save_at: times at which the state is kept in `run.saved`; those within a step are reached by a shorter step of
             the method from where it began, so their error is the solve's. Those that a resumed run has saved may be
             among them.
+        events: by name, functions of the time and the state whose zeros are noted in `run.events`, with their states in
+            `run.saved`, or end the run: see `gamedyn.Event` (methods that remember nothing).
         observers: what sees the run: objects with `after_step(view)` (see `gamedyn.Observer`), or functions of a view;
             what is true, returned, stops. They cannot change the run.
         every: rhythm of the records: steps, or an `Every`.
@@ -146,7 +151,14 @@ def solve(
     rhythms = {"every": rhythm(every), "check_every": positive_int("check_every", check_every)}
     plan = _plan(integrator, size, limits, past, save_at, {**rhythms, "dense": bool(dense)})
     around = Around(
-        draw, streams, watches(observers), checkpoints(checkpoint), compile=compile, facts=facts, schedules=schedules
+        draw,
+        streams,
+        watches(observers),
+        checkpoints(checkpoint),
+        compile=compile,
+        facts=facts,
+        events=events_by_name(events),
+        schedules=schedules,
     )
     return Loop(field, integrator, size, plan, around).run(state, past, throw=throw, progress=progress)
 
