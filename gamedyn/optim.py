@@ -357,8 +357,8 @@ class _RatedFlow(GradientFlow):
 
     def take(self, rates: Sequence[float]) -> None:
         self._rates = dict(zip(self.game.players, rates, strict=True))
-        for factor, rate in zip(self._factors, rates, strict=True):
-            factor.fill_(-rate)
+        for player, rate in self._rates.items():
+            self._factors[player].fill_(-rate)
 
 
 class _Standing(TorchFunctionMode):

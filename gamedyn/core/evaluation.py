@@ -62,8 +62,9 @@ class Request(NamedTuple):
         factors: by part, what it is multiplied with (a part not named: 0); None: 1 for every part.
         create_graph: whether the velocity is to be differentiated.
         members: the ensemble, or None for a single game.
-        rates: by player, a rate in the place of the flow's own: 0-dim, or (M,) of an ensemble.
+        rates: by player, or player and module, a rate in the place of the flow's own: 0-dim, or (M,) of an ensemble.
         weights: the same by term.
+        step: number of the step, for terms that act at intervals; None: their mean over steps.
     """
 
     players: tuple[int, ...] | None = None
@@ -72,6 +73,7 @@ class Request(NamedTuple):
     members: Members | None = None
     rates: Mapping[str, Tensor] = {}
     weights: Mapping[str, Tensor] = {}
+    step: int | None = None
 
 
 @dataclass

@@ -61,9 +61,14 @@ class Field(Holding):
 
     @property
     def rates(self) -> dict[str, Any]:
-        """By player, its rate: a number, or (M, 1) of an ensemble whose members differ."""
-        own = {k: v.reshape(-1, 1) for k, v in self._whole.rates.items()}
-        return {**self.flow.rates, **own}
+        """By player, and by "player.module": a number, or (M, 1) of an ensemble whose members differ."""
+        own = {k: v.reshape(-1, 1) for k, v in self.asked().rates.items()}
+        return {**self.flow.rates, **self.flow.module_rates, **own}
+
+    @property
+    def rated(self) -> list[tuple[str, slice]]:
+        """Runs of leaves that have one rate: its name in `rates`, and their places."""
+        return self.flow.rated
 
     def __call__(self, t: float | Tensor, y: Tensor, out: Tensor | None = None) -> Tensor:
         """v(t, y), shape of y, written to `out` if given."""
@@ -85,7 +90,7 @@ class Field(Holding):
         """`sum_parts factor v_part(t, y)`, shape of y: parts that are not named are left out and cost nothing."""
         if out is None:
             out = torch.empty_like(self.point)
-        self._evaluate(t, y, self._whole._replace(factors=factors), None, out)
+        self._evaluate(t, y, self.asked(factors=factors), None, out)
         self.work.player_gradients += self.work.players
         return out
 
@@ -190,7 +195,7 @@ class Field(Holding):
 
     def _scaled_back(self, t: float, y: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
         """The second evaluation, and its losses: at rates of other size and sign where the flow has them, undone."""
-        request, scale = self._whole, 1.0
+        request, scale = self.asked(), 1.0
         if self.flow.scales:
             scale = -0.5  # rounds nothing
             own = {
@@ -204,7 +209,7 @@ class Field(Holding):
         return value / scale, tuple([x.detach() for x in found.losses])
 
     def _own_rates(self) -> list[tuple[str, Any]]:
-        return list({**self.flow.rates, **self._whole.rates}.items())
+        return list({**self.flow.rates, **self.flow.module_rates, **self.asked().rates}.items())
 
     def _refuse_unscaled(self, first: Tensor, second: Tensor) -> None:
         if _close(first, second):
@@ -222,7 +227,7 @@ class Field(Holding):
         self.point.copy_(y.detach())
         try:
             with self.session():
-                found = self.velocity(t, self.leaves, self._whole)
+                found = self.velocity(t, self.leaves, self.asked())
                 self.effects.modes = [m.training for m in self.flow.game.modules] != self._held_modes()
         except (RuntimeError, ValueError, NotImplementedError) as error:
             if self.members is None or self.members.looped or isinstance(error, ArgumentError):
@@ -234,7 +239,7 @@ class Field(Holding):
             self._seen = None
         self.randomness = random.moved()
         if seen.written(self.leaves):
-            remedy = "clip or project after the step, in a loop of your own: a field is evaluated at a point"
+            remedy = "clip or project after the step: gamedyn.flows.projected; a field is evaluated at a point"
             got = "functions that write them (weight clipping, max_norm, in-place updates)"
             raise ArgumentError("losses", "functions that leave the players' parameters alone", got, remedy)
         if self.members is None and not self.effects.spectral:
@@ -251,8 +256,7 @@ class Field(Holding):
     def _loop(self, why: str) -> None:
         """From now on evaluate members one after the other."""
         self.members = replace(self.members, looped=why)  # type: ignore[type-var]
-        self._whole = self._whole._replace(members=self.members)
-        self._requests = {i: r._replace(members=self.members) for i, r in self._requests.items()}
+        self._ask(self.asked(members=self.members))
 
     def functional(self, batch: Any, buffers: Sequence[Tensor]) -> TracedField:
         """This field as a pure function, for tracing."""

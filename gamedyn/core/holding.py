@@ -76,16 +76,21 @@ class Holding:
         self._owner: int | None = None
         self._seen: Observed | None = None
         self._views: dict[tuple[int, int], list[Tensor]] = {}
-        self._double = flow.double_backward
         self._share = 1 if flow.separates_players else len(self.names)
-        self._whole = Request(members=members, rates=rates or {}, weights=weights or {})
-        self._requests: dict[int | None, Request] = {
-            i: self._whole._replace(players=None if i is None else (i,)) for i in (None, *range(len(self.names)))
-        }
+        self._steady = not flow.intervals and (members is not None or not (rates or weights))
+        self._requests: dict[int | None, Request] = {}
+        self._ask(Request(members=members, rates=rates or {}, weights=weights or {}))
 
-    def begin_step(self, batch: Any) -> None:
-        """Start a step on a batch: the next evaluation advances the buffers, all replay its randomness."""
+    def begin_step(self, batch: Any, step: int | None = None) -> None:
+        """Start a step on a batch: the next evaluation advances the buffers, all replay its randomness.
+
+        Args:
+            batch: what the losses take.
+            step: its number, for terms that act at intervals; None: their mean over steps.
+        """
         self.batch_id += self.batch_id < 0 or not self.keeps_batch
+        if self.flow.intervals:
+            self._ask(self.asked(step=step))
         self.batch, self.losses, self.figures, self._first = batch, (), {}, True
         self._base = self.buffers
         self._random = RandomState(self.flow.game.device, self.randomness) if self.randomness else None
@@ -98,7 +103,17 @@ class Holding:
     @property
     def keeps_batch(self) -> bool:
         """Whether the next step's field is this step's: one batch, nothing that advances, no randomness."""
-        return self.one_batch and not self.effects and not self.randomness
+        return self.one_batch and self._steady and not self.effects and not self.randomness
+
+    def asked(self, **changes: Any) -> Request:
+        """What its whole value is asked with at present (rates, weights, the step), with changes."""
+        return self._requests[None]._replace(**changes)
+
+    def _ask(self, request: Request) -> None:
+        """Ask with this from now on."""
+        self._requests = {i: request._replace(players=(i,)) for i in range(len(self.names))}
+        self._requests[None] = request
+        self._double = self.flow.double_backward_in(request.step)
 
     @contextlib.contextmanager
     def session(self) -> Iterator[None]:
@@ -260,9 +275,12 @@ class Holding:
         """The default generators as this step's evaluations find them, where the losses draw."""
         return self._random
 
-    def stand_at(self, batch: Any, buffers: Sequence[Tensor], random: RandomState | None) -> None:
+    def stand_at(
+        self, batch: Any, buffers: Sequence[Tensor], random: RandomState | None, request: Request | None = None
+    ) -> None:
         """Hold what an earlier step was taken with, so that it can be taken again; nothing advances."""
         self.batch_id += 1
+        self._ask(request or self.asked())
         self.batch, self.losses, self._first = batch, (), False
         self._base, self._random = tuple(buffers), random
 

@@ -61,6 +61,21 @@ class FlowLike(Protocol):
         """By player: what its gradient has been multiplied with."""
 
     @property
+    def module_rates(self) -> Mapping[str, float]:
+        """By "player.module", where parts of a player have a rate of their own."""
+
+    @property
+    def rated(self) -> list[tuple[str, slice]]:
+        """Runs of leaves that have one rate: its name, and their places."""
+
+    @property
+    def intervals(self) -> Mapping[str, int]:
+        """By term, where terms act at intervals."""
+
+    def double_backward_in(self, step: int | None) -> bool:
+        """Whether an evaluation in a step differentiates a gradient."""
+
+    @property
     def projects(self) -> bool:
         """Whether states are put back into a set after every step."""
 
@@ -98,7 +113,8 @@ class VectorField(Protocol):
         shape: of y.
         parts: names of the parts whose weighted sums can be asked for; "game" alone, or with penalties.
         whole_parts: the parts that the flow is made of, whether or not they can be told apart.
-        rates: by player, its rate: a number, or (M, 1) of an ensemble.
+        rates: by player (and "player.module"), its rate: a number, or (M, 1) of an ensemble.
+        rated: runs of leaves that have one rate: its name in `rates`, and their places.
         autonomous: whether the field does not depend on time.
         point: a buffer of y's shape that stage points may be written to: evaluating there saves a copy. None where
             nothing may be written in place.
@@ -152,6 +168,10 @@ class VectorField(Protocol):
     @property
     def rates(self) -> Mapping[str, Any]:
         """By player, its rate."""
+
+    @property
+    def rated(self) -> list[tuple[str, slice]]:
+        """Runs of leaves that have one rate."""
 
     @property
     def autonomous(self) -> bool:

@@ -70,6 +70,11 @@ class Layout:
             raise UnknownNameError("player", player, self.players)
         return self.players.index(player)
 
+    def entries(self, leaves: slice) -> slice:
+        """Where leaves that follow one another lie in the vector."""
+        start = sum(self.sizes[: leaves.start])
+        return slice(start, start + sum(self.sizes[leaves]))
+
     def views(self, flat: Tensor, player: int | None = None) -> list[Tensor]:
         """The leaves as views of `flat`, shape (..., n), or (..., n_i) of one player."""
         which = slice(None) if player is None else self.leaf_slices[player]

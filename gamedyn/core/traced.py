@@ -31,6 +31,7 @@ class TracedField:
     def __init__(self, parent: Any, batch: Any, buffers: Sequence[Tensor]) -> None:
         self.layout, self.shape = parent.layout, parent.shape
         self.players, self.names, self.rates = parent.players, parent.names, parent.rates
+        self.rated = parent.rated
         self.parts, self.whole_parts, self.autonomous = parent.parts, parent.whole_parts, parent.autonomous
         self._batch, self._buffers, self._parent = batch, buffers, parent
         self.work = Work(parent.work.players)
@@ -39,17 +40,17 @@ class TracedField:
     def __call__(self, t: float | Tensor, y: Tensor, out: Tensor | None = None) -> Tensor:
         """v(t, y)."""
         self.work.player_gradients += self.work.players
-        return self._evaluate(t, y, self._parent._whole, out)
+        return self._evaluate(t, y, self._parent.asked(), out)
 
     def player(self, i: int, t: float | Tensor, y: Tensor, out: Tensor | None = None) -> Tensor:
         """v_i(t, y)."""
         self.work.player_gradients += self._parent._share
-        return self._evaluate(t, y, self._parent._whole._replace(players=(i,)), out)
+        return self._evaluate(t, y, self._parent.asked(players=(i,)), out)
 
     def weighted(self, factors: Mapping[str, float], t: float | Tensor, y: Tensor, out: Tensor | None = None) -> Tensor:
         """`sum_parts factor v_part(t, y)`."""
         self.work.player_gradients += self.work.players
-        return self._evaluate(t, y, self._parent._whole._replace(factors=factors), out)
+        return self._evaluate(t, y, self._parent.asked(factors=factors), out)
 
     def linearise(self, t: float | Tensor, y: Tensor) -> Linearised:
         """Not traced: how many products a solve takes is decided by their values."""

@@ -42,6 +42,15 @@ class Flow(ABC):
         return False
 
     @property
+    def intervals(self) -> Mapping[str, int]:
+        """By term, where terms act at intervals: every so many steps, with their weight as many times."""
+        return {}
+
+    def double_backward_in(self, step: int | None) -> bool:
+        """Whether an evaluation in a step does."""
+        return self.double_backward
+
+    @property
     def law(self) -> str:
         """What v is, in words or as a formula."""
         return "v as the flow defines it"
@@ -88,6 +97,16 @@ class Flow(ABC):
     def rates(self) -> Mapping[str, float]:
         """By player: what its gradient has been multiplied with; a player's learning rate is h * rate."""
         return dict.fromkeys(self.game.players, 1.0)
+
+    @property
+    def module_rates(self) -> Mapping[str, float]:
+        """By "player.module", where parts of a player have a rate of their own."""
+        return {}
+
+    @property
+    def rated(self) -> list[tuple[str, slice]]:
+        """Runs of leaves that have one rate: the player's name, or "player.module", and their places."""
+        return list(zip(self.game.layout.players, self.game.layout.leaf_slices, strict=True))
 
     @abstractmethod
     def velocity(self, point: Point, request: Request) -> Velocity:
@@ -195,6 +214,16 @@ class FlowOfFlow(Flow):
         return self.inner.double_backward
 
     @property
+    def intervals(self) -> Mapping[str, int]:
+        """Those of the inner flow."""
+        return self.inner.intervals
+
+    @property
+    def module_rates(self) -> Mapping[str, float]:
+        """Those of the inner flow."""
+        return self.inner.module_rates
+
+    @property
     def autonomous(self) -> bool:
         """As the inner flow."""
         return self.inner.autonomous
@@ -225,6 +254,15 @@ class FlowOfFlow(Flow):
 
 class LeafwiseFlow(FlowOfFlow):
     """A flow whose velocity is made of the inner one leaf by leaf, linearly, with frozen factors."""
+
+    def double_backward_in(self, step: int | None) -> bool:
+        """As the inner flow."""
+        return self.inner.double_backward_in(step)
+
+    @property
+    def rated(self) -> list[tuple[str, slice]]:
+        """As of the inner flow."""
+        return self.inner.rated
 
     @property
     def separates_players(self) -> bool:

@@ -41,6 +41,9 @@ class AdamFlow(FlowOfFlow):
         self, flow: Flow, rate: float, a1: float, a2: float, epsilon: float, *, bias_correction: bool = False
     ) -> None:
         super().__init__(flow, _extended(of_flow(flow).game))
+        if flow.module_rates:
+            remedy = "give the rates by player"
+            raise ArgumentError("flow", "a flow without rates of modules", dict(flow.module_rates), remedy)
         self.rate = positive("rate", rate)
         self.a1, self.a2, self.epsilon = positive("a1", a1), positive("a2", a2), positive("epsilon", epsilon)
         self.bias_correction = bool(bias_correction)

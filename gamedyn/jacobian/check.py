@@ -152,7 +152,7 @@ class _Line:
         factors: Mapping[str, float] | None = None,
     ) -> None:
         self.field, self._t, self._batch, self._flow = field, t, batch, flow
-        self._request = Request(factors=factors)
+        self._request = field.asked(factors=factors)
         y = y.detach()
         self.y, self.noise = y, 0.0
         if y.dtype != torch.float64:
@@ -297,7 +297,7 @@ class _Penalties:
         """The derivative of penalty k along u, by its own gradient."""
         leaves = [v.clone().requires_grad_() for v in field.layout.views(y.detach())]
         with field.session(), torch.enable_grad():
-            value = field.velocity(t, leaves, Request(create_graph=True), batch, flow=self).leaves[k]
+            value = field.velocity(t, leaves, field.asked(create_graph=True), batch, flow=self).leaves[k]
             if not value.requires_grad:
                 return 0.0
             gradient = torch.autograd.grad(value, leaves, allow_unused=True, materialize_grads=True)

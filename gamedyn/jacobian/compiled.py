@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from gamedyn._lib.errors import ArgumentError
-from gamedyn.core import Point, Request
+from gamedyn.core import Point
 from gamedyn.core.compile import compiled
 from gamedyn.jacobian.differentiation import differentiable, written_out
 from gamedyn.jacobian.products import Products
@@ -109,7 +109,7 @@ class CompiledProducts(Products):
                 items[i] = x
             batch, buffers = tree_unflatten(items, self._spec)
             leaves = [v.detach().clone().requires_grad_() for v in self.layout.views(y)]
-            request = Request(factors=self._factors, create_graph=u is not None)
+            request = self._field.asked(factors=self._factors, create_graph=u is not None)
             if self._field.effects.buffers:
                 buffers = tuple([b.clone() for b in buffers])
             buffers = self._field.at_leaves(leaves, buffers)

@@ -44,6 +44,9 @@ class Evaluated(Protocol):
     def draws_randomness(self) -> bool:
         """Whether the losses draw from default generators."""
 
+    def asked(self, **changes: Any) -> Request:
+        """What its whole value is asked with at present, with changes."""
+
     def session(self) -> contextlib.AbstractContextManager[None]:
         """The modules are the field's for so long."""
 

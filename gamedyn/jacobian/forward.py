@@ -13,7 +13,6 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from gamedyn._lib.errors import ArgumentError
-from gamedyn.core import Request
 from gamedyn.jacobian.differentiation import differentiable, written_out
 from gamedyn.jacobian.products import Products
 
@@ -48,7 +47,7 @@ class ForwardProducts(Products):
     def _evaluated(self) -> tuple[Tensor, tuple[Tensor, ...]]:
         """The value and the losses, when first asked for."""
         with self._field.session():
-            found = self._field.velocity(self._t, self._leaves(), Request(factors=self._factors), self._batch)
+            found = self._field.velocity(self._t, self._leaves(), self._field.asked(factors=self._factors), self._batch)
         self.work.player_gradients += self.work.players
         return self.layout.flat([x.detach() for x in found.leaves]), tuple([x.detach() for x in found.losses])
 
@@ -60,7 +59,10 @@ class ForwardProducts(Products):
         if u.dim() == 2:
             return torch.stack([self.jvp(row) for row in u])
         self.work.products += 1
-        leaves, request = self._leaves(), Request(factors=self._factors, create_graph=asks_for_graph(self._field))
+        leaves, request = (
+            self._leaves(),
+            self._field.asked(factors=self._factors, create_graph=asks_for_graph(self._field)),
+        )
         _registered()
         with self._field.session(), torch.enable_grad(), forward_ad.dual_level(), _forward_differentiable():
             pairs = zip(leaves, self.layout.views(u.detach()), strict=True)
@@ -76,7 +78,7 @@ class ForwardProducts(Products):
         if u.dim() == 2:
             return torch.stack([self.vjp(row) for row in u])
         self.work.products += 1
-        leaves, request = self._leaves(), Request(factors=self._factors, create_graph=True)
+        leaves, request = self._leaves(), self._field.asked(factors=self._factors, create_graph=True)
         with self._field.session(), torch.enable_grad(), differentiable():
             with written_out(third=self._field.third):
                 out = self._field.velocity(self._t, leaves, request, self._batch).leaves

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from gamedyn.core import Request
 from gamedyn.jacobian.differentiation import differentiable, written_out
 from gamedyn.jacobian.products import Products
 
@@ -45,7 +44,7 @@ class KeptProducts(Products):
     ) -> None:
         self.layout, self.work, self._field = field.layout, field.work, field
         self.leaves = [v.clone().requires_grad_() for v in self.layout.views(y.detach())]
-        request = Request(factors=factors, create_graph=True)
+        request = field.asked(factors=factors, create_graph=True)
         with field.session(), written_out(third=field.third), differentiable():
             velocity = field.velocity(t, self.leaves, request, batch)
             self._buffers = tuple(field.flow.game.binding.buffers())

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from gamedyn._lib.checks import positive_int
 from gamedyn._lib.errors import ArgumentError
-from gamedyn.core import Request, of_flow
+from gamedyn.core import of_flow
 from gamedyn.core.ambient import shielded
 from gamedyn.jacobian.differentiation import differentiable, written_out
 from gamedyn.methods import Partitioned, RungeKutta, get
@@ -76,7 +76,7 @@ def modified_field(
     held.linearise(0.0, held.at.y)  # looked at, and held against differences
 
     def v(y: Tensor) -> Tensor:
-        value = held.velocity(0.0, held.layout.views(y), Request(create_graph=True))
+        value = held.velocity(0.0, held.layout.views(y), held.asked(create_graph=True))
         return held.layout.flat(value.leaves)
 
     step = _runge_kutta(chosen, v) if isinstance(chosen, RungeKutta) else _partitioned(chosen, flow, v)

@@ -62,7 +62,8 @@ class VariationalField:
     def __init__(self, field: HeldField, rows: int, kept: list[tuple[Any, Tensor, _At]], *, form: bool) -> None:
         self._field, self._kept, self._form = field, kept, form
         self.layout, self.names, self.players = field.layout, field.names, field.players
-        self.parts, self.whole_parts, self.rates = field.parts, field.whole_parts, field.rates
+        self.parts, self.whole_parts = field.parts, field.whole_parts
+        self.rates, self.rated = field.rates, field.rated
         self.shape, self.work = torch.Size((rows, field.layout.n)), field.work
 
     @property

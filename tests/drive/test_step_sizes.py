@@ -100,48 +100,6 @@ class TestSchedules:
         assert torch.equal(on.state.y, whole.state.y)
 
 
-class TestRatesAndWeights:
-    def penalised(self, rates=None, weight=0.1):
-        game = gd.games.dirac_gan("nonsaturating")
-        return gd.flows.gradient(game, rates=rates).with_term(gd.losses.squared_gradient(weight))
-
-    def test_a_schedule_is_the_flow_with_that_rate_and_weight(self):
-        # rejects: a rate that multiplies the flow's own, a weight one step late
-        rate, weight = (lambda n: 1.0 + 0.5 * n), (lambda n: 0.3 / (1 + n))
-        run = gd.solve(
-            self.penalised({"G": 2.0, "D": 1.0}),
-            "rk4",
-            h=0.1,
-            steps=5,
-            rates={"D": rate},
-            weights={"squared_gradient": weight},
-        )
-        y = self.penalised().initial_state()
-        for n in range(5):
-            now = self.penalised({"G": 2.0, "D": rate(n)}, weight(n))
-            y = gd.solve(now, "rk4", h=0.1, steps=1, y0=y).state
-        torch.testing.assert_close(run.state.y, y.y, rtol=0, atol=1e-14)
-        assert run.records.figures["rate D"].tolist() == [rate(n) for n in range(5)]
-        assert run.records.figures["weight squared_gradient"].tolist() == [weight(n) for n in range(5)]
-
-    def test_it_goes_on_where_it_was(self):
-        how = {"h": 0.1, "rates": {"D": lambda n: 1.0 + n}}
-        whole = gd.solve(self.penalised(), "rk4", steps=9, **how)
-        on = gd.solve(self.penalised(), "rk4", steps=9, resume=gd.solve(self.penalised(), "rk4", steps=4, **how), **how)
-        assert torch.equal(whole.state.y, on.state.y)
-
-    def test_bad_names_and_numbers(self):
-        for how in (
-            {"rates": {"X": lambda n: 1.0}},
-            {"rates": {"D": 2.0}},
-            {"weights": {"nothing": lambda n: 1.0}},
-            {"rates": {"D": lambda n: math.nan}},
-            {"rates": {"D": lambda n: 1.0 if n == 0 else math.inf}},
-        ):
-            with pytest.raises(gd.GamedynError):
-                gd.solve(self.penalised(), "rk4", h=0.1, steps=2, **how)
-
-
 class TestBudgets:
     def test_evaluations(self):
         run = gd.solve(flow(), "rk4", h=0.1, evaluations=42)

@@ -131,9 +131,13 @@ class TorchOptimStepper(Stepper):
             raise ArgumentError("resume", f"a run with the options {self._kept}", f"{memory['options']}")
         self._point.copy_(base)
         rates = field.rates
-        for name, at, group in zip(field.names, field.players, optimiser.param_groups, strict=True):
-            group["lr"] = float(h) * rates[name]
-            torch.div(v[at], -rates[name], out=self._gradient[at])
+        for (name, at), group in zip(self._entries, optimiser.param_groups, strict=True):
+            rate = float(rates[name])
+            group["lr"] = float(h) * rate
+            if rate:
+                torch.div(v[at], -rate, out=self._gradient[at])
+            else:  # held still
+                self._gradient[at].zero_()
         for leaf, gradient, state in zip(self._leaves, self._gradients, memory["state"], strict=True):
             leaf.grad = gradient
             if isinstance(state.get("step"), Tensor) and not keep:
@@ -150,12 +154,13 @@ class TorchOptimStepper(Stepper):
             self._point, self._gradient = torch.zeros_like(room := field.stages(1)[0]), room
             self._leaves = field.layout.views(self._point)
             self._gradients = field.layout.views(self._gradient)
+            self._entries = [(name, field.layout.entries(at)) for name, at in field.rated]
             self._optimiser = self._made(self._groups(field))
             self._owner = field
         return self._optimiser
 
     def _groups(self, field: VectorField) -> list[dict[str, Any]]:
-        return [{"params": self._leaves[at], "lr": 1.0} for at in field.layout.leaf_slices]
+        return [{"params": self._leaves[at], "lr": 1.0} for _, at in field.rated]
 
     def _made(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
         try:

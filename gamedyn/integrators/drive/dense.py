@@ -16,6 +16,7 @@ from gamedyn.core.randomness import RandomState
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from gamedyn.core import Request
     from gamedyn.integrators._types import Integrator, StepInfo
     from gamedyn.jacobian import HeldField
 
@@ -33,6 +34,7 @@ class Node:
         buffers: that its evaluations begin from.
         memory: of the stepper.
         random: the default generators, where the losses draw.
+        request: what its field is asked with.
     """
 
     t: float
@@ -41,10 +43,20 @@ class Node:
     buffers: tuple[Tensor, ...] = ()
     memory: Any = None
     random: RandomState | None = None
+    request: Request | None = None
 
     def stepped(self, field: HeldField, memory: Any) -> Node:
         """With what the field's present step, which begins here, is taken with."""
-        return replace(self, batch=field.batch, buffers=field.standing, memory=memory, random=field.replayed)
+        asked = field.asked()
+        rates, weights = ({k: x.clone() for k, x in held.items()} for held in (asked.rates, asked.weights))
+        return replace(
+            self,
+            batch=field.batch,
+            buffers=field.standing,
+            memory=memory,
+            random=field.replayed,
+            request=asked._replace(rates=rates, weights=weights),  # schedules write the field's own
+        )
 
 
 class DenseOutput:
@@ -100,7 +112,7 @@ class DenseOutput:
 
     def _stepped(self, node: Node, h: float) -> Tensor:
         field = self._field
-        field.stand_at(node.batch, node.buffers, node.random)
+        field.stand_at(node.batch, node.buffers, node.random, node.request)
         with field.session():
             new, info = part(self._integrator, field, node.t, node.y.clone(), h, node.memory)
         if info.status != "ok":

@@ -124,22 +124,23 @@ class Loop:
         self._keep_start(t, y)
         while not self._over(step, t):
             self._signals.obeyed()
-            field.begin_step(batch)
+            field.begin_step(batch, step)
             self.pending = [batch]
             self.drawn_samples += samples(batch)
-            for name, (scaled, fn) in self.around.schedules.items():
-                self._scheduled[name] = finite(f"{name} at step {step}", fn(step))
-                scaled.fill_(self._scheduled[name])
+            still = self._schedule(step) if self.around.schedules else ()
             h = self._asked(step, t)
-            left = y.clone() if self.integrator.in_place and (self._saves or self.events) else y
+            left = y.clone() if self.integrator.in_place and (self._saves or self.events or still) else y
             with field.session():
                 new, after, info = self.stepping.step(field, self.size.when(step, t), y, h, memory)
             self._count(info)
             if info.status != "ok":  # the step is rejected
                 self.status = info.status if self._keeper.checked(y, memory, step, t) else "non_finite"
                 break
-            if field.flow.projects:
-                new, after = field.flow.project(new), self.integrator.moved(after)
+            for at in still:
+                new[at] = left[at]
+            new = field.flow.project(new)
+            if field.flow.projects or still:
+                after = self.integrator.moved(after)
             taken = h if info.h is None else info.h
             self.figures = self._figures(taken, info)
             if self.recording.due(self, step, t) and (field.losses or self.figures):
@@ -172,6 +173,15 @@ class Loop:
                 self.status = "stream_ended" if self._keeper.checked(y, memory, step, t) else "non_finite"
                 break
         return step
+
+    def _schedule(self, step: int) -> list[slice]:
+        """Set the rates and weights of a step; the entries whose rate is 0, which it leaves where they are."""
+        still: list[slice] = []
+        for name, (scaled, fn, entries) in self.around.schedules.items():
+            self._scheduled[name] = finite(f"{name} at step {step}", fn(step))
+            scaled.fill_(self._scheduled[name])
+            still += entries if self._scheduled[name] == 0 else ()
+        return still
 
     def _asked(self, step: int, t: float) -> Any:
         """The step's size: the step size's, cut to the end."""

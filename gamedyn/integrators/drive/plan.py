@@ -95,7 +95,8 @@ class Around:
         compile: whether to compile the step.
         facts: what is solved, by what, on what.
         events: by name.
-        schedules: by what is multiplied ("rate G", "weight r1") a tensor of the field and its function of the step.
+        schedules: by what is multiplied ("rate G", "weight r1") a tensor of the field, its function of the step, and
+            the entries of the state that it moves.
     """
 
     draw: Callable[[], Any] | None = None
@@ -105,7 +106,7 @@ class Around:
     compile: bool = False
     facts: dict[str, Any] = field(default_factory=dict)
     events: Mapping[str, Event] = field(default_factory=dict)
-    schedules: Mapping[str, tuple[Tensor, Callable[[int], float]]] = field(default_factory=dict)
+    schedules: Mapping[str, tuple[Tensor, Callable[[int], float], list[slice]]] = field(default_factory=dict)
 
 
 class Progress:

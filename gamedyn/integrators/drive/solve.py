@@ -88,7 +88,9 @@ def solve(
         batches: `gamedyn.batches(...)`, or any iterator of batches; one is drawn per step.
         batch: one batch for every step instead (full-batch).
         sampling: "frozen", one batch over a step, or "fresh", one for every evaluation, which voids the order.
-        rates: by player, a function of the step's number in the place of the flow's rate: two time scales that change.
+        rates: by player, or by "player.module", a function of the step's number in the place of the flow's rate: two
+            time scales that change. What has the rate 0 in a step stays where it is, to the bit, and the method keeps
+            what it remembers of it: a module is frozen and thawed.
         weights: by term, likewise in the place of its weight.
         solver: how implicit equations are solved: NewtonKrylov(...), Anderson(...) or fixed_point(...) of
             `gamedyn.integrators` for implicit methods, Krylov(...) for linearly implicit and exponential ones.
@@ -140,6 +142,7 @@ def solve(
         raise ArgumentError(
             "h", f"{flow.declared_h}, which the flow's field contains", h, "declare the flow with this h"
         )
+    flow = _with_parts(flow, rates)
     past = past_run(flow, resume)
     state = _first_state(flow, y0, past)
     schedules, scaled = _schedules(flow, rates, weights)
@@ -190,6 +193,14 @@ def checkpoints(given: Any) -> Checkpoints | None:
     return Checkpoints(given)
 
 
+def _with_parts(flow: Flow, rates: Mapping[str, Any] | None) -> Flow:
+    """The flow with a rate of its own for every part whose rate changes."""
+    if not rates or not isinstance(flow, GradientFlow):
+        return flow
+    own = {**flow.rates, **flow.module_rates}
+    return flow if set(rates) <= set(own) else flow.with_rates({**dict.fromkeys(rates, 1.0), **own})
+
+
 def _schedules(flow: Flow, rates: Any, weights: Any) -> tuple[dict[str, Any], dict[str, dict[str, Tensor]]]:
     """By what is multiplied, its tensor in the field and its function of the step; and the field's arguments."""
     out, scaled = {}, {"rates": dict[str, Tensor](), "weights": dict[str, Tensor]()}
@@ -200,10 +211,14 @@ def _schedules(flow: Flow, rates: Any, weights: Any) -> tuple[dict[str, Any], di
             if not callable(fn):
                 remedy = "one that does not change: flows.gradient(game, rates=...), flow.with_weights(...)"
                 raise ArgumentError(f"{kind}[{name!r}]", "a function of the step's number", fn, remedy)
-            flow.game.layout.place(name) if kind == "rates" else flow.with_weights(**{name: 0.0})  # type: ignore[attr-defined]
+            entries: list[slice] = []
+            if kind == "weights":
+                flow.with_weights(**{name: 0.0})  # type: ignore[attr-defined]
+            else:
+                entries = [flow.game.layout.entries(at) for key, at in flow.rated if key == name]
             held = torch.ones((), dtype=flow.game.dtype, device=flow.game.device)
             scaled[kind][name] = held.fill_(finite(f"{kind}[{name!r}](0)", fn(0)))
-            out[f"{kind[:-1]} {name}"] = (held, fn)
+            out[f"{kind[:-1]} {name}"] = (held, fn, entries)
     return out, {k: v for k, v in scaled.items() if v}
 
 

@@ -52,6 +52,9 @@ class CompiledStep:
         if field.draws_randomness or field.sampling == "fresh":
             self.reason = "losses that draw, and a fresh batch for each stage, cannot be frozen into a graph"
             return self.stepper.step(field, t, y, h, memory)
+        if field.flow.intervals:
+            self.reason = "terms that act at intervals change the field from step to step"
+            return self.stepper.step(field, t, y, h, memory)
         now = t if isinstance(t, Tensor) else torch.tensor(float(t), dtype=torch.float64)
         span = h if isinstance(h, Tensor) else torch.tensor(h, dtype=y.dtype, device=y.device)
         field.advance(y)

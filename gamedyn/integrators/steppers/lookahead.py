@@ -65,7 +65,8 @@ class _Slowed:
     def __init__(self, field: VectorField, start: float | Tensor, clock: float) -> None:
         self._field, self._start, self._clock = field, start, clock
         self.layout, self.names, self.players, self.shape = field.layout, field.names, field.players, field.shape
-        self.parts, self.whole_parts, self.rates = field.parts, field.whole_parts, field.rates
+        self.parts, self.whole_parts = field.parts, field.whole_parts
+        self.rates, self.rated = field.rates, field.rated
         self.point, self.persistent, self.autonomous = field.point, field.persistent, field.autonomous
         self.work, self.batch_id, self.keeps_batch = field.work, field.batch_id, field.keeps_batch
 

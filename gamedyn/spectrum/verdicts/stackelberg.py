@@ -17,7 +17,6 @@ import torch
 from torch import Tensor
 
 from gamedyn._lib.errors import SolveError
-from gamedyn.core import Request
 from gamedyn.jacobian.differentiation import differentiable, written_out
 from gamedyn.krylov import LinearOperator, gmres
 from gamedyn.spectrum.verdicts.answers import Answer
@@ -165,7 +164,7 @@ class _Response:
         leaves = [v.clone().requires_grad_() for v in layout.views(self.J.state.y)]
         options: dict[str, Any] = {"create_graph": True, "materialize_grads": True, "allow_unused": True}
         with field.looking(), torch.enable_grad(), written_out(third=True), differentiable():
-            losses = field.velocity(self.J.t, leaves, Request(create_graph=True)).losses
+            losses = field.velocity(self.J.t, leaves, field.asked(create_graph=True)).losses
             slope = torch.autograd.grad(losses[self.place], leaves, **options)
             gradient = layout.flat([g.detach() for g in slope])
             self.p = self._solve(self._others(gradient), transposed=True)

@@ -214,16 +214,19 @@ def verdict(
         bar.close()
         facts |= {"products": J.work.products, "degenerate": tuple(_degenerate(J, found, {}))}
         return _told(found, _of_no_losses(flow, at), {}, None, {}, **facts)
-    plain = isinstance(flow, GradientFlow) and not flow.terms and set(flow.rates.values()) == {1.0}
+    unrated = not flow.module_rates
+    plain = isinstance(flow, GradientFlow) and not flow.terms and unrated and set(flow.rates.values()) == {1.0}
     game = J if plain else GameJacobian(gradient(flow.game), at, batch, batches=batches, **options)
     own = own_extents(game, dict.fromkeys(flow.game.players, 1.0), **sizes)
     penalised = None
     if isinstance(flow, GradientFlow) and flow.terms:
-        penalised = own_extents(J, flow.rates, **sizes)
+        own_rates = J if unrated else GameJacobian(flow.with_rates(flow.rates), at, batch, batches=batches, **options)
+        penalised = own_extents(own_rates, flow.rates, **sizes)
     leaders = {}
+    slowest = min({**flow.rates, **flow.module_rates}.values())
     for p in leading:
         _next(bar, f"{p} leads")
-        leaders[p] = stackelberg(game, p, own, stationary=limit / min(flow.rates.values()), **sizes)
+        leaders[p] = stackelberg(game, p, own, stationary=limit / slowest, **sizes)
     _next(bar, "done")
     bar.close()
     products = J.work.products + (0 if game is J else game.work.products)
