@@ -17,7 +17,7 @@ from gamedyn._lib.errors import ArgumentError, SolveError
 from gamedyn.core import Game
 from gamedyn.core.ambient import sheltered, shielded
 from gamedyn.core.randomness import RandomState
-from gamedyn.flows import GradientFlow, projected
+from gamedyn.flows import Flow, GradientFlow, of_flow
 from gamedyn.integrators import stepper
 from gamedyn.integrators._types import label
 from gamedyn.integrators.bridges.torch_optim import TorchOptimStepper
@@ -47,7 +47,8 @@ class GameOptimizer(torch.optim.Optimizer):
         method: a name, or any method object.
         lr: learning rate, one for all or by player; 0 holds a player still.
         terms: penalty terms (`gamedyn.losses`). They get no batch: `r1(weight, real=lambda batch: x)`.
-        projection: done to the state after every step, as in `gamedyn.flows.projected`: `flows.clip(0.01, of="D")`.
+        flow: what is stepped, a function of the gradient flow: `lambda f: flows.clipped(f, norm=1.0)`, or `projected`,
+            `mirror_descent`, `f.with_intervals(r1=16)`, one in the other; None: the gradient flow itself.
         parallel: for several processes: `gamedyn.data_parallel`, which makes the game's losses the means over ranks.
         options: of the method's stepper, such as `solver`.
 
@@ -75,7 +76,7 @@ class GameOptimizer(torch.optim.Optimizer):
         *,
         lr: float | Mapping[str, float],
         terms: Sequence[Term] = (),
-        projection: Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]] | None = None,
+        flow: Callable[[GradientFlow], Flow] | None = None,
         parallel: Callable[[Game], Game] | None = None,
         **options: Any,
     ) -> None:
@@ -94,8 +95,8 @@ class GameOptimizer(torch.optim.Optimizer):
         groups = [{"params": own, "name": n, "lr": r} for own, n, r in zip(mine, game.players, rates, strict=True)]
         super().__init__(groups, {})
         self._flow = _rated(game, rates, terms)
-        self._projected = None if projection is None else projected(self._flow, projection)
-        self._field = HeldField(self._flow, game.state().buffers)
+        self._stepped: Flow = self._flow if flow is None else _made_of(self._flow, flow)
+        self._field = HeldField(self._stepped, game.state().buffers)
         self._own: list[Tensor] = [q for own in mine for q in own]
         self._tensors = [(i, p) for i, p in enumerate(game.players.values()) if isinstance(p, Tensor)]
         self._modes: list[bool] = []
@@ -195,6 +196,7 @@ class GameOptimizer(torch.optim.Optimizer):
         self._follow_modes()
         point: Any = field.point
         torch._foreach_copy_(field.leaves, self._own)  # views of the point
+        point.copy_(self._stepped.coordinates_of(point))
         y = point if self._integrator.in_place else point.clone()
         buffers = [b for _, _, b in self._game.binding.own_buffers()]
         field.buffers = tuple([b.detach().clone() for b in buffers])
@@ -204,19 +206,18 @@ class GameOptimizer(torch.optim.Optimizer):
             h = self._take_rates()
             memory = self._first_memory(y, h) if self._memory is None else self._memory
             self._memory = None  # a memory is used once: whatever fails now, the method starts anew
-            field.begin_step(None)
+            field.begin_step(None, self.steps)
             with field.session():
                 y, memory, info = self._integrator.step(field, float(self.steps), y, h, memory)
             self._refuse_backward()
             self._refuse_failure(y, info.status)
-            if self._projected is not None:
-                y, memory = self._projected.project(y), self._integrator.moved(memory)
+            if self._stepped.projects:
+                y, memory = self._stepped.project(y), self._integrator.moved(memory)
         except BaseException as error:
             if isinstance(error, Exception):
                 self._refuse_backward(error)
             raise
-        if y is not point:
-            point.copy_(y)
+        point.copy_(self._stepped.point_of(y))
         torch._foreach_copy_(self._own, field.leaves)
         for own, value in zip(buffers, field.buffers, strict=True):
             own.copy_(value)
@@ -356,7 +357,7 @@ class _RatedFlow(GradientFlow):
     """A gradient flow whose rates are set from outside, step by step."""
 
     def take(self, rates: Sequence[float]) -> None:
-        self._rates = dict(zip(self.game.players, rates, strict=True))
+        self._rates.update(zip(self.game.players, rates, strict=True))
         for player, rate in self._rates.items():
             self._factors[player].fill_(-rate)
 
@@ -381,6 +382,15 @@ def _rated(game: Game, rates: Sequence[float], terms: Sequence[Term]) -> _RatedF
     for term in terms:
         flow = flow.with_term(term)
     return _RatedFlow(game, by_player, flow.terms)
+
+
+def _made_of(base: GradientFlow, made: Callable[[GradientFlow], Flow]) -> Flow:
+    """The flow that a user makes of the gradient flow."""
+    flow: Flow = of_flow(made(base))
+    if flow.game.layout.signature != base.game.layout.signature or flow.declared_h not in (None, 1.0):
+        remedy = "a flow with a state of its own, or with a step of its own, is stepped by gamedyn.solve"
+        raise ArgumentError("flow", "a flow of the same players", repr(flow), remedy)
+    return flow
 
 
 def _by_player(game: Game, lr: float | Mapping[str, float]) -> list[float]:

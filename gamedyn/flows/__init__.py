@@ -13,8 +13,10 @@ from gamedyn.flows.adjusted import (
     sga,
     symplectic_adjustment,
 )
+from gamedyn.flows.clipped import ClippedFlow, clipped
 from gamedyn.flows.custom import CustomFlow, MappedFlow, custom, mapped
 from gamedyn.flows.gradient import GradientFlow, gradient
+from gamedyn.flows.mirror import MirrorFlow, mirror_descent
 from gamedyn.flows.preconditioned import PreconditionedFlow, preconditioned
 from gamedyn.flows.projected import ProjectedFlow, ball, clip, projected, simplex
 from gamedyn.flows.replicator import PopulationFlow, policy_gradient, replicator
@@ -22,12 +24,14 @@ from gamedyn.flows.replicator import PopulationFlow, policy_gradient, replicator
 __all__ = [
     "AdamFlow",
     "AdjustedFlow",
+    "ClippedFlow",
     "ConsensusFlow",
     "CustomFlow",
     "DriftCancelledFlow",
     "Flow",
     "GradientFlow",
     "MappedFlow",
+    "MirrorFlow",
     "PopulationFlow",
     "PreconditionedFlow",
     "ProjectedFlow",
@@ -35,11 +39,13 @@ __all__ = [
     "adam",
     "ball",
     "clip",
+    "clipped",
     "consensus",
     "custom",
     "drift_cancelled",
     "gradient",
     "mapped",
+    "mirror_descent",
     "of_flow",
     "policy_gradient",
     "preconditioned",
@@ -50,4 +56,4 @@ __all__ = [
     "symplectic_adjustment",
 ]
 
-border(globals(), skip=("velocity", "penalties", "project"))
+border(globals(), skip=("velocity", "penalties", "project", "point_of", "coordinates_of"))

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from gamedyn.core import Game, Point, Request, Velocity
+    from gamedyn.losses import Term
 
 __all__ = ["Flow", "FlowOfFlow", "LeafwiseFlow", "of_flow"]
 
@@ -99,6 +100,11 @@ class Flow(ABC):
         return dict.fromkeys(self.game.players, 1.0)
 
     @property
+    def terms(self) -> Mapping[str, Term]:
+        """Its penalty terms by name."""
+        return {}
+
+    @property
     def module_rates(self) -> Mapping[str, float]:
         """By "player.module", where parts of a player have a rate of their own."""
         return {}
@@ -137,6 +143,14 @@ class Flow(ABC):
 
     def project(self, y: Tensor) -> Tensor:
         """The point that stands for y after a step: y itself."""
+        return y
+
+    def coordinates_of(self, y: Tensor) -> Tensor:
+        """The state that stands for the players' own values y: y itself."""
+        return y
+
+    def point_of(self, y: Tensor) -> Tensor:
+        """The players' own values that a state stands for: y itself."""
         return y
 
     def initial_state(self) -> State:
@@ -219,6 +233,11 @@ class FlowOfFlow(Flow):
         return self.inner.intervals
 
     @property
+    def terms(self) -> Mapping[str, Term]:
+        """Those of the inner flow."""
+        return self.inner.terms
+
+    @property
     def module_rates(self) -> Mapping[str, float]:
         """Those of the inner flow."""
         return self.inner.module_rates
@@ -253,11 +272,24 @@ class FlowOfFlow(Flow):
 
 
 class LeafwiseFlow(FlowOfFlow):
-    """A flow whose velocity is made of the inner one leaf by leaf, linearly, with frozen factors."""
+    """A flow whose velocity is made of the inner one leaf by leaf: factors on it, the same whatever the rates."""
+
+    @property
+    def scales(self) -> bool:
+        """As the inner flow."""
+        return self.inner.scales
 
     def double_backward_in(self, step: int | None) -> bool:
         """As the inner flow."""
         return self.inner.double_backward_in(step)
+
+    def coordinates_of(self, y: Tensor) -> Tensor:
+        """As the inner flow."""
+        return self.inner.coordinates_of(y)
+
+    def point_of(self, y: Tensor) -> Tensor:
+        """As the inner flow."""
+        return self.inner.point_of(y)
 
     @property
     def rated(self) -> list[tuple[str, slice]]:

@@ -44,7 +44,7 @@ class GradientFlow(Flow):
         super().__init__(game)
         self._rates = {p: float(rates[p]) for p in game.players}
         self._module_rates = {k: float(r) for k, r in rates.items() if k not in game.players}
-        self.terms, self._intervals = dict(terms), dict(intervals or {})
+        self._terms, self._intervals = dict(terms), dict(intervals or {})
         self._rated = _runs(game.layout, self._module_rates)
         place = game.layout.place
         self._inside = [(t, place(t.into)) for t in terms.values() if isinstance(t, LossTerm)]
@@ -74,6 +74,11 @@ class GradientFlow(Flow):
     def rated(self) -> list[tuple[str, slice]]:
         """Runs of leaves that have one rate, in the order of the leaves."""
         return self._rated
+
+    @property
+    def terms(self) -> dict[str, Term]:
+        """By name, in the order in which they joined."""
+        return self._terms
 
     @property
     def intervals(self) -> dict[str, int]:
@@ -183,7 +188,9 @@ class GradientFlow(Flow):
                 raise UnknownNameError("term", name, self.terms or ("none",))
 
     def _with(self, terms: Mapping[str, Term], intervals: Mapping[str, int]) -> GradientFlow:
-        return GradientFlow(self.game, {**self._rates, **self._module_rates}, terms, intervals)
+        made = type(self)(self.game, {**self._rates, **self._module_rates}, terms, intervals)
+        made._rates, made._factors = self._rates, self._factors  # of an optimiser, which writes them
+        return made
 
     def _times(self, name: str, step: int | None) -> int:
         """How often a term counts in a step: once, or as often as its interval is long, or not at all."""

@@ -33,11 +33,6 @@ class ProjectedFlow(LeafwiseFlow):
         """That of the inner flow, and what is done after every step."""
         return f"{self.inner.law}; after every step {getattr(self.fn, '__name__', 'fn')}"
 
-    @property
-    def scales(self) -> bool:
-        """As the inner flow."""
-        return self.inner.scales
-
     def velocity(self, point: Point, request: Request) -> Velocity:
         """That of the inner flow."""
         return self.inner.velocity(point, request)

@@ -119,7 +119,9 @@ class TestSteps:
     def test_in_an_optimizer(self):
         flow, (G, D) = gan(), gan().game.players.values()
         run = gd.solve(flows.projected(flow, flows.clip(0.3, of="D")), "rk4", h=0.2, steps=4, batch=BATCH)
-        optimizer = gd.optim.GameOptimizer({"G": G, "D": D}, "rk4", lr=0.2, projection=flows.clip(0.3, of="D"))
+        optimizer = gd.optim.GameOptimizer(
+            {"G": G, "D": D}, "rk4", lr=0.2, flow=lambda f: flows.projected(f, flows.clip(0.3, of="D"))
+        )
         for _ in range(4):
             optimizer.step(lambda: flow.game.losses(G, D, BATCH))
         own = torch.cat([p.detach().reshape(-1) for m in (G, D) for p in m.parameters()])

@@ -11,14 +11,14 @@ from gamedyn._lib.checks import positive_int
 from gamedyn._lib.errors import ArgumentError
 from gamedyn.core import Members, State, stacked
 from gamedyn.core.ambient import shielded
-from gamedyn.flows import Flow, GradientFlow, of_flow
+from gamedyn.flows import Flow, of_flow
 from gamedyn.integrators.dispatch import stepper
 from gamedyn.integrators.drive.facts import facts_of, held_against, past_run
 from gamedyn.integrators.drive.loop import Loop
 from gamedyn.integrators.drive.observers import every as rhythm
 from gamedyn.integrators.drive.observers import watches
 from gamedyn.integrators.drive.plan import Around, Plan
-from gamedyn.integrators.drive.solve import batch_source, checkpoints, on_device
+from gamedyn.integrators.drive.solve import batch_source, checkpoints, on_device, refuse_unscaled
 from gamedyn.integrators.drive.step_sizes import PerMember
 from gamedyn.jacobian import HeldField
 
@@ -133,13 +133,11 @@ def _members(
     like = flow.game.state().y
     rate = {p: _column(f"rates[{p!r}]", v, like) for p, v in (rates or {}).items()}
     weight = {w: _column(f"weights[{w!r}]", v, like) for w, v in (weights or {}).items()}
-    if (rate or weight) and not isinstance(flow, GradientFlow):
-        raise ArgumentError("rates, weights", "a gradient flow, which has them", type(flow).__name__)
+    for kind, given in (("rates", rate), ("weights", weight)):
+        for name in given:
+            refuse_unscaled(flow, kind, name)
     for player, column in rate.items():
-        flow.game.layout.place(player)
         _all_positive(f"rates[{player!r}]", column)
-    if weight and isinstance(flow, GradientFlow):
-        flow.with_weights(**dict.fromkeys(weight, 0.0))
     steps = _column("h", h, like)
     _all_positive("h", steps)
     lengths = {f"rates[{p!r}]": len(c) for p, c in rate.items()} | {

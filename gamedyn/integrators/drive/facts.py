@@ -42,8 +42,8 @@ def facts_of(
     flow: Flow, integrator: Integrator, size: StepSize, sampling: str, streams: Any, past: Run | None
 ) -> dict[str, Any]:
     """What a run that goes on is held against, as text and numbers; and a name that its checkpoints carry."""
-    terms = {name: type(term).__name__ for name, term in dict(getattr(flow, "terms", {})).items()}
-    weights = {name: getattr(term, "weight", None) for name, term in dict(getattr(flow, "terms", {})).items()}
+    terms = {name: type(term).__name__ for name, term in flow.terms.items()}
+    weights = {name: term.weight for name, term in flow.terms.items()}
     terms |= {name: f"{terms[name]}, every {k} steps" for name, k in flow.intervals.items() if name in terms}
     return {
         "run": past.facts["run"] if past is not None and "run" in past.facts else os.urandom(8).hex(),
@@ -51,7 +51,7 @@ def facts_of(
         "method": label(integrator.method),
         "flow": f"{type(flow).__name__}: {flow.law}; terms {terms}",
         "rates": {k: float(v) for k, v in {**flow.rates, **flow.module_rates}.items()},
-        "weights": {k: None if v is None else float(v) for k, v in weights.items()},
+        "weights": {k: float(v) for k, v in weights.items()},
         "h": str(size.shown),
         "sampling": sampling,
         "data": None if streams is None else [s.described() for s in streams],

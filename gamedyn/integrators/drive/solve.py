@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from gamedyn._lib.checks import finite, positive, positive_int
-from gamedyn._lib.errors import ArgumentError
+from gamedyn._lib.errors import ArgumentError, UnknownNameError
 from gamedyn.core import Batches, State, moved_to
 from gamedyn.core.ambient import shielded
 from gamedyn.flows import Flow, GradientFlow, of_flow
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from gamedyn.integrators.drive.run import Run
     from gamedyn.methods import Method
 
-__all__ = ["batch_source", "checkpoints", "on_device", "solve"]
+__all__ = ["batch_source", "checkpoints", "on_device", "refuse_unscaled", "solve"]
 
 
 @shielded
@@ -201,20 +201,32 @@ def _with_parts(flow: Flow, rates: Mapping[str, Any] | None) -> Flow:
     return flow if set(rates) <= set(own) else flow.with_rates({**dict.fromkeys(rates, 1.0), **own})
 
 
+def refuse_unscaled(flow: Flow, kind: str, name: str) -> None:
+    """Refuse a rate or a weight that a flow does not have.
+
+    Raises:
+        ArgumentError: for a flow without rates or terms.
+        UnknownNameError: for a player, a part of one or a term that it lacks.
+    """
+    known = ({**flow.rates, **flow.module_rates} if flow.scales else {}) if kind == "rates" else flow.terms
+    if not known:
+        remedy = "a gradient flow has them, and what is made of one"
+        raise ArgumentError(kind, "none: this flow has none", type(flow).__name__, remedy)
+    if name not in known:
+        raise UnknownNameError({"rates": "player", "weights": "term"}[kind], name, known)
+
+
 def _schedules(flow: Flow, rates: Any, weights: Any) -> tuple[dict[str, Any], dict[str, dict[str, Tensor]]]:
     """By what is multiplied, its tensor in the field and its function of the step; and the field's arguments."""
     out, scaled = {}, {"rates": dict[str, Tensor](), "weights": dict[str, Tensor]()}
     for kind, given in (("rates", rates), ("weights", weights)):
-        if given and not isinstance(flow, GradientFlow):
-            raise ArgumentError(kind, "none: this flow has none", type(flow).__name__, "a gradient flow has them")
         for name, fn in (given or {}).items():
             if not callable(fn):
                 remedy = "one that does not change: flows.gradient(game, rates=...), flow.with_weights(...)"
                 raise ArgumentError(f"{kind}[{name!r}]", "a function of the step's number", fn, remedy)
             entries: list[slice] = []
-            if kind == "weights":
-                flow.with_weights(**{name: 0.0})  # type: ignore[attr-defined]
-            else:
+            refuse_unscaled(flow, kind, name)
+            if kind == "rates":
                 entries = [flow.game.layout.entries(at) for key, at in flow.rated if key == name]
             held = torch.ones((), dtype=flow.game.dtype, device=flow.game.device)
             scaled[kind][name] = held.fill_(finite(f"{kind}[{name!r}](0)", fn(0)))
