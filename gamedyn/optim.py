@@ -21,6 +21,7 @@ from gamedyn.flows import Flow, GradientFlow, of_flow
 from gamedyn.integrators import stepper
 from gamedyn.integrators._types import label
 from gamedyn.integrators.bridges.torch_optim import TorchOptimStepper
+from gamedyn.integrators.drive.solve import refuse_noise
 from gamedyn.integrators.steppers.maps import GraftedStepper
 from gamedyn.jacobian import HeldField
 
@@ -96,6 +97,7 @@ class GameOptimizer(torch.optim.Optimizer):
         super().__init__(groups, {})
         self._flow = _rated(game, rates, terms)
         self._stepped: Flow = self._flow if flow is None else _made_of(self._flow, flow)
+        refuse_noise(self._stepped, self._integrator)
         self._field = HeldField(self._stepped, game.state().buffers)
         self._own: list[Tensor] = [q for own in mine for q in own]
         self._tensors = [(i, p) for i, p in enumerate(game.players.values()) if isinstance(p, Tensor)]

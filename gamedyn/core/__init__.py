@@ -7,7 +7,7 @@ from gamedyn.core.field import Field
 from gamedyn.core.game import SIGN_CONVENTION, Game
 from gamedyn.core.parallel import data_parallel
 from gamedyn.core.point import length_scale, point
-from gamedyn.core.protocols import FlowLike, Linearised, VectorField, of_flow
+from gamedyn.core.protocols import FlowLike, Linearised, NoiseLike, VectorField, of_flow
 from gamedyn.core.state import Layout, Leaf, State
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "Leaf",
     "Linearised",
     "Members",
+    "NoiseLike",
     "Point",
     "Request",
     "State",

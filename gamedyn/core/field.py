@@ -22,6 +22,8 @@ from gamedyn.core.traced import TracedField
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from gamedyn.core.protocols import NoiseLike
+
 __all__ = ["Field"]
 
 
@@ -64,6 +66,11 @@ class Field(Holding):
         """By player, and by "player.module": a number, or (M, 1) of an ensemble whose members differ."""
         own = {k: v.reshape(-1, 1) for k, v in self.asked().rates.items()}
         return {**self.flow.rates, **self.flow.module_rates, **own}
+
+    @property
+    def noise(self) -> NoiseLike | None:
+        """What is added to it by chance, or None."""
+        return self.flow.noise
 
     @property
     def rated(self) -> list[tuple[str, slice]]:

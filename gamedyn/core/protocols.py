@@ -16,7 +16,17 @@ if TYPE_CHECKING:
     from gamedyn.core.game import Game
     from gamedyn.core.state import Layout
 
-__all__ = ["FlowLike", "Linearised", "VectorField", "of_flow"]
+__all__ = ["FlowLike", "Linearised", "NoiseLike", "VectorField", "of_flow"]
+
+
+class NoiseLike(Protocol):
+    """What a stepper needs of noise."""
+
+    def increment(self, step: int, t: float | Tensor, h: float | Tensor, like: Tensor) -> Tensor:
+        """`W(t + h) - W(t)`, of the shape of `like`, of the step of a number."""
+
+    def diffusion(self, t: float | Tensor, y: Tensor) -> Tensor:
+        """What it is multiplied with at a point, entry by entry."""
 
 
 class FlowLike(Protocol):
@@ -69,6 +79,10 @@ class FlowLike(Protocol):
         """Runs of leaves that have one rate: its name, and their places."""
 
     @property
+    def noise(self) -> NoiseLike | None:
+        """What is added by chance, or None."""
+
+    @property
     def intervals(self) -> Mapping[str, int]:
         """By term, where terms act at intervals."""
 
@@ -114,6 +128,7 @@ class VectorField(Protocol):
         parts: names of the parts whose weighted sums can be asked for; "game" alone, or with penalties.
         whole_parts: the parts that the flow is made of, whether or not they can be told apart.
         rates: by player (and "player.module"), its rate: a number, or (M, 1) of an ensemble.
+        noise: what is added by chance, or None.
         rated: runs of leaves that have one rate: its name in `rates`, and their places.
         autonomous: whether the field does not depend on time.
         point: a buffer of y's shape that stage points may be written to: evaluating there saves a copy. None where
@@ -172,6 +187,10 @@ class VectorField(Protocol):
     @property
     def rated(self) -> list[tuple[str, slice]]:
         """Runs of leaves that have one rate."""
+
+    @property
+    def noise(self) -> NoiseLike | None:
+        """What is added by chance, or None."""
 
     @property
     def autonomous(self) -> bool:

@@ -31,7 +31,7 @@ class TracedField:
     def __init__(self, parent: Any, batch: Any, buffers: Sequence[Tensor]) -> None:
         self.layout, self.shape = parent.layout, parent.shape
         self.players, self.names, self.rates = parent.players, parent.names, parent.rates
-        self.rated = parent.rated
+        self.rated, self.noise = parent.rated, parent.noise
         self.parts, self.whole_parts, self.autonomous = parent.parts, parent.whole_parts, parent.autonomous
         self._batch, self._buffers, self._parent = batch, buffers, parent
         self.work = Work(parent.work.players)

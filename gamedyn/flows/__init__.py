@@ -17,6 +17,7 @@ from gamedyn.flows.clipped import ClippedFlow, clipped
 from gamedyn.flows.custom import CustomFlow, MappedFlow, custom, mapped
 from gamedyn.flows.gradient import GradientFlow, gradient
 from gamedyn.flows.mirror import MirrorFlow, mirror_descent
+from gamedyn.flows.noisy import Noise, NoisyFlow, noisy
 from gamedyn.flows.preconditioned import PreconditionedFlow, preconditioned
 from gamedyn.flows.projected import ProjectedFlow, ball, clip, projected, simplex
 from gamedyn.flows.replicator import PopulationFlow, policy_gradient, replicator
@@ -32,6 +33,8 @@ __all__ = [
     "GradientFlow",
     "MappedFlow",
     "MirrorFlow",
+    "Noise",
+    "NoisyFlow",
     "PopulationFlow",
     "PreconditionedFlow",
     "ProjectedFlow",
@@ -46,6 +49,7 @@ __all__ = [
     "gradient",
     "mapped",
     "mirror_descent",
+    "noisy",
     "of_flow",
     "policy_gradient",
     "preconditioned",

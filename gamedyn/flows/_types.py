@@ -16,7 +16,7 @@ from gamedyn.jacobian import HeldField
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from gamedyn.core import Game, Point, Request, Velocity
+    from gamedyn.core import Game, NoiseLike, Point, Request, Velocity
     from gamedyn.losses import Term
 
 __all__ = ["Flow", "FlowOfFlow", "LeafwiseFlow", "of_flow"]
@@ -98,6 +98,11 @@ class Flow(ABC):
     def rates(self) -> Mapping[str, float]:
         """By player: what its gradient has been multiplied with; a player's learning rate is h * rate."""
         return dict.fromkeys(self.game.players, 1.0)
+
+    @property
+    def noise(self) -> NoiseLike | None:
+        """What is added to it by chance, or None."""
+        return None
 
     @property
     def terms(self) -> Mapping[str, Term]:
@@ -231,6 +236,11 @@ class FlowOfFlow(Flow):
     def intervals(self) -> Mapping[str, int]:
         """Those of the inner flow."""
         return self.inner.intervals
+
+    @property
+    def noise(self) -> NoiseLike | None:
+        """That of the inner flow."""
+        return self.inner.noise
 
     @property
     def terms(self) -> Mapping[str, Term]:

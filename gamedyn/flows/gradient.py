@@ -172,7 +172,7 @@ class GradientFlow(Flow):
 
         Example:
             >>> import gamedyn as gd
-            >>> flow = gd.flows.gradient(gd.games.dirac("nonsaturating"))
+            >>> flow = gd.flows.gradient(gd.games.dirac_gan("nonsaturating"))
             >>> flow = flow.with_term(gd.losses.squared_gradient(0.1, of="G", into="D"))
             >>> lazy = flow.with_intervals(squared_gradient=16)
             >>> gd.solve(lazy, "euler", h=0.1, steps=32).stats["double_backward"]

@@ -58,12 +58,14 @@ class Integrator(Protocol):
         resamples: whether every evaluation of a step may see a batch of its own.
         in_place: whether y is advanced in the field's own point: the only y that a step may write.
         changes_h: whether the step may change between steps.
+        stochastic: whether it steps flows with noise.
     """
 
     takes: ClassVar[type]
     options: ClassVar[tuple[str, ...]]
     variational: ClassVar[bool]
     in_place: ClassVar[bool]
+    stochastic: ClassVar[bool]
     changes_h: bool
     method: Any
 
@@ -96,6 +98,7 @@ class Stepper:
     solvers: ClassVar[tuple[type, ...]] = ()
     variational: ClassVar[bool] = True
     in_place: ClassVar[bool] = False
+    stochastic: ClassVar[bool] = False
     changes_h: bool = True
     method: Any
 

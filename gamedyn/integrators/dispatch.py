@@ -21,6 +21,7 @@ from gamedyn.integrators.steppers.partitioned import PartitionedStepper
 from gamedyn.integrators.steppers.periodic import PeriodicStepper
 from gamedyn.integrators.steppers.predictor_corrector import PredictorCorrectorStepper
 from gamedyn.integrators.steppers.runge_kutta import RungeKuttaStepper
+from gamedyn.integrators.steppers.stochastic import StochasticStepper
 from gamedyn.methods import Method, get
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ __all__ = ["STEPPERS", "stepper"]
 
 STEPPERS: tuple[Any, ...] = (
     LowStorageStepper,
+    StochasticStepper,
     RungeKuttaStepper,
     ImplicitRungeKuttaStepper,
     MultistepStepper,
@@ -47,7 +49,7 @@ STEPPERS: tuple[Any, ...] = (
     ScipyStepper,
     TorchOptimStepper,
 )
-"""Tried in this order: a low-storage method is a Runge-Kutta method too."""
+"""Tried in this order: low-storage and stochastic methods are Runge-Kutta methods too."""
 
 
 def stepper(method: str | Method, **options: Any) -> Integrator:

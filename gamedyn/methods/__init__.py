@@ -20,6 +20,7 @@ from gamedyn.methods._partitioned import Partitioned, Stages, Sweep
 from gamedyn.methods._periodic import Periodic
 from gamedyn.methods._predictor_corrector import PredictorCorrector
 from gamedyn.methods._runge_kutta import RungeKutta
+from gamedyn.methods._stochastic import StochasticRungeKutta
 from gamedyn.methods._table import Listing, Row, listed
 from gamedyn.methods.additive import penalty_placed
 from gamedyn.methods.anchored import anchored_gradient, feg
@@ -51,6 +52,7 @@ __all__ = [
     "Row",
     "RungeKutta",
     "Stages",
+    "StochasticRungeKutta",
     "Sweep",
     "adams_bashforth",
     "adams_moulton",

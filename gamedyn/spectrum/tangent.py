@@ -63,7 +63,7 @@ class VariationalField:
         self._field, self._kept, self._form = field, kept, form
         self.layout, self.names, self.players = field.layout, field.names, field.players
         self.parts, self.whole_parts = field.parts, field.whole_parts
-        self.rates, self.rated = field.rates, field.rated
+        self.rates, self.rated, self.noise = field.rates, field.rated, None
         self.shape, self.work = torch.Size((rows, field.layout.n)), field.work
 
     @property

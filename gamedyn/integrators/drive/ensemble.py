@@ -18,7 +18,7 @@ from gamedyn.integrators.drive.loop import Loop
 from gamedyn.integrators.drive.observers import every as rhythm
 from gamedyn.integrators.drive.observers import watches
 from gamedyn.integrators.drive.plan import Around, Plan
-from gamedyn.integrators.drive.solve import batch_source, checkpoints, on_device, refuse_unscaled
+from gamedyn.integrators.drive.solve import batch_source, checkpoints, on_device, refuse_noise, refuse_unscaled
 from gamedyn.integrators.drive.step_sizes import PerMember
 from gamedyn.jacobian import HeldField
 
@@ -101,6 +101,7 @@ def solve_ensemble(
     integrator = stepper(method)
     if not integrator.ensembles:
         raise ArgumentError("method", "a method whose stepper takes ensembles", str(method), "loop over solve instead")
+    refuse_noise(flow, integrator)
     declared = flow.declared_h
     if declared is not None and not bool((_column("h", h, flow.game.state().y) == declared).all()):
         raise ArgumentError("h", f"{declared}, which the flow's field contains", h, "declare the flow with this h")

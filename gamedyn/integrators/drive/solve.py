@@ -15,6 +15,7 @@ from gamedyn._lib.errors import ArgumentError, UnknownNameError
 from gamedyn.core import Batches, State, moved_to
 from gamedyn.core.ambient import shielded
 from gamedyn.flows import Flow, GradientFlow, of_flow
+from gamedyn.integrators._types import label
 from gamedyn.integrators.dispatch import stepper
 from gamedyn.integrators.drive.adaptive import Adaptive
 from gamedyn.integrators.drive.checkpoints import Checkpoints
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from gamedyn.integrators.drive.run import Run
     from gamedyn.methods import Method
 
-__all__ = ["batch_source", "checkpoints", "on_device", "refuse_unscaled", "solve"]
+__all__ = ["batch_source", "checkpoints", "on_device", "refuse_noise", "refuse_unscaled", "solve"]
 
 
 @shielded
@@ -138,6 +139,7 @@ def solve(
     of_flow(flow)
     integrator, size = stepper(method, solver=solver, history=history), step_size(h)
     _fitting(integrator, size, sampling)
+    refuse_noise(flow, integrator)
     if flow.declared_h not in (None, size.shown):
         raise ArgumentError(
             "h", f"{flow.declared_h}, which the flow's field contains", h, "declare the flow with this h"
@@ -178,6 +180,17 @@ def _fitting(integrator: Integrator, size: StepSize, sampling: str) -> None:
     if sampling == "fresh" and not (integrator.resamples and not isinstance(size, Adaptive)):
         remedy = "equations are solved, and errors estimated, for one field"
         raise ArgumentError("sampling", '"frozen" for this method', sampling, remedy)
+
+
+def refuse_noise(flow: Flow, integrator: Integrator) -> None:
+    """Refuse a flow with noise to methods that would leave the noise out.
+
+    Raises:
+        ArgumentError: with methods that step it.
+    """
+    if flow.noise is not None and not integrator.stochastic:
+        remedy = '"euler_maruyama" or "platen"; the drift alone is flow.inner'
+        raise ArgumentError("method", "a stochastic one for a flow with noise", label(integrator.method), remedy)
 
 
 def checkpoints(given: Any) -> Checkpoints | None:

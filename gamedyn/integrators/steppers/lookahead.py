@@ -66,7 +66,7 @@ class _Slowed:
         self._field, self._start, self._clock = field, start, clock
         self.layout, self.names, self.players, self.shape = field.layout, field.names, field.players, field.shape
         self.parts, self.whole_parts = field.parts, field.whole_parts
-        self.rates, self.rated = field.rates, field.rated
+        self.rates, self.rated, self.noise = field.rates, field.rated, field.noise
         self.point, self.persistent, self.autonomous = field.point, field.persistent, field.autonomous
         self.work, self.batch_id, self.keeps_batch = field.work, field.batch_id, field.keeps_batch
 

@@ -7,6 +7,7 @@ from gamedyn.stability.matrices.mean_square import mean_square_radius
 from gamedyn.stability.matrices.modified import ModifiedEquation, mode_rates, modified_equation
 from gamedyn.stability.matrices.spectrum_file import SavedSpectrum, load_spectrum, save_spectrum
 from gamedyn.stability.matrices.step_matrix import spectral_radius, step_matrix
+from gamedyn.stability.matrices.stochastic import mean_square_growth, mean_square_limit, stationary_covariance
 from gamedyn.stability.matrices.transient import (
     Pseudospectrum,
     TransientGrowth,
@@ -25,6 +26,8 @@ __all__ = [
     "TransientGrowth",
     "load_jacobian",
     "load_spectrum",
+    "mean_square_growth",
+    "mean_square_limit",
     "mean_square_radius",
     "mode_rates",
     "modified_equation",
@@ -33,6 +36,7 @@ __all__ = [
     "pseudospectrum",
     "save_spectrum",
     "spectral_radius",
+    "stationary_covariance",
     "step_matrix",
     "transient_growth",
 ]
