@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
@@ -40,7 +41,8 @@ class Batches:
         self._noise = torch.Generator().manual_seed(seed)
         self._order = torch.Generator().manual_seed(seed + 1)
         self._epoch_start = self._order.get_state()
-        self._position = 0
+        self._position = self._samples = 0
+        self._own: OwnRandomness | None = None
         self._items = self._epoch()
 
     def __iter__(self) -> Batches:
@@ -48,19 +50,12 @@ class Batches:
 
     def __next__(self) -> Any:
         item = self._next_item()
-        leaves = [x for x in tree_leaves(item) if isinstance(x, Tensor) and x.dim()]
-        if not leaves:
-            kinds = ", ".join(sorted({type(x).__name__ for x in tree_leaves(item)})) or "nothing"
-            remedy = "let the loader collate tensors: torch.as_tensor(array), or its default collate_fn"
-            raise ArgumentError("batches", "batches with a tensor of samples", f"one of {kinds}", remedy)
-        count = len(leaves[0])
-        if not count:
-            raise ArgumentError("batches", "batches with at least one sample", "an empty batch", "check the loader")
+        count, device = _counted(item)
         item = moved(item, self.device, self.dtype)
         if self.latent is None:
             return item
         noise = torch.randn(count, *self.latent, generator=self._noise, dtype=self.dtype or torch.get_default_dtype())
-        return item, noise.to(self.device or leaves[0].device)
+        return item, noise.to(self.device or device)
 
     def to(self, device: torch.device, dtype: torch.dtype) -> Batches:
         """Yield batches on this device; floating tensors in this dtype."""
@@ -87,45 +82,80 @@ class Batches:
         source: Any = self.source
         if getattr(source, "persistent_workers", False):
             return "persistent workers keep their random numbers from epoch to epoch: persistent_workers=False"
+        if self._stateful and getattr(source, "num_workers", 0):
+            return "what workers draw begins anew where a loader that keeps its own place goes on: a plain DataLoader"
         return ""
 
     def state_dict(self) -> dict[str, Any]:
         """Where the stream stands."""
-        return {"noise": self._noise.get_state(), "epoch": self._epoch_start, "position": self._position}
+        place: dict[str, Any] = {"noise": self._noise.get_state(), "epoch": self._epoch_start}
+        place |= {"position": self._position, "samples": self._samples, "size": self._size}
+        if self._stateful and self._own is not None:
+            place |= {"loader": self.source.state_dict(), "own": self._own.state_dict()}
+        return place
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from where a stream of the same source and seed stood; a loader's epoch is read up to there."""
+        """Go on from where a stream of the same source and seed stood.
+
+        A loader that keeps its own place (`torchdata`'s StatefulDataLoader) is set to it; the epoch of any other is
+        read up to there. With batches of another size it goes on after as many samples, of a loader with the first
+        batch that begins after them.
+        """
         self._order.set_state(state["epoch"].cpu())  # a run is read onto the players' device
-        self._items = self._epoch()
-        self._position = 0
-        for _ in range(state["position"]):
-            self._next_item()
+        if self._stateful and "loader" in state:
+            self.source.load_state_dict(state["loader"])
+            self._items = self._epoch(state["own"])
+            self._position, self._samples = state["position"], state["samples"]
+        elif isinstance(self.source, (Tensor, dict)):
+            self._items = self._epoch(state["samples"])
+            self._samples = state["samples"]
+        else:
+            self._items, self._position, self._samples = self._epoch(), 0, 0
+            counted = "position" if self._size == state["size"] else "samples"
+            while getattr(self, f"_{counted}") < state[counted]:
+                self._next_item()
         self._noise.set_state(state["noise"].cpu())
+
+    @property
+    def _size(self) -> int | None:
+        """Samples of a batch, where they are known."""
+        size: int | None = self.batch_size or getattr(self.source, "batch_size", None)
+        return size
+
+    @property
+    def _stateful(self) -> bool:
+        """Whether the loader keeps its own place."""
+        return hasattr(self.source, "state_dict") and hasattr(self.source, "load_state_dict")
 
     def _next_item(self) -> Any:
         for _ in range(2):
             try:
                 item = next(self._items)
             except StopIteration:
-                self._items, self._position = self._epoch(), 0
+                self._items, self._position, self._samples = self._epoch(), 0, 0
                 continue
+            item = tree_map(_tensor, item)
             self._position += 1
+            self._samples += _counted(item)[0]
             return item
         raise ArgumentError("batches", "a loader that yields at least one item", "none", "is its data set empty?")
 
-    def _epoch(self) -> Iterator[Any]:
+    def _epoch(self, place: Any = None) -> Iterator[Any]:
+        """An epoch, from a place: of data in memory a sample, of a loader that keeps its own the generators' states."""
         self._epoch_start = self._order.get_state()
-        if isinstance(self.source, Tensor):
-            return self._slices(self.source)
-        return self._loaded()
+        if isinstance(self.source, (Tensor, dict)):
+            return self._slices(self.source, place or 0)
+        return self._loaded(place)
 
-    def _slices(self, data: Tensor) -> Iterator[Tensor]:
-        order = torch.randperm(len(data), generator=self._order)
-        size = self.batch_size or len(data)
-        for start in range(0, len(data) - size + 1, size):
-            yield data[order[start : start + size].to(data.device)]
+    def _slices(self, data: Any, first: int) -> Iterator[Any]:
+        count = len(tree_leaves(data)[0])
+        order = torch.randperm(count, generator=self._order)
+        size = self.batch_size or count
+        for start in range(first, count - size + 1, size):
+            at = order[start : start + size]
+            yield tree_map(lambda x, at=at: x[at.to(x.device)], data)
 
-    def _loaded(self) -> Iterator[Any]:
+    def _loaded(self, own_state: Any = None) -> Iterator[Any]:
         """The loader's epoch, its randomness seeded from this stream's: its own generators, and the default ones.
 
         Those of the loader, its samplers and its data set are seeded; the default generators, which samplers, workers'
@@ -136,9 +166,11 @@ class Batches:
         samplers = [getattr(source, n, None) for n in ("sampler", "batch_sampler", "dataset", "collate_fn")]
         samplers.append(getattr(samplers[1], "sampler", None))
         reseeded([source, *samplers], seed)
-        own = OwnRandomness(seed)
+        own = self._own = OwnRandomness(seed)
         with own.drawn_from():
             items = iter(source)
+        if own_state is not None:  # to begin an epoch draws, too
+            own.load_state_dict(own_state)
         while True:
             with own.drawn_from():
                 item = next(items, END)
@@ -158,19 +190,20 @@ def batches(
 
     Args:
         source: a DataLoader (anything that can be iterated again and again), whose items are passed on as
-            they come, or a tensor or array of samples, drawn in shuffled batches of `batch_size`, the last incomplete
-            one of an epoch being dropped.
+            they come, arrays as tensors; or a tensor or array of samples, or a dict of such, drawn in shuffled batches
+            of `batch_size`, the last incomplete one of an epoch being dropped.
         latent: size or shape of the standard normal noise for one sample.
         seed: of the noise and of the order.
-        batch_size: for a tensor source; None: the whole tensor.
+        batch_size: for data in memory; None: all of it.
 
     All randomness is the stream's own, so that a run goes on bit for bit: the order, that of samplers with generators
     of their own (PyTorch's, NumPy's, Python's), workers' seeds, augmentation in `__getitem__` with or without workers.
     The caller's default generators are left where they are. What cannot be owned (persistent workers) the run says:
     `run.stats["stream"]`.
 
-    `solve` moves batches to the players' device, floating tensors to their dtype; noise is drawn on the CPU,
-    so it is the same on every device. Integers stay integers.
+    `solve` moves batches to the players' device, floating tensors to their dtype; noise is drawn on the CPU, so it is
+    the same on every device. Integers stay integers. To read ahead is the loader's business (`num_workers`,
+    `prefetch_factor`); copies to a GPU do not wait where it pins its memory.
 
     Raises:
         ArgumentError: if the source cannot be iterated again, is empty, or sizes are wrong.
@@ -181,13 +214,12 @@ def batches(
         >>> item.shape, noise.shape
         (torch.Size([3, 1]), torch.Size([3, 2]))
     """
-    if hasattr(source, "__array__") and not isinstance(source, Tensor):
-        source = torch.as_tensor(source)
-    if isinstance(source, Tensor):
-        if source.dim() == 0 or len(source) == 0:
-            raise ArgumentError("source", "a tensor of samples", f"shape {tuple(source.shape)}", "an empty batch")
-        if batch_size is not None and positive_int("batch_size", batch_size) > len(source):
-            raise ArgumentError("batch_size", f"at most the {len(source)} samples there are", batch_size)
+    if hasattr(source, "__array__") or isinstance(source, dict):
+        source = tree_map(lambda x: torch.as_tensor(x) if hasattr(x, "__array__") else x, source)
+    if isinstance(source, (Tensor, dict)):
+        count = _samples_of(source)
+        if batch_size is not None and positive_int("batch_size", batch_size) > count:
+            raise ArgumentError("batch_size", f"at most the {count} samples there are", batch_size)
     elif batch_size is not None:
         raise ArgumentError("batch_size", "none for a loader, which has its own", batch_size)
     elif not hasattr(source, "__iter__") or hasattr(source, "__next__"):
@@ -195,6 +227,42 @@ def batches(
     sizes = None if latent is None else tuple(latent) if isinstance(latent, (tuple, list)) else (latent,)
     shape = None if sizes is None else tuple(positive_int("latent", size) for size in sizes)
     return Batches(source, shape, seed, batch_size)
+
+
+def _samples_of(data: Any) -> int:
+    """How many samples data in memory have.
+
+    Raises:
+        ArgumentError: for none, or tensors that differ in number.
+    """
+    leaves = tree_leaves(data)
+    if not leaves or not all(isinstance(x, Tensor) and x.dim() and len(x) for x in leaves):
+        shapes = [f"shape {tuple(x.shape)}" if isinstance(x, Tensor) else type(x).__name__ for x in leaves]
+        raise ArgumentError("source", "tensors of samples", ", ".join(shapes) or "none", "an empty batch")
+    if len({len(x) for x in leaves}) > 1:
+        raise ArgumentError("source", "tensors with as many samples", f"{[len(x) for x in leaves]}")
+    return len(leaves[0])
+
+
+def _tensor(x: Any) -> Any:
+    """An array as a tensor; one whose kind no tensor has (text) as it is."""
+    return torch.as_tensor(x) if isinstance(x, np.ndarray) and x.dtype.kind in "biuf" else x
+
+
+def _counted(item: Any) -> tuple[int, torch.device]:
+    """How many samples a batch has, and where its first tensor is.
+
+    Raises:
+        ArgumentError: for a batch without a tensor of samples, or with none in it.
+    """
+    first = next((x for x in tree_leaves(item) if isinstance(x, Tensor) and x.dim()), None)
+    if first is None:
+        kinds = ", ".join(sorted({type(x).__name__ for x in tree_leaves(item)})) or "nothing"
+        remedy = "let the loader collate tensors: torch.as_tensor(array), or its default collate_fn"
+        raise ArgumentError("batches", "batches with a tensor of samples", f"one of {kinds}", remedy)
+    if not len(first):
+        raise ArgumentError("batches", "batches with at least one sample", "an empty batch", "check the loader")
+    return len(first), first.device
 
 
 def moved(batch: Any, device: torch.device | None, dtype: torch.dtype | None) -> Any:

@@ -84,7 +84,7 @@ class Game:
         self.critical_points = tuple(critical_points)
         found = collected(self.players)
         self._own, self.modules, self._structure = found.own, found.modules, Structure(self.players)
-        self.layout = Layout(tuple(self.players), found.leaves)
+        self.layout = Layout(tuple(self.players), found.leaves, found.buffer_names)
         self.binding = Binding(found.slots, found.buffers, found.frozen, found.modules)
         self._arguments: list[Any] = list(self.players.values())
         self._tensors = [

@@ -28,6 +28,7 @@ class Collected(NamedTuple):
     own: list[Tensor]
     slots: list[Slot]
     buffers: list[Slot]
+    buffer_names: list[str]
     frozen: list[Slot]
     modules: tuple[nn.Module, ...]
 
@@ -38,7 +39,7 @@ def collected(players: Mapping[str, nn.Module | Tensor]) -> Collected:
     Raises:
         ArgumentError: for players that are no game's.
     """
-    out = Collected([], [], [], [], [], _modules(players))
+    out = Collected([], [], [], [], [], [], _modules(players))
     owner: dict[int, tuple[int, int]] = {}  # id of a parameter -> (player, leaf)
     buffers: dict[int, int] = {}
     for i, (name, player) in enumerate(players.items()):
@@ -51,7 +52,7 @@ def collected(players: Mapping[str, nn.Module | Tensor]) -> Collected:
             owner[id(tensor)] = (i, len(out.leaves))
             out.leaves.append(Leaf(i, key, tensor.shape))
             out.own.append(tensor)
-        for module in player.modules() if isinstance(player, nn.Module) else ():
+        for prefix, module in player.named_modules() if isinstance(player, nn.Module) else ():
             for key, p in module._parameters.items():
                 if p is not None and id(p) in owner:
                     out.slots.append(Slot(module._parameters, key, owner[id(p)][1]))
@@ -59,6 +60,8 @@ def collected(players: Mapping[str, nn.Module | Tensor]) -> Collected:
                     out.frozen.append(Slot(module._parameters, key, -1))
             for key, b in module._buffers.items():
                 if b is not None:
+                    if id(b) not in buffers:
+                        out.buffer_names.append(".".join(filter(None, (name, prefix, key))))
                     out.buffers.append(Slot(module._buffers, key, buffers.setdefault(id(b), len(buffers))))
     _same_kind(list(players), out)
     refuse_hooks(players)

@@ -68,6 +68,14 @@ class OwnRandomness:
             "numpy": np.random.RandomState(seed % 2**32).get_state(legacy=True),
         }
 
+    def state_dict(self) -> dict[str, Any]:
+        """Where they stand, as tensors, numbers and tuples of them."""
+        return self._own.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Let them stand there."""
+        self._own = RandomState.of(CPU, state)
+
     @contextlib.contextmanager
     def drawn_from(self) -> Iterator[None]:
         """Put them in the place of the default ones."""

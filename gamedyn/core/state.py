@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor
 
 from gamedyn._lib.errors import ArgumentError, UnknownNameError
+from gamedyn.core import files
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["Layout", "Leaf", "State"]
+__all__ = ["Layout", "Leaf", "State", "refuse_another_layout"]
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,20 @@ class Leaf:
         return self.shape.numel()
 
 
+class Laid(Protocol):
+    """A game, as far as reading a state goes."""
+
+    layout: Layout
+
+    @property
+    def device(self) -> torch.device:
+        """Of its players."""
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of its players."""
+
+
 class Layout:
     """Where each trainable tensor of each player lies in the flat vector (length n).
 
@@ -38,10 +55,11 @@ class Layout:
         leaves: every trainable tensor, in the order of the vector.
         slices: entries of each player.
         leaf_slices: leaves of each player.
+        buffers: names of the modules' buffers, "player.module.buffer", in the order of a state's.
     """
 
-    def __init__(self, players: Sequence[str], leaves: Sequence[Leaf]) -> None:
-        self.players, self.leaves = tuple(players), tuple(leaves)
+    def __init__(self, players: Sequence[str], leaves: Sequence[Leaf], buffers: Sequence[str] = ()) -> None:
+        self.players, self.leaves, self.buffers = tuple(players), tuple(leaves), tuple(buffers)
         self.sizes = [leaf.size for leaf in self.leaves]
         self.shapes = [leaf.shape for leaf in self.leaves]
         self.n = sum(self.sizes)
@@ -139,6 +157,46 @@ class State:
         """One tensor per player: of its own shape for a tensor player, 1-D for a module's parameters."""
         return self.layout.parts(self.y)
 
+    def named_buffers(self) -> dict[str, Tensor]:
+        """The modules' buffers by name, "player.module.buffer"."""
+        return dict(zip(self.layout.buffers, self.buffers, strict=True))
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write it: whole or not at all, with a digest.
+
+        Raises:
+            ArgumentError: if the file cannot be written.
+
+        Example:
+            >>> import gamedyn as gd
+            >>> from tempfile import TemporaryDirectory
+            >>> game = gd.games.bilinear()
+            >>> with TemporaryDirectory() as folder:
+            ...     game.state().save(f"{folder}/start.state")
+            ...     gd.State.load(f"{folder}/start.state", game)
+            State(x: 1, y: 1; (2,), torch.float64, cpu)
+        """
+        try:
+            files.write(Path(path), {"layout": self.layout.signature, "y": self.y, "buffers": self.named_buffers()})
+        except OSError as error:
+            got = f"{path}: {error.strerror or error}"
+            raise ArgumentError("path", "a file in a folder that can be written", got) from error
+
+    @staticmethod
+    def load(path: str | os.PathLike[str], game: Laid) -> State:
+        """Read a state of this game, onto its players' device and in their floating-point type.
+
+        Raises:
+            ArgumentError: if the file is missing, damaged, or of other players, parameters or buffers.
+        """
+        content = files.read(Path(path), game.device)
+        if "layout" not in content or "recorded" in content:
+            raise ArgumentError("path", "a file that State.save wrote", str(path), "a run's: gamedyn.Run.load")
+        layout = game.layout
+        refuse_another_layout("path", content["layout"], list(content["buffers"]), layout)
+        state = State(layout, content["y"], tuple(content["buffers"][name] for name in layout.buffers))
+        return state.to(game.device, game.dtype)
+
     def member(self, index: int) -> State:
         """One member of an ensemble's state."""
         return State(self.layout, self.y[index], self.buffers)
@@ -158,3 +216,37 @@ class State:
             f"{p}: {s.stop - s.start}" for p, s in zip(self.layout.players, self.layout.slices, strict=True)
         )
         return f"State({sizes}; {tuple(self.y.shape)}, {self.y.dtype}, {self.y.device})"
+
+
+def refuse_another_layout(argument: str, leaves: Any, buffers: Sequence[str], layout: Layout) -> None:
+    """Refuse what is of other players, parameters or buffers, naming the first that differs.
+
+    Args:
+        argument: what brought it.
+        leaves: the signature of its layout, as read from a file or not.
+        buffers: names of its buffers.
+        layout: what is expected.
+
+    Raises:
+        ArgumentError: with what it has, and what is expected.
+    """
+    there, here = ([tuple(map(_plain, x)) for x in held] for held in (leaves, layout.signature))
+    if there != here:
+        at = next((i for i, (a, b) in enumerate(zip(there, here, strict=False)) if a != b), min(len(there), len(here)))
+        expected, got = (_described(held, at) for held in (here, there))
+        players = ", ".join(layout.players)
+        raise ArgumentError(argument, f"one of the players {players}; at place {at + 1} {expected}", got)
+    if set(buffers) != set(layout.buffers):
+        got = f"one with {sorted(buffers) or 'none'}"
+        raise ArgumentError(argument, f"one with the buffers {sorted(layout.buffers) or 'none'}", got)
+
+
+def _plain(x: Any) -> Any:
+    return tuple(x) if isinstance(x, (list, tuple)) else x
+
+
+def _described(held: Any, at: int) -> str:
+    if at >= len(held):
+        return "no more parameters"
+    player, name, shape = held[at]
+    return f"{player}{'.' if name else ''}{name} of shape {tuple(shape)}"

@@ -129,8 +129,8 @@ def mirror_descent(flow: Flow, of: str | Sequence[str] | None = None) -> MirrorF
         ArgumentError: for a player that is a module, or is not positive with sum 1.
         UnknownNameError: for a player that the game lacks.
 
-    Source: Nemirovski, Yudin 1983, *Problem complexity and method efficiency in optimization*; as a flow: Krichene,
-        Bayen, Bartlett 2015, NeurIPS, section 2.
+    Source: Nemirovski, Yudin 1983, *Problem complexity and method efficiency in optimization*;
+        Krichene, Bayen, Bartlett 2015, NeurIPS, section 2 (as a flow).
 
     Example:
         >>> import torch

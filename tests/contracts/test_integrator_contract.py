@@ -347,6 +347,7 @@ class Bare:
 
     parts = whole_parts = ("game", "penalty")
     autonomous, persistent, rates = True, True, {"x": 1.0, "y": 1.0}
+    rated, noise = [("x", slice(0, 1)), ("y", slice(1, 2))], None
     work, batch_id, keeps_batch = None, 0, True
     layout = gd.Game({"x": torch.zeros(SMALL), "y": torch.zeros(N - SMALL)}, dict).layout
     names, players, members = ("x", "y"), (slice(0, SMALL), slice(SMALL, N)), None

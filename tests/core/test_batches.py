@@ -134,3 +134,105 @@ class TestAllRandomnessIsTheStreams:
         loader = DataLoader(Shaken(), batch_size=4, num_workers=1, persistent_workers=True)
         assert "persistent workers" in gd.batches(loader).unowned
         assert not gd.batches(LOADERS["shuffled"]()).unowned
+
+
+class Kept:
+    """A loader that keeps its own place, as torchdata's StatefulDataLoader does; it counts what it reads."""
+
+    num_workers, batch_size = 0, 4
+
+    def __init__(self):
+        self.generator, self.data, self.read = torch.Generator(), Shaken(), 0
+        self.place, self.start, self.standing = 0, None, None
+
+    def __iter__(self):
+        torch.randn(1)  # to begin an epoch draws from the default generator, as a DataLoader's base seed does
+        if self.standing is not None:
+            (self.place, self.start), self.standing = self.standing, None
+            self.generator.set_state(self.start)
+        else:
+            self.place, self.start = 0, self.generator.get_state()
+        return self._rest(torch.randperm(20, generator=self.generator).tolist())
+
+    def _rest(self, order):
+        while self.place < 5:
+            at = order[4 * self.place : 4 * self.place + 4]
+            self.place += 1
+            self.read += 4
+            yield torch.stack([self.data[i][:4] for i in at])
+
+    def state_dict(self):
+        return {"place": self.place, "start": self.start}
+
+    def load_state_dict(self, state):
+        self.standing = (state["place"], state["start"])
+
+
+class TestPlaces:
+    @pytest.mark.parametrize("drawn", [1, 3, 5, 8])
+    def test_a_loader_that_keeps_its_own_place_is_not_read_up_to_it(self, drawn):
+        # rejects: an epoch read again; random numbers of the data set that begin anew
+        going = gd.batches(Kept(), latent=2, seed=3)
+        for _ in range(drawn):
+            next(going)
+        state = going.state_dict()
+        torch.randn(3)
+        fresh = gd.batches(Kept(), latent=2, seed=3)
+        fresh.load_state_dict(state)
+        assert fresh.source.read == 0
+        for _ in range(9):
+            assert all(torch.equal(a, b) for a, b in zip(next(going), next(fresh), strict=True))
+
+    @pytest.mark.parametrize("kind", ["memory", "loader"])
+    def test_batches_of_another_size_go_on_after_as_many_samples(self, kind):
+        # rejects: so many batches passed over, whatever their size
+        data = torch.arange(24.0)[:, None]
+
+        def make(size):
+            if kind == "memory":
+                return gd.batches(data, seed=1, batch_size=size)
+            return gd.batches(DataLoader(data, batch_size=size, shuffle=True), seed=1)
+
+        going, seen = make(4), []
+        for _ in range(3):
+            seen += next(going).flatten().tolist()
+        other = make(6)
+        other.load_state_dict(going.state_dict())
+        for _ in range(2):
+            seen += next(other).flatten().tolist()
+        assert sorted(seen) == list(range(24))
+
+    def test_a_run_says_that_the_size_differs(self):
+        game = gd.Game({"x": torch.ones(1)}, lambda x, batch: {"x": (x * batch).mean()})
+        flow, data = gd.flows.gradient(game), torch.arange(24.0)[:, None]
+        run = gd.solve(flow, "euler", h=1e-3, steps=3, batches=gd.batches(data, batch_size=4))
+        with pytest.raises(gd.ArgumentError, match="batch_size"):
+            gd.solve(flow, "euler", h=1e-3, steps=5, batches=gd.batches(data, batch_size=6), resume=run)
+        on = gd.solve(
+            flow, "euler", h=1e-3, steps=5, batches=gd.batches(data, batch_size=6), resume=run, allow=["data"]
+        )
+        assert on.stats["images"] == 3 * 4 + 2 * 6
+
+
+class TestKindsOfData:
+    def test_a_dict_in_memory(self):
+        # rejects: an order of its own for each entry
+        source = {"x": np.arange(10), "y": torch.arange(10.0)[:, None]}
+        stream = gd.batches(source, batch_size=4, latent=2)
+        item, noise = next(stream)
+        assert item["x"].tolist() == item["y"].flatten().tolist()
+        assert noise.shape == (4, 2)
+        for wrong in ({}, {"x": torch.ones(3), "y": torch.ones(2)}, {"x": 3}):
+            with pytest.raises(gd.ArgumentError, match="source"):
+                gd.batches(wrong)
+
+    def test_loaders_of_arrays(self):
+        # items of NumPy as they come: dicts, lists, text beside them
+        items = [{"image": np.full((3, 2), i, dtype=np.float64), "label": np.arange(3), "name": "a"} for i in range(2)]
+        stream = gd.batches(items)
+        game = gd.Game(
+            {"w": torch.ones(2)}, lambda w, batch: {"w": (batch["image"] @ w).mean() + 0 * batch["label"].sum()}
+        )
+        run = gd.solve(gd.flows.gradient(game), "euler", h=0.1, steps=3, batches=stream)
+        assert run.stats["images"] == 9
+        assert next(gd.batches(items))["label"].dtype == torch.int64

@@ -15,8 +15,8 @@ import pytest
 import torch
 
 import gamedyn as gd
+from gamedyn.core import files
 from gamedyn.integrators import CheckpointWarning
-from gamedyn.integrators.drive import files
 
 DOUBLE = torch.float64
 

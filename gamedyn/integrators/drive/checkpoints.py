@@ -17,7 +17,7 @@ import torch
 
 from gamedyn._lib.checks import positive, positive_int
 from gamedyn._lib.errors import ArgumentError, warn_caller
-from gamedyn.integrators.drive import files
+from gamedyn.core import files
 from gamedyn.integrators.drive.records import Records
 from gamedyn.integrators.drive.run import Run, restored
 

@@ -105,7 +105,7 @@ def solve_ensemble(
     declared = flow.declared_h
     if declared is not None and not bool((_column("h", h, flow.game.state().y) == declared).all()):
         raise ArgumentError("h", f"{declared}, which the flow's field contains", h, "declare the flow with this h")
-    past = past_run(flow, resume)
+    past = past_run(flow, resume, allow)
     points = past.state.y if past is not None else _points(flow, y0)
     streams = list(batches) if isinstance(batches, (list, tuple)) else None
     count, span, differing = _members(flow, h, rates, weights, {"y0": len(points), "batches": len(streams or [0])})

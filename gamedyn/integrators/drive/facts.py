@@ -9,8 +9,9 @@ import torch
 
 from gamedyn._lib.errors import ArgumentError, warn_caller
 from gamedyn._lib.version import __version__
+from gamedyn.core.state import refuse_another_layout
 from gamedyn.integrators._types import label
-from gamedyn.integrators.drive.run import Run, refuse_other_players
+from gamedyn.integrators.drive.run import Run
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -22,20 +23,21 @@ if TYPE_CHECKING:
 __all__ = ["facts_of", "held_against", "past_run"]
 
 
-def past_run(flow: Flow, resume: Run | str | os.PathLike[str] | None) -> Run | None:
-    """The run to go on from, read from its file or folder if need be.
+def past_run(flow: Flow, resume: Run | str | os.PathLike[str] | None, allow: Iterable[str] = ()) -> Run | None:
+    """The run to go on from, read from its file or folder if need be; on the players' device.
 
     Raises:
-        ArgumentError: for one of another game, or in another precision.
+        ArgumentError: for one of another game, or in another precision where that is not allowed.
     """
     past = resume if resume is None or isinstance(resume, Run) else Run.load(resume, flow)
     if past is None:
         return None
-    refuse_other_players(past.state.layout.signature, flow)
-    if past.state.y.dtype != flow.game.dtype:
-        got, remedy = str(past.state.y.dtype), "begin a new run where it ended: y0=run.state"
-        raise ArgumentError("resume", f"a run in the players' {flow.game.dtype}", got, remedy)
-    return past
+    layout, kind = past.state.layout, past.state.y.dtype
+    refuse_another_layout("resume", layout.signature, layout.buffers, flow.game.layout)
+    if kind != flow.game.dtype and "dtype" not in set(allow):
+        remedy = 'if that is meant, and all is to be cast: allow=["dtype"]'
+        raise ArgumentError("resume", f"a run in the players' {flow.game.dtype}", str(kind), remedy)
+    return past.to(flow.game.device, flow.game.dtype)
 
 
 def facts_of(
@@ -48,6 +50,8 @@ def facts_of(
     return {
         "run": past.facts["run"] if past is not None and "run" in past.facts else os.urandom(8).hex(),
         "layout": flow.game.layout.signature,
+        "buffers": list(flow.game.layout.buffers),
+        "dtype": str(flow.game.dtype),
         "method": label(integrator.method),
         "flow": f"{type(flow).__name__}: {flow.law}; terms {terms}",
         "rates": {k: float(v) for k, v in {**flow.rates, **flow.module_rates}.items()},
@@ -65,7 +69,7 @@ def held_against(past: Run | None, facts: Mapping[str, Any], allow: Iterable[str
     Raises:
         ArgumentError: with what differs, there and here.
     """
-    allowed, known = set(allow), [k for k in facts if k not in ("run", "layout")]
+    allowed, known = set(allow), [k for k in facts if k not in ("run", "layout", "buffers")]
     if unknown := allowed - set(known):
         raise ArgumentError("allow", f"facts of a run: {', '.join(known)}", ", ".join(map(str, unknown)))
     if past is None:

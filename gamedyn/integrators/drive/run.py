@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from torch import Tensor
+from torch.utils._pytree import tree_map
+
 from gamedyn._lib.errors import ArgumentError
-from gamedyn.core import State
-from gamedyn.integrators.drive import files
+from gamedyn.core import State, files
+from gamedyn.core.state import refuse_another_layout
 from gamedyn.integrators.drive.records import Records
 from gamedyn.integrators.drive.trajectory import Trajectory
 
 if TYPE_CHECKING:
     import os
+
+    import torch
 
     from gamedyn.flows import Flow
     from gamedyn.integrators.drive.dense import DenseOutput
@@ -65,6 +70,19 @@ class Run:
             self.status if isinstance(self.status, str) else f"{self.status.count('done')} of {len(self.status)} done"
         )
         return f"Run({status}, step={self.step}, t={self.t:g}, evaluations={self.stats['evaluations']:g})"
+
+    def to(self, device: torch.device | str, dtype: torch.dtype) -> Run:
+        """The same on another device, in another floating-point type: states and what the method remembers."""
+
+        def moved(x: Any) -> Any:
+            if not isinstance(x, Tensor):
+                return x
+            return x.to(device, dtype if x.is_floating_point() and x.dtype == self.state.y.dtype else x.dtype)
+
+        saved = {t: s.to(device, dtype) for t, s in self.saved.items()}
+        return replace(
+            self, state=self.state.to(device, dtype), memory=tree_map(moved, self.memory), saved=saved, dense=self.dense
+        )
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write everything needed to go on, and the records: whole or not at all, with a digest.
@@ -136,7 +154,7 @@ def restored(content: dict[str, Any], records: Records, flow: Flow) -> Run:
         ArgumentError: if it is of other players or parameters.
     """
     layout, status = flow.game.layout, content["status"]
-    refuse_other_players(content["facts"]["layout"], flow)
+    refuse_another_layout("resume", content["facts"]["layout"], content["facts"]["buffers"], layout)
     return Run(
         state=State(layout, content["y"], tuple(content["buffers"])),
         memory=content["memory"],
@@ -150,28 +168,3 @@ def restored(content: dict[str, Any], records: Records, flow: Flow) -> Run:
         place=content["place"],
         facts=content["facts"],
     )
-
-
-def refuse_other_players(there: Any, flow: Flow) -> None:
-    """Refuse a run of other players or parameters, naming the first that differs.
-
-    Raises:
-        ArgumentError: with what it has, and what the game has.
-    """
-    run, game = ([tuple(map(_shape, x)) for x in held] for held in (there, flow.game.layout.signature))
-    if run == game:
-        return
-    at = next((i for i, (a, b) in enumerate(zip(run, game, strict=False)) if a != b), min(len(run), len(game)))
-    expected, got = (_leaf(held, at) for held in (game, run))
-    raise ArgumentError("resume", f"a run of {flow.game!r}; at place {at + 1} {expected}", got)
-
-
-def _shape(x: Any) -> Any:
-    return tuple(x) if isinstance(x, (list, tuple)) else x
-
-
-def _leaf(held: Any, at: int) -> str:
-    if at >= len(held):
-        return "no more parameters"
-    player, name, shape = held[at]
-    return f"{player}{'.' if name else ''}{name} of shape {tuple(shape)}"

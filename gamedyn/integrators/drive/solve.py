@@ -109,7 +109,7 @@ def solve(
         resume: a run, its file, or its folder of checkpoints, to go on from; `steps` counts its steps too. It goes on
             bit for bit.
         allow: facts in which the run gone on from may differ: of "method", "flow", "rates", "weights", "h",
-            "sampling", "data", "versions".
+            "sampling", "data", "dtype" (all is cast), "versions".
         checkpoint: `Checkpoints(folder, ...)`, or a folder; written on every exit too, failures and signals included.
         check_every: steps between looks whether the state is finite (the only time the host waits).
         compile: whether to compile the whole step; `run.stats["compiled"]` says whether that worked. Python values
@@ -145,7 +145,7 @@ def solve(
             "h", f"{flow.declared_h}, which the flow's field contains", h, "declare the flow with this h"
         )
     flow = _with_parts(flow, rates)
-    past = past_run(flow, resume)
+    past = past_run(flow, resume, allow)
     state = _first_state(flow, y0, past)
     schedules, scaled = _schedules(flow, rates, weights)
     field = HeldField(flow, state.buffers, sampling=sampling, one_batch=batches is None, check=check, **scaled)

@@ -46,7 +46,7 @@ def mean_square_growth(method: str | Method, lam: complex, mu: complex, h: float
     Source: Higham 2000, SIAM J. Numer. Anal. 38, p. 753 (the test equation, Euler-Maruyama).
 
     Example:
-        >>> mean_square_growth("euler_maruyama", -3.0, 1.0, 0.5)  # (1 + h lam)^2 + h mu^2
+        >>> round(mean_square_growth("euler_maruyama", -3.0, 1.0, 0.5), 12)  # (1 + h lam)^2 + h mu^2
         0.75
         >>> mean_square_growth("euler_maruyama", -3.0, 1.0, None)
         -5.0
