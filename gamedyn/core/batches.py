@@ -82,7 +82,7 @@ class Batches:
         source: Any = self.source
         if getattr(source, "persistent_workers", False):
             return "persistent workers keep their random numbers from epoch to epoch: persistent_workers=False"
-        if self._stateful and getattr(source, "num_workers", 0):
+        if self._stateful and bool(getattr(source, "num_workers", False)):
             return "what workers draw begins anew where a loader that keeps its own place goes on: a plain DataLoader"
         return ""
 
@@ -112,14 +112,15 @@ class Batches:
         else:
             self._items, self._position, self._samples = self._epoch(), 0, 0
             counted = "position" if self._size == state["size"] else "samples"
-            while getattr(self, f"_{counted}") < state[counted]:
+            while vars(self)[f"_{counted}"] < state[counted]:
                 self._next_item()
         self._noise.set_state(state["noise"].cpu())
 
     @property
     def _size(self) -> int | None:
         """Samples of a batch, where they are known."""
-        size: int | None = self.batch_size or getattr(self.source, "batch_size", None)
+        source: Any = self.source
+        size: int | None = self.batch_size or getattr(source, "batch_size", None)
         return size
 
     @property

@@ -67,7 +67,7 @@ class TestFolder:
         solve("euler", steps=10_000, checkpoint=to)
         sizes = [p.stat().st_size for p in sorted(tmp_path.glob("step-*.run"))]
         assert len(sizes) == 5
-        assert max(sizes) - min(sizes) < 64
+        assert max(sizes) - min(sizes) <= 128  # the archive aligns its entries to 64 bytes
         per_step = (tmp_path / "records.bin").stat().st_size / 10_000
         assert per_step < 34  # step, time and two losses of 8 bytes
 

@@ -124,7 +124,9 @@ def solve_ensemble(
     state = State(flow.game.layout, points.expand(count, -1).clone(), flow.game.state().buffers)
     field = HeldField(flow, state.buffers, members=Members(count, batch_dim), **differing)
     around = Around(draw, source, watches(observers), checkpoints(checkpoint), compile=compile, facts=facts)
-    return Loop(field, integrator, size, plan, around).run(state, past, throw=False, progress=progress)
+    loop = Loop(field, integrator, size, plan, around, (state, past))
+    del state, past, points  # each of the size of the ensemble
+    return loop.run(throw=False, progress=progress)
 
 
 def _members(

@@ -42,12 +42,13 @@ class Keeper:
         past: the run gone on from.
 
     Attributes:
+        past: the run gone on from; once the run has begun, its account alone.
         good: the last state that was checked and finite.
         alive: which members are finite still; of a single game a 0-dim tensor.
     """
 
     def __init__(self, loop: Loop, past: Run | None) -> None:
-        self._loop, self._past = loop, past
+        self._loop, self.past = loop, past
         self.good: Kept = None  # type: ignore[assignment]
         self.writer: Writer | None = None
 
@@ -68,7 +69,7 @@ class Keeper:
     def written(self, status: str) -> Run:
         """The run as it stands, written where one is asked for."""
         y, memory, step, t, buffers, place = self.good
-        past = self._past
+        past = self.past
         run = Run(
             state=State(self._loop.field.layout, y, buffers),
             memory=memory,
@@ -94,7 +95,7 @@ class Keeper:
         return tuple(status if ok else "non_finite" for ok in self.alive.tolist())
 
     def _stats(self, t: float) -> dict[str, Any]:
-        work, before = self._loop.field.work, self._past.stats if self._past else {}
+        work, before = self._loop.field.work, self.past.stats if self.past else {}
         compiled = "no" if self._loop.compiled is None else self._loop.compiled.reason or "yes"
         sums = {
             "evaluations": work.evaluations,
@@ -132,9 +133,9 @@ class Keeper:
 
     def _records(self) -> Records:
         now = self._loop.log.records()
-        if self._past is None or not len(self._past.records):
+        if self.past is None or not len(self.past.records):
             return now
-        return self._past.records.until(self._past.step).joined(now)  # a failure's go beyond its state
+        return self.past.records.until(self.past.step).joined(now)  # a failure's go beyond its state
 
     def place(self) -> dict[str, Any]:
         """Where everything stands that going on takes: streams, observers, the step size, generators."""
@@ -152,7 +153,7 @@ class Keeper:
 
     def take_place(self) -> None:
         """Let observers and the step size stand where those of a resumed run stood; streams do already."""
-        past = self._past
+        past = self.past
         if past is None:
             return
         watching, known = self._loop.around.watching, past.place.get("observers", [])
@@ -167,7 +168,7 @@ class Keeper:
 
     def replay(self) -> None:
         """Let losses that draw go on with the numbers that would have come next."""
-        past = self._past
+        past = self.past
         if past is not None and "generators" in past.place and self._loop.field.randomness:
             RandomState.of(self._loop.field.flow.game.device, past.place["generators"]).restore()
 
@@ -196,7 +197,7 @@ class Keeper:
 
     def begin(self, y: Tensor, memory: Any, step: int, t: float, place: dict[str, Any]) -> None:
         """Keep the first state, and take the folder that the run is written to."""
-        past, to = self._past, self._loop.around.checkpoint
+        past, to = self.past, self._loop.around.checkpoint
         self.good = Kept(y.clone(), copied(memory), step, t, self._buffers(), place)
         self.alive = torch.ones(y.shape[:-1], dtype=torch.bool, device=y.device)
         if past is not None and not isinstance(past.status, str):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -34,9 +35,27 @@ __all__ = ["Loop"]
 
 
 class Loop:
-    """Steps a field by a stepper, keeping what a failure must not lose."""
+    """Steps a field by a stepper, keeping what a failure must not lose.
 
-    def __init__(self, field: HeldField, integrator: Integrator, size: StepSize, plan: Plan, around: Around) -> None:
+    Args:
+        field: the field.
+        integrator: its stepper.
+        size: how long the steps are.
+        plan: how far to go.
+        around: what it talks to.
+        begin: the state and, of a run gone on from, that run; let go of once the first step is taken.
+    """
+
+    def __init__(
+        self,
+        field: HeldField,
+        integrator: Integrator,
+        size: StepSize,
+        plan: Plan,
+        around: Around,
+        begin: tuple[State, Run | None],
+    ) -> None:
+        self._begin: Any = begin
         self.field, self.size, self.plan, self.around = field, size, plan, around
         self.integrator = size.stepper(integrator)
         self.compiled = CompiledStep(self.integrator) if around.compile else None
@@ -54,8 +73,17 @@ class Loop:
         self._saves = list(plan.saves)
 
     @torch.no_grad()
-    def run(self, state: State, past: Run | None, *, throw: bool, progress: bool) -> Run:
-        """Go on from a state until the plan is fulfilled, or something happens."""
+    def run(self, *, throw: bool, progress: bool) -> Run:
+        """Go on from where it begins until the plan is fulfilled, or something happens."""
+        keeper, step, t, batch = self._begun()
+        try:
+            return self._watched(step, t, batch, throw=throw, progress=progress)
+        finally:
+            keeper.close()
+
+    def _begun(self) -> tuple[Keeper, int, float, Any]:
+        """Begin: the keeper, the step, the time, the first batch; the point and the memory wait in `_begin`."""
+        (state, past), self._begin = self._begin, None
         self._past, keeper = past, Keeper(self, past)
         self._keeper = keeper
         step, y = (0, state.y) if past is None else (past.step, past.state.y)
@@ -77,18 +105,20 @@ class Loop:
         self.events = Events(self.around.events, {} if past is None else past.events)
         self.events.begin(t, self.field.state(y.clone()))
         keeper.begin(y, memory, step, t, {**keeper.place(), **place})
-        try:
-            return self._watched(y, memory, step, t, first, throw=throw, progress=progress)
-        finally:
-            keeper.close()
+        if self.integrator.in_place and self.compiled is None:
+            y = self.field.point.copy_(y)
+        self._begin = y, memory
+        if past is not None:  # its account is wanted still, not what it had reached
+            self._past = keeper.past = replace(past, memory=None, state=past.state.with_y(y.new_empty(0)))
+        return keeper, step, t, first
 
-    def _watched(self, y: Tensor, memory: Any, step: int, t: float, batch: Any, *, throw: bool, progress: bool) -> Run:
+    def _watched(self, step: int, t: float, batch: Any, *, throw: bool, progress: bool) -> Run:
         """The steps, with a bar, and with what is written whatever ends them."""
         on_disk = self._keeper.writer is not None
         with Progress(self.plan, step, t, shown=progress) as bar, Signals(on=on_disk) as self._signals:
             try:
                 with self.field.session() if self._alone() else contextlib.nullcontext():
-                    step = self._steps(y, memory, step, t, batch, bar)
+                    step = self._steps(step, t, batch, bar)
             except BaseException as error:  # Ctrl-C, a signal, or whatever the losses or an observer raise
                 self.status = "interrupted"
                 run = self._finish()
@@ -119,8 +149,9 @@ class Loop:
             or (plan.images is not None and self.images >= plan.images)
         )
 
-    def _steps(self, y: Tensor, memory: Any, step: int, t: float, batch: Any, bar: Any) -> int:
+    def _steps(self, step: int, t: float, batch: Any, bar: Any) -> int:
         field = self.field
+        (y, memory), self._begin = self._begin, None  # held by nothing else, so that the first step lets go of them
         self._keep_start(t, y)
         while not self._over(step, t):
             self._signals.obeyed()

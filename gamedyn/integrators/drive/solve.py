@@ -165,7 +165,9 @@ def solve(
         events=events_by_name(events),
         schedules=schedules,
     )
-    return Loop(field, integrator, size, plan, around).run(state, past, throw=throw, progress=progress)
+    loop = Loop(field, integrator, size, plan, around, (state, past))
+    del state, past  # each of parameter size
+    return loop.run(throw=throw, progress=progress)
 
 
 def _fitting(integrator: Integrator, size: StepSize, sampling: str) -> None:

@@ -1,0 +1,102 @@
+"""What a solve holds at its peak, in vectors of parameter size, beside the players' own parameters."""
+
+from __future__ import annotations
+
+import weakref
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.functional import softplus
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+import gamedyn as gd
+from gamedyn import methods
+
+WIDTH = 128
+
+
+class Living(TorchDispatchMode):
+    """The bytes of all storages that operations have made and that are still held; their peak."""
+
+    def __init__(self):
+        super().__init__()
+        self.now = self.peak = 0
+        self._sizes = {}
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        out = function(*args, **(kwargs or {}))
+        for x in tree_leaves(out):
+            if isinstance(x, torch.Tensor):
+                self._seen(x.untyped_storage())
+        return out
+
+    def _seen(self, storage):
+        key = storage._cdata
+        if key not in self._sizes and storage.nbytes() > 2048:
+            self._sizes[key] = storage.nbytes()
+            self.now += storage.nbytes()
+            self.peak = max(self.peak, self.now)
+            weakref.finalize(storage, self._gone, key)
+
+    def _gone(self, key):
+        self.now -= self._sizes.pop(key)
+
+
+def gan():
+    widths = ((8, WIDTH, 8), (8, WIDTH, 1))
+    G, D = (
+        nn.Sequential(nn.Linear(a, b), nn.ReLU(), nn.Linear(b, b), nn.ReLU(), nn.Linear(b, c)) for a, b, c in widths
+    )
+
+    def losses(G, D, batch):
+        fake = D(G(batch[1]))
+        return {"G": softplus(-fake).mean(), "D": softplus(fake).mean() + softplus(-D(batch[0])).mean()}
+
+    return gd.flows.gradient(gd.Game({"G": G, "D": D}, losses))
+
+
+def units(method):
+    """Peaks up to the end of the first step, and in later ones."""
+    flow, found = gan(), {}
+    size = 4 * flow.game.layout.n
+    stream = gd.batches(torch.randn(32, 8), latent=8, batch_size=4)
+    with Living() as living:
+
+        def look(view):
+            if view.step == 1:
+                found["start"] = living.peak / size
+            if view.step == 2:
+                living.peak = living.now
+            if view.step == 9:
+                found["steady"] = living.peak / size
+
+        gd.solve(flow, method, h=0.01, steps=11, batches=stream, observers=[look], check_every=3)
+    return found["start"], found["steady"]
+
+
+@pytest.mark.parametrize("method", ["euler", "heun2", "rk4", "dopri5", "ck54", "alternating", "extragradient"])
+def test_a_solve_holds_the_registers_and_three_more(method):
+    # rejects: the first state held throughout (4 more), a checked state that is copied twice; a start above the steps
+    start, steady = units(method)
+    assert steady <= methods.get(method).registers + 3
+    assert start <= steady + 0.1
+
+
+def test_a_resumed_run_is_let_go_of(tmp_path):
+    # rejects: the state of the run gone on from, held while the solve goes on
+    def stream():
+        return gd.batches(torch.ones(32, 8), latent=8, batch_size=4)
+
+    gd.solve(gan(), "rk4", h=0.01, steps=3, batches=stream()).save(tmp_path / "run")
+    flow, peaks = gan(), []
+    size = 4 * flow.game.layout.n
+    with Living() as living:
+        look = lambda view: peaks.append(living.now / size)  # noqa: E731
+        gd.solve(flow, "rk4", h=0.01, steps=9, batches=stream(), resume=tmp_path / "run", observers=[look])
+    fresh = []
+    with Living() as living:
+        look = lambda view: fresh.append(living.now / size)  # noqa: E731
+        gd.solve(flow, "rk4", h=0.01, steps=9, batches=stream(), observers=[look])
+    assert peaks[-1] <= fresh[-1] + 0.1
