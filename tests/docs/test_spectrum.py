@@ -10,7 +10,7 @@ import pytest
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 
-@pytest.mark.parametrize(("name", "least"), [("spectrum", 8), ("holding", 3), ("runs", 7)])
+@pytest.mark.parametrize(("name", "least"), [("spectrum", 8), ("holding", 3), ("runs", 9), ("theory/noise", 4)])
 def test_the_page_runs(name, least, tmp_path, monkeypatch):
     # rejects: a name or a claim that the page has and the package has not
     mpl.use("Agg")
