@@ -22,7 +22,7 @@ DELAY, EVERY = 2.0, 0.5
 
 @contextlib.contextmanager
 def waiting(what: str, *, shown: bool = True) -> Iterator[None]:
-    """Show what is being done and for how long, once it has taken two seconds: on a terminal, unless TQDM_DISABLE is set.
+    """Show what is being done and for how long, after two seconds: on a terminal, unless TQDM_DISABLE is set.
 
     Args:
         what: in a few words.

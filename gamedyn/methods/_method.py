@@ -24,6 +24,7 @@ class Method(Immutable):
         digits: decimals that its coefficients are trusted to; None: exact.
         time_scale: the clock s: it solves `y' = s v` in steps of h.
         embedded_order: order of the embedded method; None where there is none.
+        strong_order: order on a path, of methods for flows with noise that depends on the state; None: of no such.
         steps: steps whose values enter the formula.
         corrections: how often a step applies its last formula to what the one before predicts.
         order: on every game; None where a step approximates no flow `y' = s v`.
@@ -43,6 +44,7 @@ class Method(Immutable):
     digits: int | None = None
     time_scale: Any = Fraction(1)
     embedded_order: Any = None
+    strong_order: Any = None
     steps: Any = 1
     corrections: int = 0
     order: Any = None

@@ -114,6 +114,7 @@ RULES: Mapping[str, Callable[[Any], Any]] = {
     "order": lambda m: f"at least {m.order}" if m.order_is_bound else m.order,
     "order on separable games": lambda m: _or_same(m.order_separable, m.order),
     "embedded order": lambda m: m.embedded_order,
+    "strong order, noise of the state": lambda m: m.strong_order,
     "stage order": stage_order,
     "steps": lambda m: None if m.steps == 1 else m.steps,
     "evaluations a step": lambda m: m.evaluations if m.explicit else None,
