@@ -49,7 +49,7 @@ def modified_field(
         terms: how many, at most 4: each differentiates the losses once more.
 
     Returns:
-        (terms, n): v_1 = v (times the method's clock), v_2, v_3, ...
+        v_1 = v (times the method's clock), v_2, v_3, ... as rows, (terms, n).
 
     Raises:
         ArgumentError: for a method of another family, a flow that depends on time, too many terms.
