@@ -103,7 +103,8 @@ class Loop:
         self.startup, self._started = self.field.work.evaluations, self.integrator.started(memory)
         self._refuse_parts(memory)
         self.events = Events(self.around.events, {} if past is None else past.events)
-        self.events.begin(t, self.field.state(y.clone()))
+        if self.events:
+            self.events.begin(t, self.field.state(y.clone()))
         keeper.begin(y, memory, step, t, {**keeper.place(), **place})
         if self.integrator.in_place and self.compiled is None:
             y = self.field.point.copy_(y)
