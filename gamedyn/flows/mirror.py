@@ -58,6 +58,11 @@ class MirrorFlow(FlowOfFlow):
         return self.inner.scales
 
     @property
+    def rated(self) -> list[tuple[str, slice]]:
+        """As of the inner flow."""
+        return self.inner.rated
+
+    @property
     def parts(self) -> tuple[str, ...]:
         """Those of the inner flow."""
         return self.inner.parts
