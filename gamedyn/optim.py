@@ -220,12 +220,24 @@ class GameOptimizer(torch.optim.Optimizer):
                 self._refuse_backward(error)
             raise
         point.copy_(self._stepped.point_of(y))
-        torch._foreach_copy_(self._own, field.leaves)
+        self._write(field.leaves)
         for own, value in zip(buffers, field.buffers, strict=True):
             own.copy_(value)
         self._memory, self._given = memory, None
         self.steps += 1
         return dict(zip(field.names, field.losses, strict=True))
+
+    def _write(self, leaves: Sequence[Tensor]) -> None:
+        """Put the players where the step has led; those with the learning rate 0 stay, to the bit."""
+        moved = [bool(rate) for rate in self._flow.rates.values()]
+        pairs = [
+            pair
+            for own, at in zip(moved, self._game.layout.leaf_slices, strict=True)
+            if own
+            for pair in zip(self._own[at], leaves[at], strict=True)
+        ]
+        if pairs:
+            torch._foreach_copy_([own for own, _ in pairs], [leaf for _, leaf in pairs])
 
     def _losses(self, *players: Any) -> Mapping[str, Tensor]:
         """What the game calls its losses: the closure, while the modules hold a stage's parameters."""
@@ -389,6 +401,12 @@ def _rated(game: Game, rates: Sequence[float], terms: Sequence[Term]) -> _RatedF
 def _made_of(base: GradientFlow, made: Callable[[GradientFlow], Flow]) -> Flow:
     """The flow that a user makes of the gradient flow."""
     flow: Flow = of_flow(made(base))
+    root: Any = flow
+    while hasattr(root, "inner"):
+        root = root.inner
+    if getattr(root, "_factors", None) is not base._factors:
+        remedy = "learning rates are the optimiser's: lr={'G': 0.1, ...}; rates of modules are for gamedyn.solve"
+        raise ArgumentError("flow", "a flow made of the one it is given, at its rates", repr(flow), remedy)
     if flow.game.layout.signature != base.game.layout.signature or flow.declared_h not in (None, 1.0):
         remedy = "a flow with a state of its own, or with a step of its own, is stepped by gamedyn.solve"
         raise ArgumentError("flow", "a flow of the same players", repr(flow), remedy)

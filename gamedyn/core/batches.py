@@ -113,7 +113,12 @@ class Batches:
             self._items, self._position, self._samples = self._epoch(), 0, 0
             counted = "position" if self._size == state["size"] else "samples"
             while vars(self)[f"_{counted}"] < state[counted]:
-                self._next_item()
+                item = next(self._items, END)
+                if item is END:  # an epoch of other batches may be shorter: the next one begins
+                    self._items, self._position, self._samples = self._epoch(), 0, 0
+                    break
+                self._position += 1
+                self._samples += _counted(tree_map(_tensor, item))[0]
         self._noise.set_state(state["noise"].cpu())
 
     @property
@@ -239,7 +244,7 @@ def _samples_of(data: Any) -> int:
     leaves = tree_leaves(data)
     if not leaves or not all(isinstance(x, Tensor) and x.dim() and len(x) for x in leaves):
         shapes = [f"shape {tuple(x.shape)}" if isinstance(x, Tensor) else type(x).__name__ for x in leaves]
-        raise ArgumentError("source", "tensors of samples", ", ".join(shapes) or "none", "an empty batch")
+        raise ArgumentError("source", "tensors of samples, at least one of each", ", ".join(shapes) or "none")
     if len({len(x) for x in leaves}) > 1:
         raise ArgumentError("source", "tensors with as many samples", f"{[len(x) for x in leaves]}")
     return len(leaves[0])

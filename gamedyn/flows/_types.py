@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
@@ -14,7 +15,7 @@ from gamedyn.core.ambient import shielded
 from gamedyn.jacobian import HeldField
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from gamedyn.core import Game, NoiseLike, Point, Request, Velocity
     from gamedyn.losses import Term
@@ -27,9 +28,6 @@ class Flow(ABC):
 
     declared_h: float | None = None
     """The step that the field contains, where it contains one: `solve` takes no other."""
-
-    projects: bool = False
-    """Whether states are put back into a set after every step, by `project`."""
 
     source: str = ""
     """Paper, where the flow comes from one."""
@@ -145,6 +143,11 @@ class Flow(ABC):
     def admits(self, parts: Mapping[str, Tensor]) -> bool:
         """Whether the flow is made for such a point: of shares of strategies, whether it is on the simplex."""
         return True
+
+    @property
+    def projects(self) -> bool:
+        """Whether states are put back into a set after every step, by `project`."""
+        return False
 
     def project(self, y: Tensor) -> Tensor:
         """The point that stands for y after a step: y itself."""
@@ -276,6 +279,27 @@ class FlowOfFlow(Flow):
         """Those of the inner flow, at its own players."""
         return self.inner.penalties(point._replace(leaves=point.leaves[: len(self.inner.game.layout.leaves)]))
 
+    @property
+    def projects(self) -> bool:
+        """As the inner flow."""
+        return self.inner.projects
+
+    def project(self, y: Tensor) -> Tensor:
+        """As the inner flow: what its players are comes first in y."""
+        return self._of_inner(self.inner.project, y) if self.projects else y
+
+    def coordinates_of(self, y: Tensor) -> Tensor:
+        """As the inner flow."""
+        return self._of_inner(self.inner.coordinates_of, y)
+
+    def point_of(self, y: Tensor) -> Tensor:
+        """As the inner flow."""
+        return self._of_inner(self.inner.point_of, y)
+
+    def _of_inner(self, fn: Callable[[Tensor], Tensor], y: Tensor) -> Tensor:
+        n = self.inner.game.layout.n
+        return fn(y) if n == y.shape[-1] else torch.cat([fn(y[..., :n]), y[..., n:]], -1)
+
     def check(self, batch: Any = None) -> None:
         """As the inner flow does."""
         self.inner.check(batch)
@@ -292,14 +316,6 @@ class LeafwiseFlow(FlowOfFlow):
     def double_backward_in(self, step: int | None) -> bool:
         """As the inner flow."""
         return self.inner.double_backward_in(step)
-
-    def coordinates_of(self, y: Tensor) -> Tensor:
-        """As the inner flow."""
-        return self.inner.coordinates_of(y)
-
-    def point_of(self, y: Tensor) -> Tensor:
-        """As the inner flow."""
-        return self.inner.point_of(y)
 
     @property
     def rated(self) -> list[tuple[str, slice]]:

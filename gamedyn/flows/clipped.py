@@ -13,7 +13,7 @@ from gamedyn.core import Velocity
 from gamedyn.flows._types import Flow, LeafwiseFlow, of_flow
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from gamedyn.core import Point, Request
 
@@ -63,6 +63,15 @@ class ClippedFlow(LeafwiseFlow):
         """Those of the inner flow."""
         return self.inner.whole_parts
 
+    @property
+    def tangent(self) -> Tensor | None:
+        """That of the inner flow; of entries that are cut one by one none."""
+        return self.inner.tangent if self.value is None else None
+
+    def admits(self, parts: Mapping[str, Tensor]) -> bool:
+        """As the inner flow."""
+        return self.inner.admits(parts)
+
     def velocity(self, point: Point, request: Request) -> Velocity:
         """The inner velocity, cut player by player; then the players asked for."""
         share = 1.0 if request.factors is None else request.factors.get("game", 0.0)
@@ -77,11 +86,8 @@ class ClippedFlow(LeafwiseFlow):
             size = at[i].stop - at[i].start
             own = inner.leaves[start : start + size]
             start += size
-            out += (
-                self._cut(own, [_spread(r, x) for r, x in zip(of_leaf[at[i]], own, strict=True)], lead)
-                if (i in self.of)
-                else own
-            )
+            rated = [_spread(r, x) for r, x in zip(of_leaf[at[i]], own, strict=True)]
+            out += self._cut(own, rated, lead) if i in self.of else own
         return Velocity(out if share == 1 else [share * x for x in out], inner.losses)
 
     def _cut(self, v: Sequence[Tensor], rates: Sequence[Any], lead: int) -> list[Tensor]:

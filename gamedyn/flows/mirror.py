@@ -31,6 +31,9 @@ class MirrorFlow(FlowOfFlow):
 
     def __init__(self, flow: Flow, of: Sequence[int]) -> None:
         inner = of_flow(flow).game
+        if flow.projects:
+            remedy = "project what is made of it: flows.projected(flows.mirror_descent(flow), ...) sees logits"
+            raise ArgumentError("flow", "one that is not put back into a set", repr(flow), remedy)
         self.of = frozenset(of)
         super().__init__(flow, _dual(inner, self.of))
 

@@ -43,7 +43,7 @@ class Noise:
         if self.grid is None:
             drawn = self._normal(step, like)
             return drawn * (h.sqrt() if isinstance(h, Tensor) else h**0.5)
-        first, count = float(t) / self.grid, float(h) / self.grid
+        first, count = _one("t", t) / self.grid, _one("h", h) / self.grid
         if max(abs(first - round(first)), abs(count - round(count))) > NEAR * max(1.0, abs(first)) or round(count) < 1:
             raise ArgumentError("h", f"times that are multiples of the noise's grid, {self.grid:g}", (t, h))
         total = torch.zeros_like(like)
@@ -78,7 +78,12 @@ class Noise:
         if not hasattr(given, "keys") or set(given) - set(parts):
             got = sorted(given) if hasattr(given, "keys") else type(given).__name__
             raise ArgumentError("sigma", f"a function that gives some of the players {sorted(parts)}", got)
-        full = {k: torch.as_tensor(given.get(k, 0.0)).to(x).expand_as(x) for k, x in parts.items()}
+        full = {}
+        for k, x in parts.items():
+            own = torch.as_tensor(given.get(k, 0.0)).to(x)
+            if own.dim() and own.shape != x.shape:
+                raise ArgumentError("sigma", f"{k!r} as a number, or {tuple(x.shape)}", f"shape {tuple(own.shape)}")
+            full[k] = own.expand_as(x)
         return self._layout.joined(full)
 
     def _normal(self, number: int, like: Tensor) -> Tensor:
@@ -86,6 +91,15 @@ class Noise:
         mixed = np.random.SeedSequence([self.seed % 2**32, number % 2**32, number < 0]).generate_state(1, np.uint64)
         generator = torch.Generator(like.device).manual_seed(int(mixed[0] >> np.uint64(1)))
         return torch.randn(like.shape, generator=generator, dtype=like.dtype, device=like.device)
+
+
+def _one(name: str, value: float | Tensor) -> float:
+    """A number, also where every member of an ensemble has the same."""
+    if not isinstance(value, Tensor):
+        return float(value)
+    if not bool((value == value.reshape(-1)[0]).all()):
+        raise ArgumentError(name, "one for all members: the noise is drawn on a grid", value.flatten().tolist())
+    return float(value.reshape(-1)[0])
 
 
 class NoisyFlow(LeafwiseFlow):
@@ -113,6 +127,15 @@ class NoisyFlow(LeafwiseFlow):
     def law(self) -> str:
         """That of the inner flow, and the noise."""
         return f"dy = v dt + sigma dW (Ito), {self._own.shown}; {self.inner.law}"
+
+    @property
+    def tangent(self) -> Tensor | None:
+        """That of the inner flow."""
+        return self.inner.tangent
+
+    def admits(self, parts: Mapping[str, Tensor]) -> bool:
+        """As the inner flow."""
+        return self.inner.admits(parts)
 
     def velocity(self, point: Point, request: Request) -> Velocity:
         """The drift: that of the inner flow."""
@@ -160,5 +183,7 @@ def noisy(
         share = {p: finite(f"sigma[{p!r}]", given.get(p, 0.0)) for p in layout.players}
     if flow.noise is not None:
         raise ArgumentError("flow", "one without noise", repr(flow), "add the variances")
+    if not isinstance(seed, (int, np.integer)):
+        raise ArgumentError("seed", "a whole number", seed)
     cells = None if grid is None else positive("grid", grid)
     return NoisyFlow(flow, Noise(layout, share, int(seed), cells))

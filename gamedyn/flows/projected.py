@@ -22,11 +22,14 @@ __all__ = ["ProjectedFlow", "ball", "clip", "projected", "simplex"]
 class ProjectedFlow(LeafwiseFlow):
     """A flow whose states are put back into a set after every step; see `projected`."""
 
-    projects = True
-
     def __init__(self, flow: Flow, fn: Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]]) -> None:
         super().__init__(flow)
         self.fn = fn
+
+    @property
+    def projects(self) -> bool:
+        """Always."""
+        return True
 
     @property
     def law(self) -> str:
@@ -43,6 +46,7 @@ class ProjectedFlow(LeafwiseFlow):
         Raises:
             ArgumentError: if the function gives other players, or tensors of another size.
         """
+        y = self.inner.project(y)
         return self._one(y) if y.dim() == 1 else torch.func.vmap(self._one)(y)
 
     def _one(self, y: Tensor) -> Tensor:

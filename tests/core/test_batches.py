@@ -202,6 +202,18 @@ class TestPlaces:
             seen += next(other).flatten().tolist()
         assert sorted(seen) == list(range(24))
 
+    @pytest.mark.parametrize(("first", "then"), [(3, 4), (4, 3), (5, 10)])
+    def test_an_epoch_of_other_batches_may_be_shorter(self, first, then):
+        # rejects: a loader that drops its last batch, read for ever in search of a place beyond its end
+        data = torch.arange(10.0)[:, None]
+        make = lambda size: gd.batches(DataLoader(data, batch_size=size, drop_last=True, shuffle=True))  # noqa: E731
+        going = make(first)
+        for _ in range(len(going.source)):
+            next(going)
+        other = make(then)
+        other.load_state_dict(going.state_dict())
+        assert len(next(other)) == then
+
     def test_a_run_says_that_the_size_differs(self):
         game = gd.Game({"x": torch.ones(1)}, lambda x, batch: {"x": (x * batch).mean()})
         flow, data = gd.flows.gradient(game), torch.arange(24.0)[:, None]

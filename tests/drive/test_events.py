@@ -165,6 +165,19 @@ class TestRefused:
         with pytest.raises(gd.ArgumentError, match=r"events: expected none for .* remembers"):
             gd.solve(turning(), method, h=0.1, steps=3, events={"y": y_of})
 
+    @pytest.mark.parametrize("how", [{"events": {"y": y_of}}, {"save_at": [0.05]}, {"dense": True}])
+    def test_fresh_batches(self, how):
+        # a part of a step on fresh batches would draw others, and the steps after it too
+        game = gd.Game({"x": torch.ones(1)}, lambda x, batch: {"x": (x * batch).mean()})
+        stream = gd.batches(torch.rand(8, 1), batch_size=2)
+        with pytest.raises(gd.ArgumentError, match=r"fresh batches|end of a step"):
+            gd.solve(gd.flows.gradient(game), "rk4", h=0.1, steps=3, batches=stream, sampling="fresh", **how)
+
+    def test_a_state_that_is_lost_is_not_the_events_fault(self):
+        events = {"x": gd.Event(lambda t, s: s["x"])}
+        run = gd.solve(turning(), "euler", h=1e3, steps=600, throw=False, events=events)
+        assert run.status == "non_finite"
+
     @pytest.mark.parametrize("how", [{"direction": 2}, {"stop": -1}, {"stop": "yes"}])
     def test_arguments(self, how):
         with pytest.raises(gd.ArgumentError, match=next(iter(how))):
@@ -194,6 +207,16 @@ class TestTrajectory:
         assert list(found.to_pandas().columns) == ["t", *(f"{p} {j}" for p in "xy" for j in range(3))]
         with pytest.raises(gd.ArgumentError, match=r"saved.*save_at"):
             gd.solve(turning(), "rk4", h=0.1, steps=2).trajectory()
+
+    def test_players_may_have_any_name(self):
+        # rejects: a player called t, or "loss x", in the place of a column
+        names = ("t", "loss t")
+        losses = lambda t, u: {"t": (t * u).sum(), "loss t": t.sum() + u.sum()}  # noqa: E731
+        game = gd.Game({n: torch.ones(1) for n in names}, losses)
+        flow = gd.flows.gradient(game)
+        table = gd.solve(flow, "rk4", h=0.1, steps=10, save_at=[0.5, 1.0]).trajectory(flow).to_pandas()
+        assert list(table.columns) == ["t", "player t", "loss t", "player loss t", "loss loss t"]
+        assert table["t"].tolist() == [0.5, 1.0]
 
     def test_on_one_batch(self):
         # rejects: losses on no batch, or on the run's

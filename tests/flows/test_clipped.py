@@ -99,6 +99,25 @@ def test_one_player_and_terms_and_ensembles():
         torch.testing.assert_close(run.state.y[m], gd.solve(own, "rk4", h=h, steps=3).state.y, rtol=0, atol=1e-12)
 
 
+def test_the_optimisers_learning_rates_hold_for_what_is_made_of_its_flow():
+    # rejects: rates of the made flow's own, which no learning rate reaches
+    G, D = modules()
+    for made in (lambda f: f.with_rates({"D": 2.0}), lambda f: flows.gradient(f.game, {"D": 3.0})):
+        with pytest.raises(gd.ArgumentError, match="at its rates"):
+            GameOptimizer({"G": G, "D": D}, "euler", lr=0.1, flow=made)
+    optimizer = GameOptimizer(
+        {"G": G, "D": D}, "euler", lr={"G": 0.0, "D": 0.1}, flow=lambda f: flows.clipped(f, norm=1.0)
+    )
+    before = [p.detach().clone() for p in G.parameters()]
+    optimizer.step(lambda: losses(G, D))
+    assert all(torch.equal(a, b) for a, b in zip(before, G.parameters(), strict=True))
+
+
+def test_a_part_must_be_declared_before():
+    with pytest.raises(gd.ArgumentError, match="declare it"):
+        gd.solve(flows.clipped(gradient(), norm=1.0), "euler", h=0.1, steps=1, rates={"G.bias": lambda n: 1.0})
+
+
 def test_a_schedule_reaches_through_it():
     changing = gd.solve(flows.clipped(gradient(), norm=0.2), "rk4", h=0.1, steps=3, rates={"D": lambda n: 3.0})
     fixed = gd.solve(flows.clipped(gradient({"D": 3.0}), norm=0.2), "rk4", h=0.1, steps=3)

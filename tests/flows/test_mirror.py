@@ -125,6 +125,39 @@ def test_the_optimiser_moves_the_shares():
     torch.testing.assert_close((p, q), expected, rtol=0, atol=1e-13)
 
 
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda f: flows.mapped(flows.mirror_descent(f), lambda v: v),
+        lambda f: flows.clipped(flows.mirror_descent(f), norm=1e3),
+        lambda f: flows.consensus(flows.mirror_descent(f), 1e-13),
+    ],
+    ids=["mapped", "clipped", "consensus"],
+)
+def test_the_optimiser_knows_the_shares_of_what_is_made_of_it(made):
+    # rejects: shares taken for logits
+    p, q = P.clone(), Q.clone()
+    optimizer = GameOptimizer({"p": p, "q": q}, "euler", lr={"p": 0.2, "q": 0.1}, flow=made)
+    for _ in range(4):
+        optimizer.step(lambda: {"p": p @ RPS @ q, "q": -(p @ RPS @ q)})
+    torch.testing.assert_close((p, q), weights(P, Q, (0.2, 0.1), 4), rtol=0, atol=1e-10)
+
+
+def test_a_learning_rate_of_0_holds_shares_to_the_bit():
+    p, q = P.clone(), Q.clone()
+    optimizer = GameOptimizer({"p": p, "q": q}, "euler", lr={"p": 0.0, "q": 0.1}, flow=flows.mirror_descent)
+    for _ in range(20):
+        optimizer.step(lambda: {"p": p @ RPS @ q, "q": -(p @ RPS @ q)})
+    assert torch.equal(p, P)
+    assert not torch.equal(q, Q)
+
+
+def test_a_projected_flow_has_no_mirror():
+    game = gd.Game({"p": P.clone()}, lambda p: {"p": p @ Q})
+    with pytest.raises(gd.ArgumentError, match="put back into a set"):
+        flows.mirror_descent(flows.projected(flows.gradient(game), flows.simplex(of="p")))
+
+
 @pytest.mark.parametrize("p", [[0.5, 0.6, -0.1], [0.5, 0.5, 0.0], [0.5, 0.3, 0.3]])
 def test_what_is_no_share_is_refused(p):
     with pytest.raises(gd.ArgumentError, match="positive shares"):

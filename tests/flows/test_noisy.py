@@ -107,6 +107,13 @@ class TestMeanSquares:
         expected = max(0.0, (2 * decay - mu**2) / abs(lam) ** 2)
         assert mean_square_limit("euler_maruyama", lam, mu) == pytest.approx(expected, rel=1e-9, abs=1e-12)
 
+    @pytest.mark.parametrize(("lam", "mu"), [(-1e-6 + 1j, 0.0), (-1e-9 + 1j, 0.0), (-1.0, (2 - 1e-8) ** 0.5)])
+    def test_a_limit_near_0_is_none_of_infinity(self, lam, mu):
+        # rejects: a crossing confirmed by a growth whose excess over 1 is lost to rounding
+        expected = -(2 * complex(lam).real + mu**2) / abs(lam) ** 2
+        assert mean_square_limit("euler_maruyama", lam, mu) == pytest.approx(expected, rel=1e-6)
+        assert 0 < mean_square_limit("platen", lam, mu) < 1e-4
+
     @given(st.floats(0.5, 5.0), st.floats(0.05, 0.9))
     def test_platens_limit_is_a_crossing(self, decay, share):
         mu = share * math.sqrt(2 * decay)
@@ -171,6 +178,14 @@ class TestPaths:
         with pytest.raises(gd.ArgumentError, match="seed 7"):
             gd.solve(geometric(seed=7, grid=grid), method, h=0.1, steps=9, resume=tmp_path / "run")
 
+    def test_an_ensemble_on_a_grid(self):
+        flow = geometric(seed=4, grid=0.05)
+        start = torch.ones(2, PATHS, dtype=DOUBLE)
+        run = gd.solve_ensemble(flow, "platen", h=0.1, steps=3, y0=start)
+        assert not torch.equal(run.state.y[0], run.state.y[1])
+        with pytest.raises(gd.ArgumentError, match="one for all members"):
+            gd.solve_ensemble(flow, "platen", h=[0.1, 0.2], steps=3, y0=start)
+
     def test_the_callers_generators_stand_still(self):
         before = torch.get_rng_state()
         gd.solve(geometric(), "platen", h=0.1, steps=3)
@@ -193,6 +208,11 @@ class TestWhoStepsIt:
         optimizer = GameOptimizer({"x": x}, "euler_maruyama", lr=0.1, flow=lambda f: flows.noisy(f, 0.1))
         optimizer.step(lambda: {"x": x.square().sum()})
         assert float((x - 0.8).abs().max()) > 1e-3
+        still = x.clone()
+        optimizer.param_groups[0]["lr"] = 0.0
+        optimizer.restart()
+        optimizer.step(lambda: {"x": x.square().sum()})
+        assert torch.equal(x, still)
 
     @pytest.mark.parametrize("method", NAMES)
     def test_without_noise_they_are_eulers(self, method):
@@ -209,7 +229,9 @@ class TestWhoStepsIt:
         assert torch.equal(flow.at(y).jacobian().to_dense(), inner.at(y).jacobian().to_dense())
         assert "sigma" in flow.law
 
-    @pytest.mark.parametrize("sigma", [math.nan, {"X": 1.0}, lambda t, s: 3.0, lambda t, s: {"X": 1.0}])
+    @pytest.mark.parametrize(
+        "sigma", [math.nan, {"X": 1.0}, lambda t, s: 3.0, lambda t, s: {"X": 1.0}, lambda t, s: {"x": torch.ones(7)}]
+    )
     def test_no_sigma(self, sigma):
         with pytest.raises(gd.GamedynError):
             gd.solve(flows.noisy(along(lambda x: -x), sigma), "platen", h=0.1, steps=1)

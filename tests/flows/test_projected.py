@@ -150,3 +150,39 @@ def test_what_it_says_and_refuses():
     ):
         with pytest.raises(gd.ArgumentError):
             make()
+
+
+class TestInOthers:
+    """What is made of a projected flow is projected."""
+
+    def game(self):
+        one = lambda: torch.ones(1, dtype=DOUBLE)  # noqa: E731
+        return gd.Game({"x": one(), "y": one()}, lambda x, y: {"x": (x * y).sum(), "y": -(x * y).sum()})
+
+    @pytest.mark.parametrize(
+        "made",
+        [
+            lambda f: flows.clipped(f, norm=100.0),
+            lambda f: flows.preconditioned(f, torch.ones(2, dtype=DOUBLE)),
+            lambda f: flows.consensus(f, 1e-9),
+            lambda f: flows.mapped(f, lambda v: v),
+            lambda f: flows.noisy(f, 1e-9),
+            lambda f: flows.projected(f, flows.clip(2.0, of="y")),
+        ],
+        ids=["clipped", "preconditioned", "consensus", "mapped", "noisy", "projected"],
+    )
+    def test_a_flow_of_it_keeps_the_set(self, made):
+        flow = made(flows.projected(gd.flows.gradient(self.game()), flows.clip(1.05, of="y")))
+        method = "euler" if flow.noise is None else "euler_maruyama"
+        assert float(gd.solve(flow, method, h=0.1, steps=10).state["y"]) == pytest.approx(1.05, abs=1e-12)
+
+    def test_adams_flow_too(self):
+        flow = flows.adam(flows.projected(gd.flows.gradient(self.game()), flows.clip(1.05, of="y")), a1=5.0, a2=1.0)
+        run = gd.solve(flow, "euler", h=0.02, steps=100)
+        assert float(run.state["y"].abs()) <= 1.05
+
+    def test_what_rests_stays_whatever_the_projection(self):
+        # rejects: a ball that moves a player whose rate is 0
+        flow = flows.projected(gd.flows.gradient(self.game()), flows.ball(0.5, of="x"))
+        run = gd.solve(flow, "euler", h=0.1, steps=5, rates={"x": lambda n: 0.0})
+        assert float(run.state["x"]) == 1.0

@@ -168,9 +168,9 @@ class Loop:
             if info.status != "ok":  # the step is rejected
                 self.status = info.status if self._keeper.checked(y, memory, step, t) else "non_finite"
                 break
+            new = field.flow.project(new)
             for at in still:
                 new[at] = left[at]
-            new = field.flow.project(new)
             if field.flow.projects or still:
                 after = self.integrator.moved(after)
             taken = h if info.h is None else info.h
@@ -249,7 +249,7 @@ class Loop:
 
     def _met(self, y: Tensor, memory: Any, t: float, after: float, new: Tensor) -> tuple[float, Tensor] | None:
         """Note the events within the step from t, with their states; where one of them ends the run, if one does."""
-        if not self.events:
+        if not self.events or not bool(new.isfinite().all()):  # of a state that is lost nothing is asked
             return None
         last = self.field.state(new.clone())
         found, stop = self.events.found(t, after, last, lambda when: self._part(y, memory, t, when - t))
@@ -279,20 +279,20 @@ class Loop:
         return self.field.state(at)
 
     def _refuse_parts(self, memory: Any) -> None:
-        """Refuse times within a step of a method that remembers: a part of its step is none of its steps.
+        """Refuse times within steps that have no parts: of methods that remember, and of fresh batches.
 
         Raises:
             ArgumentError: for dense output, and for times that are no multiple of its steps.
         """
-        if not memory or hasattr(self.integrator, "part"):
+        fresh = self.field.sampling == "fresh"
+        if not fresh and (not memory or hasattr(self.integrator, "part")):
             return
-        remedy = "take a one-step method"
+        whose = "on fresh batches" if fresh else f"for {self._method()}, which remembers"
+        remedy = 'take sampling="frozen"' if fresh else "take a one-step method"
         if self.plan.dense:
-            raise ArgumentError("dense", f"False for {self._method()}, which remembers", True, remedy)
+            raise ArgumentError("dense", f"False {whose}", True, remedy)
         if self.around.events:
-            raise ArgumentError(
-                "events", f"none for {self._method()}, which remembers", list(self.around.events), remedy
-            )
+            raise ArgumentError("events", f"none {whose}", list(self.around.events), remedy)
         h = self.size.first
         for when in self._saves:
             steps = (when - self.plan.start) / h if isinstance(h, float) and self.size.equal else math.nan

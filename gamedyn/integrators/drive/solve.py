@@ -91,7 +91,7 @@ def solve(
         sampling: "frozen", one batch over a step, or "fresh", one for every evaluation, which voids the order.
         rates: by player, or by "player.module", a function of the step's number in the place of the flow's rate: two
             time scales that change. What has the rate 0 in a step stays where it is, to the bit, and the method keeps
-            what it remembers of it: a module is frozen and thawed.
+            what it remembers of it: a module is frozen and thawed. Modules with a rate of their own keep theirs.
         weights: by term, likewise in the place of its weight.
         solver: how implicit equations are solved: NewtonKrylov(...), Anderson(...) or fixed_point(...) of
             `gamedyn.integrators` for implicit methods, Krylov(...) for linearly implicit and exponential ones.
@@ -227,6 +227,9 @@ def refuse_unscaled(flow: Flow, kind: str, name: str) -> None:
     if not known:
         remedy = "a gradient flow has them, and what is made of one"
         raise ArgumentError(kind, "none: this flow has none", type(flow).__name__, remedy)
+    if name not in known and any(name.startswith(f"{p}.") for p in flow.game.players) and kind == "rates":
+        remedy = f"declare it, gamedyn.flows.gradient(game, rates={{{name!r}: 1.0}}), before others are made of it"
+        raise ArgumentError(f"rates[{name!r}]", f"one that the flow has: {sorted(known)}", name, remedy)
     if name not in known:
         raise UnknownNameError({"rates": "player", "weights": "term"}[kind], name, known)
 

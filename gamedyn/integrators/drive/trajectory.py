@@ -74,6 +74,13 @@ class Trajectory:
         columns: dict[str, Any] = {"t": self.t}
         for name in self.layout.players:
             own = self[name].reshape(len(self.t), -1)
-            columns |= {name if own.shape[1] == 1 else f"{name} {j}": own[:, j] for j in range(own.shape[1])}
-        columns |= {f"loss {name}": values for name, values in self.losses.items()}
+            entries = [name] if own.shape[1] == 1 else [f"{name} {j}" for j in range(own.shape[1])]
+            _add(columns, dict(zip(entries, own.T, strict=True)))
+        _add(columns, {f"loss {name}": values for name, values in self.losses.items()})
         return pd.DataFrame(columns)
+
+
+def _add(columns: dict[str, Any], more: Mapping[str, Any]) -> None:
+    """More columns; one whose name is taken is called "player NAME"."""
+    for name, values in more.items():
+        columns[f"player {name}" if name in columns else name] = values

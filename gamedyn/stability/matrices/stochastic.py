@@ -86,9 +86,10 @@ def mean_square_limit(method: str | Method, lam: complex, mu: complex) -> float:
     excess: Any = sum((w * x * conj for x, conj, w in parts), Polynomial([-1.0])).coef.real
     if 2 * complex(lam).real + abs(mu) ** 2 >= 0:
         return 0.0
-    roots: Any = Polynomial(excess[2:]).trim(1e-14).roots()  # 1 and sqrt(h) have the coefficient 0
-    real = sorted(float(r.real) ** 2 * scale for r in roots if abs(r.imag) < 1e-9 * abs(r) and r.real > 0)
-    return next((h for h in real if mean_square_growth(chosen, lam, mu, h * (1 + 1e-6)) > 1), math.inf)
+    reduced = Polynomial(excess[2:]).trim(1e-14)  # 1 and sqrt(h) have the coefficient 0
+    rising, roots = reduced.deriv(), np.asarray(reduced.roots())
+    real = sorted(float(r.real) for r in roots if abs(r.imag) < 1e-9 * abs(r) and r.real > 0)
+    return next((s * s * scale for s in real if rising(s) > 0), math.inf)
 
 
 def stationary_covariance(
