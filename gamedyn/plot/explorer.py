@@ -88,13 +88,15 @@ def write_explorer(
     if blocks is not None and not isinstance(blocks, BlockJacobian):
         raise ArgumentError("blocks", "a BlockJacobian", type(blocks).__name__, "BlockJacobian(J, sizes)")
     offered, ticked = _offered(methods)
+    records = _records(offered, blocks, None if methods is None else set(ticked), progress)
+    others = {str(one["family"]) for one in records} - set(FAMILIES)
     record = {
         "spectrum": _spectrum_record(spectrum, blocks),
         "h": None if h is None else positive("h", h),
         "chosen": ticked,
-        "families": FAMILIES,
+        "families": [*FAMILIES, *sorted(others)],
         "colours": COLOURS,
-        "methods": _records(offered, blocks, None if methods is None else set(ticked), progress),
+        "methods": records,
     }
     try:
         target.write_text(_page(record), encoding="utf-8")

@@ -34,8 +34,9 @@ FAMILIES = (
     "Exponential",
     "Anchored",
     "Periodic",
+    "Stochastic Runge-Kutta",
 )
-"""Headings of the page's list, in its order."""
+"""Headings of the page's list, in its order; those of other families follow."""
 
 GAME_KINDS = ("explicit Runge-Kutta", "explicit multistep")
 """Kinds whose members of order 1 with several stages or steps are game methods."""
