@@ -223,15 +223,20 @@ def refuse_unscaled(flow: Flow, kind: str, name: str) -> None:
         ArgumentError: for a flow without rates or terms.
         UnknownNameError: for a player, a part of one or a term that it lacks.
     """
-    known = ({**flow.rates, **flow.module_rates} if flow.scales else {}) if kind == "rates" else flow.terms
-    if not known:
-        remedy = "a gradient flow has them, and what is made of one"
-        raise ArgumentError(kind, "none: this flow has none", type(flow).__name__, remedy)
-    if name not in known and any(name.startswith(f"{p}.") for p in flow.game.players) and kind == "rates":
+    if kind == "weights":
+        if name not in flow.terms:
+            raise UnknownNameError("term", name, flow.terms or ("none",))
+        return
+    known = {**flow.rates, **flow.module_rates}
+    if not flow.scales:
+        remedy = "a gradient flow has them, and what is made of one leaf by leaf"
+        raise ArgumentError("rates", "none: this flow has none", type(flow).__name__, remedy)
+    if name in known:
+        return
+    if any(name.startswith(f"{p}.") for p in flow.game.players):
         remedy = f"declare it, gamedyn.flows.gradient(game, rates={{{name!r}: 1.0}}), before others are made of it"
         raise ArgumentError(f"rates[{name!r}]", f"one that the flow has: {sorted(known)}", name, remedy)
-    if name not in known:
-        raise UnknownNameError({"rates": "player", "weights": "term"}[kind], name, known)
+    raise UnknownNameError("player", name, known)
 
 
 def _schedules(flow: Flow, rates: Any, weights: Any) -> tuple[dict[str, Any], dict[str, dict[str, Tensor]]]:
