@@ -244,7 +244,9 @@ def _samples_of(data: Any) -> int:
     leaves = tree_leaves(data)
     if not leaves or not all(isinstance(x, Tensor) and x.dim() and len(x) for x in leaves):
         shapes = [f"shape {tuple(x.shape)}" if isinstance(x, Tensor) else type(x).__name__ for x in leaves]
-        raise ArgumentError("source", "tensors of samples, at least one of each", ", ".join(shapes) or "none")
+        empty = any(isinstance(x, Tensor) and not x.numel() for x in leaves)
+        remedy = "an empty batch" if empty else ""
+        raise ArgumentError("source", "tensors of samples", ", ".join(shapes) or "none", remedy)
     if len({len(x) for x in leaves}) > 1:
         raise ArgumentError("source", "tensors with as many samples", f"{[len(x) for x in leaves]}")
     return len(leaves[0])
