@@ -9,7 +9,7 @@ from torch import Tensor
 
 from gamedyn._lib.errors import ArgumentError
 from gamedyn.core import Game, State, Velocity
-from gamedyn.flows._types import Flow, FlowOfFlow, of_flow
+from gamedyn.flows._types import Flow, LeafwiseFlow, of_flow
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["MirrorFlow", "mirror_descent"]
 
 
-class MirrorFlow(FlowOfFlow):
+class MirrorFlow(LeafwiseFlow):
     """A flow on the logits of players that are shares; see `mirror_descent`.
 
     Attributes:
@@ -44,31 +44,6 @@ class MirrorFlow(FlowOfFlow):
     def law(self) -> str:
         """The inner velocity at the shares, as that of their logits."""
         return f"theta' = v(x) less its mean, x = softmax(theta), of the flow {self.inner.law}"
-
-    @property
-    def separates_players(self) -> bool:
-        """As the inner flow."""
-        return self.inner.separates_players
-
-    @property
-    def linear_in_losses(self) -> bool:
-        """As the inner flow."""
-        return self.inner.linear_in_losses
-
-    @property
-    def scales(self) -> bool:
-        """As the inner flow."""
-        return self.inner.scales
-
-    @property
-    def rated(self) -> list[tuple[str, slice]]:
-        """As of the inner flow."""
-        return self.inner.rated
-
-    @property
-    def parts(self) -> tuple[str, ...]:
-        """Those of the inner flow."""
-        return self.inner.parts
 
     @property
     def tangent(self) -> Tensor:
