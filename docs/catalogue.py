@@ -12,7 +12,7 @@ import torch
 
 import gamedyn
 from gamedyn import games, losses, methods, stability
-from gamedyn.losses import penalties
+from gamedyn.losses import gradient_penalties, penalties
 from gamedyn.stability.symbols.polynomial import written
 
 __all__ = ["plain", "write"]
@@ -128,15 +128,16 @@ def _losses() -> str:
         rows.append((f"`{name}`", zero_sum, *slopes, curvature, _code(loss.aliases), loss.source))
     header = ("name", "zero-sum", "r'(0)", "f'(0)", "g'(0)", "r''(0) + f''(0)", "aliases", "source")
     terms = []
-    for name in penalties.__all__:
-        first = inspect.cleandoc(getattr(penalties, name).__doc__ or "").splitlines()[0]
+    for name in (*gradient_penalties.__all__, *penalties.__all__):
+        first = inspect.cleandoc(getattr(losses, name).__doc__ or "").splitlines()[0]
         terms.append((f"`{name}`", first))
     return f"""# Losses and penalties
 
 Written from the registry when these pages are built.
 
 With $s = D(x)$ at real and at generated samples, $L_D = E\\, r(s_\\mathrm{{real}}) + E\\, f(s_\\mathrm{{fake}})$ and
-$L_G = E\\, g(s_\\mathrm{{fake}})$, or $L_G = -L_D$ if zero-sum. The slopes and curvatures at an undecided output,
+$L_G = E\\, g(s_\\mathrm{{fake}})$, or $L_G = -L_D$ if zero-sum; relativistic losses compare real and generated scores
+first, and `gamedyn.losses.relativistic` makes one of any other. The slopes and curvatures at an undecided output,
 $s = 0$, decide the Jacobian at the equilibrium of a [GAN that can match the data](../theory/affine_quadratic.md).
 
 {_table(header, rows)}

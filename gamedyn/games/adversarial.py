@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from gamedyn._lib.errors import ArgumentError
 from gamedyn.core import Game
 from gamedyn.games._types import GameFamily
-from gamedyn.losses import AdversarialLoss, get, real_samples
+from gamedyn.losses import AdversarialLoss, get, labelled_fakes, labelled_samples, real_samples
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,6 +26,7 @@ def _gan(
     loss: str | AdversarialLoss = "nonsaturating",
     *,
     real: Callable[[Any], Tensor] | None = None,
+    conditional: bool = False,
 ) -> Game:
     """Players G and D; batches `(item, noise)`; losses of the discriminator's outputs `D(x)` and `D(G(z))`.
 
@@ -33,6 +35,8 @@ def _gan(
         discriminator: takes samples; any output shape, the losses average.
         loss: an adversarial loss, or its name.
         real: takes the real samples out of a batch; None: the item, or the first entry of a tuple.
+        conditional: whether the item is (samples, labels), the generator takes (noise, labels) and the discriminator
+            (samples, labels).
 
     Raises:
         ArgumentError: if a player is not a module with something to train, or they share a parameter.
@@ -43,10 +47,15 @@ def _gan(
         gan(G: 9, D: 4)
     """
     chosen = get(loss)
+    if conditional and real is not None:
+        raise ArgumentError("real", "none with conditional=True: the item is (samples, labels)", real)
     take = real_samples if real is None else real
 
     def losses(G: Any, D: Any, batch: Any) -> dict[str, Tensor]:
-        loss_g, loss_d = chosen(D(take(batch)), D(G(batch[1])))
+        if conditional:
+            loss_g, loss_d = chosen(D(*labelled_samples(batch)), D(*labelled_fakes({"G": G}, batch)))
+        else:
+            loss_g, loss_d = chosen(D(take(batch)), D(G(batch[1])))
         return {"G": loss_g, "D": loss_d}
 
     return Game({"G": generator, "D": discriminator}, losses, name="gan", zero_sum=chosen.zero_sum)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from gamedyn._lib.checks import choice
+from gamedyn._lib.errors import ArgumentError
 from gamedyn.core import Game
 from gamedyn.games._critical import scalar_pair
 from gamedyn.games._types import GameFamily, start
@@ -21,11 +22,19 @@ __all__ = ["DIRAC_GAN"]
 
 PENALTIES = ("none", "r1", "r2", "instance_noise", "consensus", "squared_gradient", "gradient_penalty")
 
-SLOPES = {  # loss: generator'(0), fake'(0), real''(0) + fake''(0), generator''(0) (minus the one before, if zero-sum)
+SLOPES = {  # of a generated sample's score at 0: L_G', L_D', real'' + fake'' (0 where scores are compared), L_G''
     "hinge": (-1.0, 1.0, 0.0, 0.0),
+    "kl": (-1.0, 1.0, 1.0, -1.0),
     "least_squares": (-1.0, 1.0, 2.0, 1.0),
     "minimax": (-0.5, 0.5, 0.5, -0.5),
+    "neyman": (-2.0, 2.0, 2.0, 2.0),
     "nonsaturating": (-0.5, 0.5, 0.5, 0.25),
+    "pearson": (-2.0, 2.0, 2.0, -2.0),
+    "relativistic": (-0.5, 0.5, 0.0, 0.25),
+    "relativistic_average": (-1.0, 1.0, 0.0, 0.5),
+    "reverse_kl": (-1.0, 1.0, 1.0, 0.0),
+    "squared_hellinger": (-0.5, 0.5, 0.5, -0.25),
+    "total_variation": (-0.5, 0.5, 0.0, 0.0),
     "wasserstein": (-1.0, 1.0, 0.0, 0.0),
 }
 
@@ -79,6 +88,9 @@ def _dirac_gan(
     chosen, penalty = get(loss), choice("penalty", penalty, PENALTIES)
     w = float(weight)
     std = w if penalty == "instance_noise" else 0.0
+    if std and chosen.relative:
+        remedy = "an expectation over pairs is another game: take a loss of separate scores"
+        raise ArgumentError("penalty", f"one other than instance_noise with {chosen.name}", penalty, remedy)
     nodes, masses = (torch.as_tensor(x, dtype=dtype, device=device) for x in np.polynomial.hermite_e.hermegauss(16))
     masses = masses / masses.sum()
 
@@ -153,7 +165,7 @@ def _cross(loss: str, penalty: str, w: float) -> tuple[float, float]:
 
 
 def _every_example() -> list[Callable[[], tuple[Game, None]]]:
-    cases = [(loss, penalty) for loss in names() for penalty in PENALTIES]
+    cases = [(x, p) for x in names() for p in PENALTIES if not (p == "instance_noise" and get(x).relative)]
     weighted = [(loss, penalty, 0.0 if penalty == "none" else 0.3) for loss, penalty in cases]
     weighted += [*CRITICAL_WEIGHTS, ("nonsaturating", "r1", 3.0)]
     return [lambda c=c: (_dirac_gan(*c), None) for c in weighted]  # type: ignore[misc]

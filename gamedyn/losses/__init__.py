@@ -6,7 +6,16 @@ from gamedyn._lib.border import border
 from gamedyn._lib.discover import Registry
 from gamedyn._lib.errors import ArgumentError
 from gamedyn.losses._types import AdversarialLoss, GradientTerm, LossTerm, Term
-from gamedyn.losses.penalties import r1, real_samples, squared_gradient, weight_decay
+from gamedyn.losses.gradient_penalties import (
+    gradient_penalty,
+    labelled_fakes,
+    labelled_samples,
+    r1,
+    r2,
+    real_samples,
+)
+from gamedyn.losses.penalties import squared_gradient, weight_decay
+from gamedyn.losses.relativistic import relativistic
 
 __all__ = [
     "AdversarialLoss",
@@ -14,10 +23,15 @@ __all__ = [
     "LossTerm",
     "Term",
     "get",
+    "gradient_penalty",
+    "labelled_fakes",
+    "labelled_samples",
     "members",
     "names",
     "r1",
+    "r2",
     "real_samples",
+    "relativistic",
     "squared_gradient",
     "weight_decay",
 ]
@@ -30,7 +44,8 @@ def names() -> tuple[str, ...]:
 
     Example:
         >>> names()
-        ('hinge', 'least_squares', 'minimax', 'nonsaturating', 'wasserstein')
+        ('hinge', 'kl', 'least_squares', 'minimax', 'neyman', 'nonsaturating', 'pearson', 'relativistic',
+         'relativistic_average', 'reverse_kl', 'squared_hellinger', 'total_variation', 'wasserstein')
     """
     return _REGISTRY.names()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Union
@@ -20,6 +21,10 @@ class AdversarialLoss:
 
     `L_D = mean real(D(x)) + mean fake(D(G(z)))`; `L_G = mean generator(D(G(z)))`, or `-L_D` if zero-sum.
 
+    A relativistic loss compares scores first: "paired", `L_D = mean real(D(x_i) - D(G(z_i)))`; "average", with
+    `a = D(x) - mean D(G(z))` and `b = D(G(z)) - mean D(x)`, `L_D = mean real(a) + mean fake(b)`. There `L_G` is `L_D`
+    with real and generated samples exchanged.
+
     Attributes:
         name: canonical name.
         real: the discriminator's loss on its output for a real sample.
@@ -28,6 +33,8 @@ class AdversarialLoss:
         zero_sum: whether `L_G = -L_D`.
         source: paper.
         aliases: other names.
+        relative: "" for scores as they are, "paired" or "average".
+        finite_to: largest score in size for which its parts are finite in float32.
     """
 
     name: str
@@ -37,9 +44,24 @@ class AdversarialLoss:
     zero_sum: bool
     source: str
     aliases: tuple[str, ...] = ()
+    relative: str = ""
+    finite_to: float = math.inf
 
     def __call__(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
-        """(L_G, L_D), scalars, from outputs of any shape."""
+        """(L_G, L_D), scalars, from outputs of any shape.
+
+        Raises:
+            ArgumentError: of a paired loss, for scores that cannot be paired.
+        """
+        if self.relative == "paired":
+            if real.shape != fake.shape:
+                remedy = "generate as many samples as there are real ones"
+                raise ArgumentError("fake", f"scores of the real ones' shape {tuple(real.shape)}", fake.shape, remedy)
+            return self.real(fake - real).mean(), self.real(real - fake).mean()
+        if self.relative:
+            a, b = real - fake.mean(), fake - real.mean()
+            loss_g = self.real(b).mean() + self.fake(a).mean()
+            return loss_g, self.real(a).mean() + self.fake(b).mean()
         loss_d = self.real(real).mean() + self.fake(fake).mean()
         return (-loss_d if self.zero_sum else self.generator(fake).mean()), loss_d
 
@@ -106,14 +128,14 @@ class GradientTerm:
 Term = Union[LossTerm, GradientTerm]
 
 
-def weight_of(weight: object) -> float:
+def weight_of(weight: object, argument: str = "weight") -> float:
     """The weight of a penalty that is 0 at best, as a float.
 
     Raises:
         ArgumentError: if it is negative or not finite.
     """
     remedy = "the term is added to a loss that is minimised: below 0 it would reward what it measures"
-    value = finite("weight", weight, "a finite number of at least 0")
+    value = finite(argument, weight, "a finite number of at least 0")
     if value < 0:
-        raise ArgumentError("weight", "a finite number of at least 0", weight, remedy)
+        raise ArgumentError(argument, "a finite number of at least 0", weight, remedy)
     return value

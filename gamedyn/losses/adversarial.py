@@ -26,7 +26,7 @@ MINIMAX = AdversarialLoss(
     generator=lambda s: -softplus(s),
     zero_sum=True,
     source="Goodfellow et al. 2014, eq. (1): the generator maximises the discriminator's cross-entropy",
-    aliases=("saturating",),
+    aliases=("saturating", "jensen_shannon"),
 )
 NONSATURATING = AdversarialLoss(
     name="nonsaturating",
