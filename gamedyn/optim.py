@@ -20,9 +20,7 @@ from gamedyn.core.randomness import RandomState
 from gamedyn.flows import Flow, GradientFlow, of_flow
 from gamedyn.integrators import stepper
 from gamedyn.integrators._types import label
-from gamedyn.integrators.bridges.torch_optim import TorchOptimStepper
 from gamedyn.integrators.drive.solve import refuse_noise
-from gamedyn.integrators.steppers.maps import GraftedStepper
 from gamedyn.jacobian import HeldField
 
 if TYPE_CHECKING:
@@ -292,7 +290,7 @@ class GameOptimizer(torch.optim.Optimizer):
         """The step h, with the flow's rates set so that `h rate_i` is player i's learning rate."""
         now = list(self._flow.rates.values())
         lr = [_rate(f"lr of {group['name']!r}", group["lr"]) for group in self.param_groups]
-        divides = isinstance(self._integrator, (TorchOptimStepper, GraftedStepper))
+        divides = self._integrator.divides_rates
         if divides and not all(lr):
             remedy = "let a warm-up start above 0"
             raise ArgumentError("lr", f"learning rates above 0 for {self._method()}", self._shown(lr), remedy)

@@ -59,6 +59,7 @@ class Integrator(Protocol):
         in_place: whether y is advanced in the field's own point: the only y that a step may write.
         changes_h: whether the step may change between steps.
         stochastic: whether it steps flows with noise.
+        divides_rates: whether it takes a velocity apart into gradient and learning rate, which must not be 0.
     """
 
     takes: ClassVar[type]
@@ -66,6 +67,7 @@ class Integrator(Protocol):
     variational: ClassVar[bool]
     in_place: ClassVar[bool]
     stochastic: ClassVar[bool]
+    divides_rates: ClassVar[bool]
     changes_h: bool
     method: Any
 
@@ -99,6 +101,7 @@ class Stepper:
     variational: ClassVar[bool] = True
     in_place: ClassVar[bool] = False
     stochastic: ClassVar[bool] = False
+    divides_rates: ClassVar[bool] = False
     changes_h: bool = True
     method: Any
 

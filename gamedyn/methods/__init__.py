@@ -14,7 +14,7 @@ from gamedyn.methods._linear_multistep import LinearMultistep
 from gamedyn.methods._linearly_implicit import LinearlyImplicit
 from gamedyn.methods._lookahead import Lookahead
 from gamedyn.methods._low_storage import LowStorage
-from gamedyn.methods._maps import Grafted, Map, NormalisedDescent
+from gamedyn.methods._maps import ExtrapolatedMap, Grafted, Map, NormalisedDescent, OptimisticMap
 from gamedyn.methods._method import Method
 from gamedyn.methods._partitioned import Partitioned, Stages, Sweep
 from gamedyn.methods._periodic import Periodic
@@ -37,6 +37,7 @@ __all__ = [
     "Declared",
     "Delegated",
     "ExponentialRosenbrock",
+    "ExtrapolatedMap",
     "Grafted",
     "LinearMultistep",
     "LinearlyImplicit",
@@ -46,6 +47,7 @@ __all__ = [
     "Map",
     "Method",
     "NormalisedDescent",
+    "OptimisticMap",
     "Partitioned",
     "Periodic",
     "PredictorCorrector",

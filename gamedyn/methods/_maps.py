@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from gamedyn._lib.checks import choice
 from gamedyn._lib.errors import ArgumentError
 from gamedyn.methods._delegated import Delegated
 from gamedyn.methods._method import Method
 
-__all__ = ["Grafted", "Map", "NormalisedDescent"]
+__all__ = ["ExtrapolatedMap", "Grafted", "Map", "NormalisedDescent", "OptimisticMap"]
+
+NORMS = ("euclidean", "maximum", "spectral")
 
 
 class Map(Method):
@@ -45,7 +48,11 @@ class Map(Method):
 
 
 class NormalisedDescent(Map):
-    """Every player moves a fixed distance along its own velocity: `y_i+ = y_i + h rate_i v_i / |v_i|`.
+    """Every player moves a fixed distance along its own velocity: `y_i+ = y_i + h rate_i d_i`.
+
+    `d_i` is the steepest direction of length 1 in a norm: `v_i / |v_i|` in the Euclidean one; `sign(v_i)` in the
+    maximum norm; in the spectral norm, tensor by tensor, `U V^T` of `v = U S V^T`, the tensor as a matrix of its first
+    dimension by the others (a vector as one column), singular values that are rounding alone being left out.
 
     `v_i` carries rate_i, which the normalisation loses; it is put back, so that h * rate_i is the length of
     player i's step. A player (layer) whose velocity is zero stays. With a fixed h the iterates cannot settle:
@@ -53,12 +60,18 @@ class NormalisedDescent(Map):
 
     Args:
         layerwise: whether each parameter tensor is divided by its own norm (every layer then moves h rate_i),
-            instead of the player's whole velocity by one.
+            instead of the player's whole velocity by one. The spectral norm is layerwise; the signs are the same.
+        norm: "euclidean", "maximum" or "spectral".
         name: canonical name; user-made maps need none.
         aliases: other names.
         source: where it comes from.
 
-    Source: Jelassi, Dobre, Mensch, Li, Gidel 2022, arXiv:2210.04319 (nSGDA).
+    Raises:
+        UnknownNameError: for another norm.
+        ArgumentError: for a spectral norm that is not layerwise.
+
+    Source: Jelassi, Dobre, Mensch, Li, Gidel 2022, arXiv:2210.04319 (nSGDA); Bernstein, Wang, Azizzadenesheli,
+        Anandkumar 2018 (signs); Carlson, Cevher, Carin 2015 (spectral).
 
     Example:
         >>> NormalisedDescent(layerwise=True).order is None
@@ -66,13 +79,27 @@ class NormalisedDescent(Map):
     """
 
     def __init__(
-        self, layerwise: bool = False, *, name: str = "", aliases: tuple[str, ...] = (), source: str = "user"
+        self,
+        layerwise: bool = False,
+        *,
+        norm: str = "euclidean",
+        name: str = "",
+        aliases: tuple[str, ...] = (),
+        source: str = "user",
     ) -> None:
-        self.layerwise = _flag(layerwise)
+        self.layerwise, self.norm = _flag(layerwise), choice("norm", norm, NORMS)
+        if norm == "spectral" and not layerwise:
+            raise ArgumentError("layerwise", "True for the spectral norm, which matrices have", layerwise)
         self.name, self.aliases, self.source = name, aliases, source
 
     def __repr__(self) -> str:
-        return f"NormalisedDescent({self.name or 'user-made'}, layerwise={self.layerwise})"
+        norm = "" if self.norm == "euclidean" else f", norm={self.norm!r}"
+        return f"NormalisedDescent({self.name or 'user-made'}, layerwise={self.layerwise}{norm})"
+
+    @property
+    def straight_line(self) -> bool:
+        """Whether a step is a fixed sequence of evaluations and sums: a singular value decomposition is none."""
+        return self.norm != "spectral"
 
     @property
     def registers(self) -> int:
@@ -129,6 +156,69 @@ class Grafted(Map):
     def __repr__(self) -> str:
         sides = f"magnitude={_label(self.magnitude)}, direction={_label(self.direction)}"
         return f"Grafted({self.name or 'user-made'}, {sides}, layerwise={self.layerwise})"
+
+
+class _MadeOfMap(Map):
+    """A map made of another one's steps from given velocities.
+
+    Args:
+        inner: a name ("torch.optim:Adam", "normalised", "euler") or a map object.
+        name: canonical name; user-made maps need none.
+        aliases: other names.
+        source: where it comes from.
+
+    Raises:
+        ArgumentError: if it is neither a name nor a method object. Names are looked up when it is stepped.
+    """
+
+    def __init__(
+        self, inner: str | Delegated | Map, *, name: str = "", aliases: tuple[str, ...] = (), source: str = "user"
+    ) -> None:
+        if not inner or not (isinstance(inner, str) or hasattr(inner, "name")):
+            raise ArgumentError("inner", "the name of a map or of one of torch.optim's, or such an object", inner)
+        self.inner = inner
+        self.name, self.aliases, self.source = name, aliases, source
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name or 'user-made'}, inner={_label(self.inner)})"
+
+    @property
+    def straight_line(self) -> bool:
+        """Whether a step is a fixed sequence of evaluations and sums: not where a library's optimiser steps."""
+        return False
+
+
+class ExtrapolatedMap(_MadeOfMap):
+    """A map's step, taken with the velocity that it would arrive at: `y+ = y + d(v(y + d(v(y))))`.
+
+    d is the inner map's step; both go from y, and what it remembers goes on with both. Of Euler's method this is
+    extragradient, of Adam ExtraAdam, whose moments and counters advance twice a step.
+
+    Source: Gidel, Berard, Vignoud, Vincent, Lacoste-Julien 2019, arXiv:1802.10551, algorithm 4.
+
+    Example:
+        >>> ExtrapolatedMap("torch.optim:Adam").evaluations
+        2
+    """
+
+    @property
+    def evaluations(self) -> int:
+        """Field evaluations of a step."""
+        return 2
+
+
+class OptimisticMap(_MadeOfMap):
+    """Twice a map's step less the last one's: `y+ = y + 2 d_n - d_(n-1)`; the first step is the map's own.
+
+    d_n is the inner map's step; where h has changed, the last one counts with the present h. Of Euler's method this is
+    optimistic descent, of Adam OptimisticAdam. The paper's moments before the first step are 0, which would double it.
+
+    Source: Daskalakis, Ilyas, Syrgkanis, Zeng 2018, arXiv:1711.00141, algorithm 1.
+
+    Example:
+        >>> OptimisticMap("torch.optim:Adam").evaluations
+        1
+    """
 
 
 def _label(side: str | Delegated | Map) -> str:

@@ -1,19 +1,23 @@
-"""Discrete maps of the GAN literature: normalised descent, and grafting of one optimiser onto another.
+"""Discrete maps of the GAN literature: normalised descent, grafting, and extragradient and optimism around Adam.
 
-They take one evaluation a step and discretise no flow: no R(z), no order, no limits. torch.optim's own
+They discretise no flow: no R(z), no order, no limits. torch.optim's own
 classes are maps too, by their names with a prefix: `torch.optim:Adam`.
 """
 
 from __future__ import annotations
 
-from gamedyn.methods._maps import Grafted, NormalisedDescent
+from gamedyn.methods._maps import ExtrapolatedMap, Grafted, NormalisedDescent, OptimisticMap
 
 __all__ = [
+    "EXTRA_ADAM",
     "GRAFTED_ADAM_ON_SGD",
     "GRAFTED_ADAM_ON_SGD_LAYERWISE",
     "GRAFTED_SGD_ON_ADAM",
     "NORMALISED",
     "NORMALISED_LAYERWISE",
+    "OPTIMISTIC_ADAM",
+    "SIGN",
+    "SPECTRAL",
 ]
 
 _JELASSI = "Jelassi, Dobre, Mensch, Li, Gidel 2022, arXiv:2210.04319"
@@ -29,6 +33,32 @@ NORMALISED_LAYERWISE = NormalisedDescent(
     name="normalised_layerwise",
     aliases=("nsgda_layerwise", "normalized_layerwise"),
     source=f"{_JELASSI}: nSGDA, one norm for each layer",
+)
+SIGN = NormalisedDescent(
+    norm="maximum",
+    name="sign",
+    aliases=("signsgd", "sign_descent"),
+    source="Bernstein, Wang, Azizzadenesheli, Anandkumar 2018, arXiv:1802.04434: every entry moves h rate_i",
+)
+SPECTRAL = NormalisedDescent(
+    layerwise=True,
+    norm="spectral",
+    name="spectral",
+    aliases=("orthogonalised", "spectral_descent"),
+    source="Carlson, Cevher, Carin 2015: every layer's step is h rate_i times an orthogonal matrix; what Muon does, "
+    "without its momentum and scale",
+)
+EXTRA_ADAM = ExtrapolatedMap(
+    "torch.optim:Adam",
+    name="extra_adam",
+    aliases=("extraadam",),
+    source="Gidel, Berard, Vignoud, Vincent, Lacoste-Julien 2019, arXiv:1802.10551, algorithm 4",
+)
+OPTIMISTIC_ADAM = OptimisticMap(
+    "torch.optim:Adam",
+    name="optimistic_adam",
+    aliases=("oadam",),
+    source="Daskalakis, Ilyas, Syrgkanis, Zeng 2018, arXiv:1711.00141, algorithm 1",
 )
 GRAFTED_ADAM_ON_SGD = Grafted(
     "torch.optim:Adam",

@@ -65,7 +65,7 @@ def test_in_single_precision():
 
 
 UNTRACED = ["gauss4", "bdf2", "lead", "cgd", "exprb32", "platen"]
-UNTRACED += ["grafted_adam_on_sgd", "scipy:RK45", "torch.optim:Adam"]
+UNTRACED += ["grafted_adam_on_sgd", "extra_adam", "optimistic_adam", "scipy:RK45", "torch.optim:Adam"]
 
 
 @pytest.mark.parametrize("method", UNTRACED)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import gamedyn as gd
 from gamedyn.integrators.steppers.maps import GraftedStepper
-from gamedyn.methods._maps import Grafted, Map, NormalisedDescent
+from gamedyn.methods._maps import ExtrapolatedMap, Grafted, Map, NormalisedDescent, OptimisticMap
 
 DOUBLE = torch.float64
 H, RATES = 0.05, {"G": 0.5, "D": 4.0}
@@ -55,7 +55,8 @@ def test_members_are_maps_without_theory():
     for m in MEMBERS:
         assert isinstance(m, Map)
         assert m.name not in gd.methods.members()
-        assert (m.steps, m.explicit, m.evaluations, m.order, m.declared) == (1, True, 1, None, None)
+        each = 2 if m.name == "extra_adam" else 1
+        assert (m.steps, m.explicit, m.evaluations, m.order, m.declared) == (1, True, each, None, None)
         with pytest.raises(AttributeError, match="a method is data"):
             m.layerwise = True
     for method in ("normalised", "grafted_adam_on_sgd", Grafted("normalised", "euler")):
@@ -122,6 +123,133 @@ class TestNormalised:
         a, b = (gd.solve(flow, "normalised_layerwise", h=H, steps=6, batch=data(), compile=c) for c in (False, True))
         assert b.stats["compiled"] == "yes"
         torch.testing.assert_close(a.state.y, b.state.y, rtol=0, atol=1e-13)
+
+
+class TestOtherNorms:
+    def test_signs(self):
+        # rejects: a rate lost, a norm per layer
+        flow = gradient_flow()
+        y, v = flow.initial_state().y, flow.field(data())(0.0, flow.initial_state().y)
+        expected = y.clone()
+        for at, rate in pieces(flow, False):
+            expected[at] += H * rate * v[at].sign()
+        torch.testing.assert_close(gd.solve(flow, "sign", h=H, steps=1, batch=data()).state.y, expected)
+
+    def test_spectral_is_the_polar_factor_by_another_way(self):
+        # rejects: transposed factors, one matrix a player, vectors by signs; the polar factor is v (v^T v)^(-1/2)
+        flow = gradient_flow()
+        y, v = flow.initial_state().y, flow.field(data())(0.0, flow.initial_state().y)
+        step = gd.solve(flow, "spectral", h=H, steps=1, batch=data()).state.y - y
+        at = 0
+        for leaf in flow.game.layout.leaves:
+            rate = flow.rates[flow.game.layout.players[leaf.player]]
+            a = v[at : at + leaf.size].reshape(leaf.shape[0] if len(leaf.shape) > 1 else leaf.size, -1)
+            wide = a.shape[0] < a.shape[1]
+            a = a.T if wide else a
+            values, vectors = torch.linalg.eigh(a.T @ a)
+            polar = a @ (vectors / values.sqrt()) @ vectors.T
+            expected = H * rate * (polar.T if wide else polar).reshape(-1)
+            torch.testing.assert_close(step[at : at + leaf.size], expected, rtol=1e-7, atol=1e-9)
+            at += leaf.size
+
+    def test_of_rank_one_the_spectral_step_is_the_normalised_one(self):
+        # rejects: singular vectors of singular values that are rounding alone, which would be noise of size h
+        a = torch.outer(torch.tensor([3.0, 4.0]), torch.tensor([1.0, 2.0, 2.0])).double()
+        like = gd.Game({"x": torch.zeros(2, 3, dtype=DOUBLE)}, lambda x: {"x": x.sum()})
+        flow = gd.flows.custom(lambda t, s, _: {"x": s["x"] * 0 + a}, like=like)
+        step = gd.solve(flow, "spectral", h=0.5, steps=1).state["x"].reshape(2, 3)
+        torch.testing.assert_close(step, 0.5 * a / 15, rtol=1e-14, atol=1e-16)
+        still = gd.flows.custom(lambda t, s, _: {"x": s["x"] * 0}, like=like)
+        assert not bool(gd.solve(still, "spectral", h=0.5, steps=1).state.y.any())
+
+    @pytest.mark.parametrize("name", ["sign", "spectral", "normalised_layerwise"])
+    def test_nan_is_told(self, name):
+        # rejects: a sign of nan that is 0, LAPACK's own error
+        flow = gd.flows.custom(lambda t, s, _: {"x": s["x"] * math.nan, "y": -s["y"]}, like=pair())
+        with pytest.raises(gd.SolveError, match="finite"):
+            gd.solve(flow, name, h=0.1, steps=3)
+
+    def test_modules_rates(self):
+        # rejects: a layer's length by its player's rate where the layer has one
+        flow = gd.flows.gradient(small_gan(), rates={"G": 1.0, "G.0": 0.25})
+        step = gd.solve(flow, "normalised_layerwise", h=H, steps=1, batch=data()).state.y - flow.initial_state().y
+        lengths = [x.norm().item() for x in flow.game.layout.views(step)]
+        assert lengths[:4] == pytest.approx([H / 4, H / 4, H, H], rel=1e-12)
+
+    def test_refusals(self):
+        with pytest.raises(gd.ArgumentError, match="matrices"):
+            NormalisedDescent(norm="spectral")
+        with pytest.raises(gd.ArgumentError, match="did you mean 'maximum'"):
+            NormalisedDescent(norm="maximun")
+
+
+class TestAroundMaps:
+    def test_of_euler_they_are_extragradient_and_optimistic(self):
+        # rejects: an inner step from the extrapolated point, 3/2 and 1/2, a doubled first step
+        flow = gradient_flow()
+        for mine, name in ((ExtrapolatedMap("euler"), "extragradient"), (OptimisticMap("euler"), "optimistic")):
+            a, b = (gd.solve(flow, m, h=H, steps=6, batch=data()) for m in (mine, name))
+            torch.testing.assert_close(a.state.y, b.state.y, rtol=0, atol=1e-13)
+            assert a.stats["evaluations"] == b.stats["evaluations"]
+
+    def test_extra_adam_is_adam_stepped_twice_from_one_point(self):
+        # rejects: moments of the extrapolation thrown away, bias corrected by steps and not by updates
+        flow, name = gradient_flow(), "extra_adam"
+        field, y = flow.field(data()), flow.initial_state().y
+        layout, moments = flow.game.layout, [torch.zeros_like(y), torch.zeros_like(y)]
+        rate = torch.cat(
+            [torch.full((at.stop - at.start,), r) for at, r in zip(layout.slices, (0.5, 4.0), strict=True)]
+        )
+
+        def update(v, k):
+            g = -v / rate
+            moments[0] = 0.9 * moments[0] + 0.1 * g
+            moments[1] = 0.999 * moments[1] + 0.001 * g * g
+            m, s = moments[0] / (1 - 0.9**k), moments[1] / (1 - 0.999**k)
+            return -H * rate * m / (s.sqrt() + 1e-8)
+
+        for n in range(4):
+            ahead = y + update(field(0.0, y), 2 * n + 1)
+            y = y + update(field(0.0, ahead), 2 * n + 2)
+        run = gd.solve(flow, name, h=H, steps=4, batch=data())
+        torch.testing.assert_close(run.state.y, y, rtol=0, atol=1e-12)
+        assert run.stats["evaluations"] == 8
+
+    def test_optimistic_adam_by_hand(self):
+        # rejects: Adam of the optimistic gradient, a first step of twice the length
+        flow = gradient_flow()
+        points, velocities = trajectory(flow, "optimistic_adam", 5)
+        steps = optimiser_steps(flow, "Adam", points[:-1], velocities, {})
+        torch.testing.assert_close(points[1], points[0] + steps[0], rtol=0, atol=1e-14)
+        for n in range(1, 5):
+            torch.testing.assert_close(points[n + 1], points[n] + 2 * steps[n] - steps[n - 1], rtol=0, atol=1e-13)
+
+    def test_a_changed_step_scales_the_last_one(self):
+        flow = gd.flows.custom(lambda t, s, _: {"x": s["x"] * 0 + 1.0, "y": s["y"] * 0}, like=pair())
+        run = gd.solve(flow, "optimistic_adam", h=lambda n: 0.1 if n < 1 else 0.3, steps=2)
+        torch.testing.assert_close(run.state["x"], flow.initial_state()["x"] + 0.4, rtol=0, atol=1e-8)
+
+    @pytest.mark.parametrize("name", ["extra_adam", "optimistic_adam"])
+    def test_they_step_in_an_optimiser_too(self, name):
+        layer = torch.nn.Linear(1, 1, dtype=DOUBLE)
+        before = torch.cat([p.detach().reshape(-1).clone() for p in layer.parameters()])
+
+        def closure():
+            return {"x": sum(p.square().sum() for p in layer.parameters())}
+
+        opt = gd.optim.GameOptimizer({"x": layer}, name, lr={"x": 0.1})
+        opt.step(closure)
+        after = torch.cat([p.detach().reshape(-1) for p in layer.parameters()])
+        torch.testing.assert_close(after, before - 0.1 * before.sign(), rtol=0, atol=0.02)
+        opt.param_groups[0]["lr"] = 0.0
+        with pytest.raises(gd.ArgumentError, match="learning rates above 0"):
+            opt.step(closure)
+
+    def test_refusals(self):
+        with pytest.raises(gd.ArgumentError, match="velocity at y alone"):
+            gd.solve(gradient_flow(), ExtrapolatedMap("rk4"), h=H, steps=1, batch=data())
+        with pytest.raises(gd.ArgumentError, match="inner"):
+            OptimisticMap(3)
 
 
 def pair():
@@ -207,7 +335,7 @@ class TestGrafted:
         gd.solve(flow, name, h=H, steps=4, batch=data()).save(tmp_path / "run.pt")
         resumed = gd.solve(flow, name, h=H, steps=9, batch=data(), resume=tmp_path / "run.pt")
         assert torch.equal(whole.state.y, resumed.state.y)
-        assert whole.stats["evaluations"] == 9
+        assert whole.stats["evaluations"] == 9 * gd.methods.get(name).evaluations
 
     def test_refusals(self):
         flow = gradient_flow()

@@ -68,6 +68,7 @@ class TorchOptimStepper(Stepper):
 
     takes: ClassVar[type] = Delegated
     variational: ClassVar[bool] = False
+    divides_rates: ClassVar[bool] = True
 
     def __init__(self, method: Delegated) -> None:
         if method.method in REFUSED:

@@ -1,4 +1,4 @@
-"""The steppers of the discrete maps: normalised descent and grafting."""
+"""The steppers of the discrete maps: normalised descent, grafting, extragradient and optimism around a map."""
 
 from __future__ import annotations
 
@@ -11,16 +11,18 @@ from gamedyn._lib.errors import ArgumentError
 from gamedyn.integrators._types import OK, StepInfo, Stepper
 from gamedyn.integrators.bridges.torch_optim import TorchOptimStepper
 from gamedyn.methods import Delegated, RungeKutta, get
-from gamedyn.methods._maps import Grafted, NormalisedDescent
+from gamedyn.methods._maps import ExtrapolatedMap, Grafted, NormalisedDescent, OptimisticMap
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from gamedyn.core import VectorField
 
-__all__ = ["GraftedStepper", "NormalisedStepper"]
+__all__ = ["ExtrapolatedStepper", "GraftedStepper", "NormalisedStepper", "OptimisticStepper"]
 
 
 class NormalisedStepper(Stepper):
-    """`y_i+ = y_i + h rate_i v_i / |v_i|`, per player or per parameter tensor; what is zero stays.
+    """`y_i+ = y_i + h rate_i d_i`, d_i steepest in a norm, per player or per parameter tensor; what is zero stays.
 
     The derivative of a step is not a step on (y, d): `variational` is off.
     """
@@ -44,14 +46,17 @@ class NormalisedStepper(Stepper):
         return self._direction(field, v.clone()).mul_(h), {}
 
     def _direction(self, field: VectorField, v: Tensor) -> Tensor:
-        """`rate_i v_i / |v_i|`, piece by piece, in the place of v."""
-        rates = _rates(field)
-        if self.method.layerwise:
-            factors = [rates[leaf.player] for leaf in field.layout.leaves]
-        else:
-            factors = rates
-        for piece, factor in zip(torch.split(v, _sizes(field, self.method.layerwise), -1), factors, strict=True):
-            _to_unit(piece).mul_(factor)
+        """`rate_i d_i`, piece by piece, in the place of v."""
+        layerwise, norm = self.method.layerwise, self.method.norm
+        if norm == "maximum":
+            torch.add(v.sign(), v, alpha=0, out=v)  # 0 * nan is nan
+        pieces = torch.split(v, _sizes(field, layerwise), -1)
+        for i, (piece, factor) in enumerate(zip(pieces, _factors(field, layerwise), strict=True)):
+            if norm == "spectral":
+                _orthogonalise(piece, field.layout.leaves[i].shape)
+            elif norm == "euclidean":
+                _to_unit(piece)
+            piece.mul_(factor)
         return v
 
 
@@ -67,6 +72,7 @@ class GraftedStepper(Stepper):
 
     takes: ClassVar[type] = Grafted
     variational: ClassVar[bool] = False
+    divides_rates: ClassVar[bool] = True
 
     def __init__(self, method: Grafted) -> None:
         self.method = method
@@ -96,6 +102,57 @@ class GraftedStepper(Stepper):
         return ways, {"magnitude": first, "direction": second}
 
 
+class _AroundMap(Stepper):
+    """What steps by another map's steps. Memory: that map's.
+
+    Raises:
+        ArgumentError: if the inner one is no map and not Euler's method: its step needs more than the velocity at y.
+        UnknownNameError: if nothing is called so.
+    """
+
+    variational: ClassVar[bool] = False
+    divides_rates: ClassVar[bool] = True
+
+    def __init__(self, method: Any) -> None:
+        self.method, self._inner = method, _side("inner", method.inner)
+
+    def init(self, field: VectorField, t: float, y: Tensor, h: float | Tensor) -> dict[str, Any]:
+        """The inner map's memory."""
+        return {"inner": self._inner.init(field, t, y, h), "last": []}
+
+
+class ExtrapolatedStepper(_AroundMap):
+    """`y+ = y + d(v(y + d(v(y))))`, d the inner map's step from y."""
+
+    takes: ClassVar[type] = ExtrapolatedMap
+
+    def step(
+        self, field: VectorField, t: float | Tensor, y: Tensor, h: float | Tensor, memory: Any
+    ) -> tuple[Tensor, dict[str, Any], StepInfo]:
+        """One step: two evaluations."""
+        ahead, inner = self._inner.displacement(field, y, field(t, y), h, memory["inner"])
+        d, inner = self._inner.displacement(field, y, field(t + h, ahead.add_(y)), h, inner)
+        return y + d, {"inner": inner, "last": []}, OK
+
+
+class OptimisticStepper(_AroundMap):
+    """`y+ = y + 2 d_n - d_(n-1)`. Memory: the inner map's, and the last step for h = 1."""
+
+    takes: ClassVar[type] = OptimisticMap
+
+    def started(self, memory: Any) -> bool:
+        """Whether there has been a step."""
+        return bool(memory["last"])
+
+    def step(
+        self, field: VectorField, t: float | Tensor, y: Tensor, h: float | Tensor, memory: Any
+    ) -> tuple[Tensor, dict[str, Any], StepInfo]:
+        """One step: one evaluation."""
+        d, inner = self._inner.displacement(field, y, field(t, y), h, memory["inner"])
+        before = memory["last"][0] * h if memory["last"] else d
+        return y + 2 * d - before, {"inner": inner, "last": [d / h]}, OK
+
+
 class _Euler(Stepper):
     """`h v`, the step of Euler's method, of which gradient descent is one."""
 
@@ -119,9 +176,11 @@ def _side(argument: str, side: Any) -> Any:
     raise ArgumentError(argument, "a map whose step follows from the velocity at y alone", f"{chosen!r}", remedy)
 
 
-def _rates(field: VectorField) -> list[Any]:
-    """By player: its rate, a number, or (members, 1)."""
-    return [field.rates[name] for name in field.names]
+def _factors(field: VectorField, layerwise: bool) -> list[Any]:
+    """The rate of every player, or of every parameter tensor: a number, or (members, 1)."""
+    if not layerwise:
+        return [field.rates[name] for name in field.names]
+    return [field.rates[name] for name, at in field.rated for _ in range(at.start, at.stop)]
 
 
 def _sizes(field: VectorField, layerwise: bool) -> list[int]:
@@ -140,6 +199,18 @@ def _to_unit(v: Tensor) -> Tensor:
     v.div_(_largest(v))
     length = torch.linalg.vector_norm(v, dim=-1, keepdim=True)
     return v.div_(torch.where(length == 0, torch.ones_like(length), length))
+
+
+def _orthogonalise(v: Tensor, shape: Sequence[int]) -> Tensor:
+    """Turn v, entries of a tensor of this shape, into the polar factor of its matrix, in its place; 0 stays."""
+    rows = shape[0] if len(shape) > 1 else v.shape[-1]
+    matrix = (v / _largest(v)).reshape(*v.shape[:-1], rows, -1)
+    if not bool(matrix.isfinite().all()):  # LAPACK would raise: the loop names it
+        return v.fill_(float("nan"))
+    U, S, V = torch.linalg.svd(matrix, full_matrices=False)
+    kept = max(matrix.shape[-2:]) * torch.finfo(v.dtype).eps * S[..., :1]
+    U = U * (kept < S).to(U)[..., None, :]
+    return v.copy_((U @ V).reshape(v.shape))
 
 
 def _largest(v: Tensor) -> Tensor:
