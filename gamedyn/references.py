@@ -52,7 +52,7 @@ class Reference:
             return False
         if (pattern is not None and self.kind == "book") or pattern in ("torchdiffeq", "scipy", r"torch\.optim"):
             return True
-        first = pattern or self.surname
+        first = (pattern or self.surname).partition(" ")[0].rstrip(",")  # a pattern may name co-authors, too
         return any(re.match(first, name) and year == self.fields["year"] for name, year in mentions(text))
 
     def __str__(self) -> str:

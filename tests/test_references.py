@@ -17,7 +17,12 @@ EVERYTHING = [
     *losses.members().values(),
     *games.members().values(),
 ]
-MAKERS = [f for f in vars(flows).values() if inspect.isfunction(f) and "Source:" in (f.__doc__ or "")]
+MAKERS = [
+    f
+    for part in (flows, losses)
+    for f in vars(part).values()
+    if inspect.isfunction(f) and "Source:" in (f.__doc__ or "")
+]
 
 
 def keys(*used):
@@ -29,15 +34,16 @@ def test_every_source_has_its_entry(thing):
     """Rejects: a member whose paper is not in references.bib, or is there under another year or surname."""
     meant = _meant(thing.source)
     for name, year in mentions(thing.source):
-        pattern = [
-            e for e in meant if e.fields["year"] == year and re.match(e.fields.get("gamedyn") or e.surname, name)
+        first = [
+            (e.fields.get("gamedyn", "").partition(" ")[0].rstrip(",") or e.surname, e.fields["year"]) for e in meant
         ]
+        pattern = [f for f, published in first if published == year and re.match(f, name)]
         assert pattern, f"{thing.name}: {name} {year}"
     assert len(keys(thing)) == len(set(keys(thing)))
 
 
 @pytest.mark.parametrize("maker", MAKERS, ids=lambda f: f.__name__)
-def test_flows_are_cited_by_their_makers(maker):
+def test_flows_and_penalties_are_cited_by_their_makers(maker):
     assert keys(maker)
 
 

@@ -102,9 +102,12 @@ class NormalisedDescent(Map):
         return self.norm != "spectral"
 
     @property
-    def registers(self) -> int:
-        """The velocity, which becomes its direction, y, the field's point, the result, a checked state."""
-        return 5
+    def registers(self) -> int | None:
+        """The velocity, which becomes its direction, y, the field's point, the result, a checked state.
+
+        None: a singular value decomposition decides.
+        """
+        return 5 if self.norm != "spectral" else None
 
 
 class Grafted(Map):

@@ -197,9 +197,8 @@ class TestAroundMaps:
         flow, name = gradient_flow(), "extra_adam"
         field, y = flow.field(data()), flow.initial_state().y
         layout, moments = flow.game.layout, [torch.zeros_like(y), torch.zeros_like(y)]
-        rate = torch.cat(
-            [torch.full((at.stop - at.start,), r) for at, r in zip(layout.slices, (0.5, 4.0), strict=True)]
-        )
+        sizes = [at.stop - at.start for at in layout.slices]
+        rate = torch.cat([torch.full((n,), r, dtype=DOUBLE) for n, r in zip(sizes, (0.5, 4.0), strict=True)])
 
         def update(v, k):
             g = -v / rate
