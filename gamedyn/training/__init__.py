@@ -1,0 +1,7 @@
+"""Training real GANs on the one loop: models, data, scores, observers, and the command `gamedyn train`."""
+
+from __future__ import annotations
+
+from gamedyn.training import models
+
+__all__ = ["models"]
