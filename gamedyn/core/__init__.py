@@ -1,7 +1,7 @@
 """Games, their states, fields and batches. The sign convention is stated in `game`."""
 
 from gamedyn._lib.border import border
-from gamedyn.core.batches import Batches, batches, moved, moved_to, stacked
+from gamedyn.core.batches import Batches, batches, in_memory, moved, moved_to, stacked
 from gamedyn.core.evaluation import Members, Point, Request, Velocity, Work
 from gamedyn.core.field import Field
 from gamedyn.core.game import SIGN_CONVENTION, Game
@@ -29,6 +29,7 @@ __all__ = [
     "Work",
     "batches",
     "data_parallel",
+    "in_memory",
     "length_scale",
     "moved",
     "moved_to",

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
+from torch.utils.data import TensorDataset
 
 from gamedyn._lib.checks import positive_int
 from gamedyn._lib.errors import ArgumentError
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from gamedyn.core.game import Game
 
-__all__ = ["Batches", "batches", "moved", "moved_to", "stacked"]
+__all__ = ["Batches", "batches", "in_memory", "moved", "moved_to", "stacked"]
 
 END = object()
 """What an iterator that has ended gives."""
@@ -106,7 +107,7 @@ class Batches:
             self.source.load_state_dict(state["loader"])
             self._items = self._epoch(state["own"])
             self._position, self._samples = state["position"], state["samples"]
-        elif isinstance(self.source, (Tensor, dict)):
+        elif in_memory(self.source) is not None:
             self._items = self._epoch(state["samples"])
             self._samples = state["samples"]
         else:
@@ -149,9 +150,8 @@ class Batches:
     def _epoch(self, place: Any = None) -> Iterator[Any]:
         """An epoch, from a place: of data in memory a sample, of a loader that keeps its own the generators' states."""
         self._epoch_start = self._order.get_state()
-        if isinstance(self.source, (Tensor, dict)):
-            return self._slices(self.source, place or 0)
-        return self._loaded(place)
+        data = in_memory(self.source)
+        return self._loaded(place) if data is None else self._slices(data, place or 0)
 
     def _slices(self, data: Any, first: int) -> Iterator[Any]:
         count = len(tree_leaves(data)[0])
@@ -196,8 +196,9 @@ def batches(
 
     Args:
         source: a DataLoader (anything that can be iterated again and again), whose items are passed on as
-            they come, arrays as tensors; or a tensor or array of samples, or a dict of such, drawn in shuffled batches
-            of `batch_size`, the last incomplete one of an epoch being dropped.
+            they come, arrays as tensors; or a tensor or array of samples, a dict of such, or a TensorDataset, whose
+            items are tuples, drawn in shuffled batches of `batch_size`, the last incomplete one of an epoch being
+            dropped.
         latent: size or shape of the standard normal noise for one sample.
         seed: of the noise and of the order.
         batch_size: for data in memory; None: all of it.
@@ -222,8 +223,8 @@ def batches(
     """
     if hasattr(source, "__array__") or isinstance(source, dict):
         source = tree_map(lambda x: torch.as_tensor(x) if hasattr(x, "__array__") else x, source)
-    if isinstance(source, (Tensor, dict)):
-        count = _samples_of(source)
+    if (data := in_memory(source)) is not None:
+        count = _samples_of(data)
         if batch_size is not None and positive_int("batch_size", batch_size) > count:
             raise ArgumentError("batch_size", f"at most the {count} samples there are", batch_size)
     elif batch_size is not None:
@@ -233,6 +234,13 @@ def batches(
     sizes = None if latent is None else tuple(latent) if isinstance(latent, (tuple, list)) else (latent,)
     shape = None if sizes is None else tuple(positive_int("latent", size) for size in sizes)
     return Batches(source, shape, seed, batch_size)
+
+
+def in_memory(source: Any) -> Any:
+    """The tensors of a source that is sliced: one, a dict of them, a tuple of a TensorDataset's; None for loaders."""
+    if isinstance(source, TensorDataset):
+        return tuple(source.tensors)
+    return source if isinstance(source, (Tensor, dict)) else None
 
 
 def _samples_of(data: Any) -> int:

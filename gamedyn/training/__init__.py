@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from gamedyn.training import models
+from gamedyn.training import data, models
 
-__all__ = ["models"]
+__all__ = ["data", "models"]

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from gamedyn._lib.checks import finite
 from gamedyn._lib.errors import ArgumentError, SolveError
+from gamedyn.core import in_memory
 from gamedyn.integrators._types import label
 from gamedyn.integrators.drive.checkpoints import Signals
 from gamedyn.integrators.drive.dense import DenseOutput, Node, part
@@ -369,5 +370,5 @@ class Loop:
     def _alone(self) -> bool:
         """Whether nobody else's code runs between the steps: the modules may then be the field's for the whole run."""
         streams = self.around.streams
-        ours = bool(streams) and all(isinstance(s.source, Tensor) for s in streams or ())
+        ours = bool(streams) and all(in_memory(s.source) is not None for s in streams or ())
         return not self.around.watching and (self.around.draw is None or self.field.one_batch or ours)

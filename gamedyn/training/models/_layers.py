@@ -35,7 +35,8 @@ class BatchNorm(nn.Module):
         if labels is None:
             return out
         gain, bias = (e(labels)[:, :, None, None] for e in (self.gain, self.bias))
-        return out * gain + bias
+        scaled: Tensor = out * gain + bias
+        return scaled
 
 
 class Embedded(nn.Module):
