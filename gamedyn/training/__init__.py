@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from gamedyn.training import data, models
+from gamedyn.training import data, models, scores
 
-__all__ = ["data", "models"]
+__all__ = ["data", "models", "scores"]
