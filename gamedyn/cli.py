@@ -19,7 +19,14 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 
-INSTALL = {"torch": "torch", "torchdiffeq": "torchdiffeq", "matplotlib": "'gamedyn[plot]'"}
+INSTALL = {
+    "torchmetrics": "'gamedyn[train]'",
+    "PIL": "'gamedyn[train]'",
+    "sklearn": "'gamedyn[data]'",
+    "torch": "torch",
+    "torchdiffeq": "torchdiffeq",
+    "matplotlib": "'gamedyn[plot]'",
+}
 """What a command may lack, and what installs it."""
 
 
@@ -32,7 +39,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="gamedyn", description=__doc__)
     parser.add_argument("--version", action="version", version=f"gamedyn {__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
-    for add in (_add_methods, _add_stability, _add_verify, _add_rank, _add_explore):
+    for add in (
+        *(_add_methods, _add_stability, _add_verify, _add_rank, _add_explore),
+        *(_add_train, _add_compare, _add_classifier),
+    ):
         add(commands)
     chosen = parser.parse_args(arguments)
     try:
@@ -114,6 +124,51 @@ def _add_verify(commands: Any) -> None:
     parser.add_argument("subject", nargs="+", help=METHODS)
     _add_spectrum_options(parser)
     parser.add_argument("--json", action="store_true", help="as JSON")
+
+
+def _add_train(commands: Any) -> None:
+    def run(chosen: argparse.Namespace) -> tuple[str, int]:
+        from gamedyn.training import train
+
+        try:
+            ended = train(chosen.config, chosen.out, over=chosen.set, resume=chosen.resume, progress=not chosen.quiet)
+        except KeyboardInterrupt:
+            return f"interrupted; go on with: gamedyn train {chosen.config} --out {chosen.out} --resume", 130
+        return f"{ended!r}\nreport: {Path(chosen.out) / 'report.html'}", 0
+
+    text = "train a GAN as a TOML file says, in a folder of its own: records, samples, checkpoints, a report"
+    parser = _command(commands, "train", text, run)
+    parser.add_argument("config", help="the configuration, a TOML file")
+    parser.add_argument("--out", required=True, help="the run's folder")
+    parser.add_argument("--resume", action="store_true", help="go on with the run in the folder")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="such as solve.steps=400")
+    parser.add_argument("--quiet", action="store_true", help="no progress bars")
+
+
+def _add_compare(commands: Any) -> None:
+    def run(chosen: argparse.Namespace) -> tuple[str, int]:
+        from gamedyn.training import compare
+
+        return str(compare(chosen.runs, chosen.out)), 0
+
+    parser = _command(commands, "compare", "put training runs side by side on a page", run)
+    parser.add_argument("runs", nargs="+", help="folders of runs")
+    parser.add_argument("--out", default="compare.html", help="the page (compare.html)")
+
+
+def _add_classifier(commands: Any) -> None:
+    def run(chosen: argparse.Namespace) -> tuple[str, int]:
+        from gamedyn.training import data, read_config, scores
+
+        sections = {"data": {"name": chosen.data}, "models": {"name": "mlp"}, "solve": {"method": "euler", "steps": 1}}
+        section = read_config(sections, [f"data.{s}" for s in chosen.set]).data
+        found = scores.classifier(data.load(section.name, **section.options), progress=not chosen.quiet)
+        return f"{found.name}, {found.classes} classes, accuracy {found.accuracy:.4f}, {found.size} features", 0
+
+    parser = _command(commands, "classifier", "train the classifier of a data set that scores use, and keep it", run)
+    parser.add_argument("data", help="the data set, such as fashion_mnist")
+    parser.add_argument("--set", action="append", default=[], metavar="OPTION=VALUE", help="such as folder=FOLDER")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
 
 
 def _subject(name: str) -> Any:

@@ -27,6 +27,7 @@ def _gan(
     *,
     real: Callable[[Any], Tensor] | None = None,
     conditional: bool = False,
+    autocast: torch.dtype | None = None,
 ) -> Game:
     """Players G and D; batches `(item, noise)`; losses of the discriminator's outputs `D(x)` and `D(G(z))`.
 
@@ -37,6 +38,8 @@ def _gan(
         real: takes the real samples out of a batch; None: the item, or the first entry of a tuple.
         conditional: whether the item is (samples, labels), the generator takes (noise, labels) and the discriminator
             (samples, labels).
+        autocast: a half-precision type that the networks run in (`torch.autocast`); their outputs, the losses and the
+            state keep theirs, and penalty terms are computed without it. Spectra then have some 1 % of noise.
 
     Raises:
         ArgumentError: if a player is not a module with something to train, or they share a parameter.
@@ -52,10 +55,12 @@ def _gan(
     take = real_samples if real is None else real
 
     def losses(G: Any, D: Any, batch: Any) -> dict[str, Tensor]:
-        if conditional:
-            loss_g, loss_d = chosen(D(*labelled_samples(batch)), D(*labelled_fakes({"G": G}, batch)))
-        else:
-            loss_g, loss_d = chosen(D(take(batch)), D(G(batch[1])))
+        with torch.autocast(batch[1].device.type, autocast, enabled=autocast is not None):
+            if conditional:
+                scores = D(*labelled_samples(batch)), D(*labelled_fakes({"G": G}, batch))
+            else:
+                scores = D(take(batch)), D(G(batch[1]))
+        loss_g, loss_d = chosen(*(scores if autocast is None else [s.to(batch[1]) for s in scores]))
         return {"G": loss_g, "D": loss_d}
 
     return Game({"G": generator, "D": discriminator}, losses, name="gan", zero_sum=chosen.zero_sum)

@@ -2,6 +2,46 @@
 
 from __future__ import annotations
 
+from gamedyn._lib.border import border
 from gamedyn.training import data, models, scores
+from gamedyn.training.config import Config, read_config
+from gamedyn.training.experiment import Experiment, build
+from gamedyn.training.observers import (
+    EMA,
+    Best,
+    Budget,
+    Recorder,
+    Samples,
+    Score,
+    Stability,
+    TensorBoard,
+    read_records,
+)
+from gamedyn.training.reports import compare, write_report
+from gamedyn.training.sampler import Sampler
+from gamedyn.training.train import train
 
-__all__ = ["data", "models", "scores"]
+__all__ = [
+    "EMA",
+    "Best",
+    "Budget",
+    "Config",
+    "Experiment",
+    "Recorder",
+    "Sampler",
+    "Samples",
+    "Score",
+    "Stability",
+    "TensorBoard",
+    "build",
+    "compare",
+    "data",
+    "models",
+    "read_config",
+    "read_records",
+    "scores",
+    "train",
+    "write_report",
+]
+
+border(globals())

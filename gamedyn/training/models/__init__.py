@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import torch
+from torch import nn
+
 from gamedyn._lib.border import border
 from gamedyn._lib.checks import known_options, positive_int
 from gamedyn._lib.discover import Registry
@@ -14,7 +17,7 @@ from gamedyn.training.models._types import ModelFamily, Pair
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["ModelFamily", "Pair", "build", "get", "members", "names", "options"]
+__all__ = ["ModelFamily", "Pair", "build", "channels_last", "get", "members", "names", "options"]
 
 _REGISTRY: Registry[ModelFamily] = Registry("gamedyn.training.models", ModelFamily, "model")
 
@@ -80,6 +83,24 @@ def build(model: str | ModelFamily, shape: Sequence[int], *, classes: int = 0, s
         raise ArgumentError("classes", expected, classes)
     with OwnRandomness(positive_int("seed", seed, least=0)).drawn_from():
         return family.make(sizes, labels, **chosen)
+
+
+def channels_last(pair: Pair) -> Pair:
+    """The same pair, whose convolutions work on channels-last images; parameters stay as they are.
+
+    Example:
+        >>> channels_last(build("dcgan", (1, 8, 8), channels=16)).shape
+        (1, 8, 8)
+    """
+    for module in (pair.generator, pair.discriminator):
+        first = next((m for m in module.modules() if isinstance(m, (nn.Conv2d, nn.ConvTranspose2d))), None)
+        if first is not None:
+            first.register_forward_pre_hook(_reordered)
+    return pair
+
+
+def _reordered(module: nn.Module, given: tuple[Any, ...]) -> tuple[Any, ...]:
+    return (given[0].contiguous(memory_format=torch.channels_last), *given[1:])
 
 
 border(globals())

@@ -1,0 +1,275 @@
+"""A training run made of its configuration: data, models, game, flow, method, observers."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from gamedyn import core, flows, games, losses, methods
+from gamedyn._lib.errors import ArgumentError, SolveError
+from gamedyn.integrators import Checkpoints, Every, steps
+from gamedyn.training import data as data_sets
+from gamedyn.training import models, scores
+from gamedyn.training.models import Pair
+from gamedyn.training.observers import EMA, Best, Budget, Recorder, Samples, Score, Stability, TensorBoard
+from gamedyn.training.sampler import Sampler
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from gamedyn.training.config import Config
+    from gamedyn.training.data import DataSet
+
+__all__ = ["Experiment", "build"]
+
+DTYPES = {"float32": torch.float32, "float64": torch.float64}
+AUTOCAST = {"": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
+TERMS = ("squared_gradient", "r1", "r2", "gradient_penalty", "weight_decay")
+SCHEDULES = {"warmup": steps.warmup, "cosine": steps.cosine, "piecewise": steps.piecewise}
+
+
+@dataclass(frozen=True, eq=False)
+class Experiment:
+    """What a configuration stands for.
+
+    Attributes:
+        config: the configuration.
+        data: the data set.
+        pair: the models.
+        game: the game.
+        flow: the flow.
+        method: the method.
+        h: step, a number or a step size.
+        device: of the players.
+    """
+
+    config: Config
+    data: DataSet
+    pair: Pair
+    game: core.Game
+    flow: flows.Flow
+    method: methods.Method
+    h: Any
+    device: torch.device
+
+    @property
+    def limits(self) -> dict[str, Any]:
+        """How far: steps, images or evaluations."""
+        solve = self.config.solve
+        given = {"steps": solve.steps, "images": solve.images, "evaluations": solve.evaluations}
+        return {k: v for k, v in given.items() if v is not None}
+
+    def stream(self) -> core.Batches:
+        """The batches."""
+        section = self.config.data
+        return self.data.batches(
+            section.batch_size,
+            latent=self.pair.latent,
+            seed=self.config.solve.seed,
+            labels=self.config.models.conditional,
+            workers=section.workers,
+        )
+
+    def sampler(self) -> Sampler:
+        """What makes samples of a state."""
+        labels = self.data.labels if self.config.models.conditional else None
+        return Sampler(self.game, self.pair.latent, labels=labels)
+
+    def observers(self, out: Path, *, progress: bool = True) -> list[Any]:
+        """The observers, those before whom others use them first.
+
+        Raises:
+            ArgumentError: for an option of an observer that it does not take, or that does not fit.
+        """
+        with self._at("observers"):
+            return self._observers(out, progress)
+
+    def _observers(self, out: Path, progress: bool) -> list[Any]:
+        asked = self.config.observers
+        options = dict(asked.record)
+        loggers = [TensorBoard(out / "tensorboard")] if options.pop("tensorboard", False) else []
+        recorder = Recorder(out / "records.jsonl", loggers=loggers, **_rhythmic(options))
+        made: list[Any] = [recorder]
+        sampler, average = self.sampler(), None
+        if asked.ema is not None:
+            average = EMA(**_rhythmic(asked.ema, "every", "half_life"))
+            made.insert(0, average)
+        if asked.samples is not None:
+            real = None if self.data.is_images else self.data.take(min(2000, len(self.data)))
+            how = _rhythmic(asked.samples)
+            made.append(Samples(out / "samples", sampler, ema=average, real=real, **how))
+        if asked.score is not None:
+            made.append(self._score(dict(asked.score), sampler, average, recorder, progress))
+        if asked.best is not None:
+            if not isinstance(made[-1], Score):
+                raise ArgumentError("best", "a score that decides", "none", "[observers] score = {...}")
+            made.append(Best(made[-1], out, **asked.best))
+        if asked.stability is not None:
+            options = dict(asked.stability)
+            batch = self._batch(int(options.pop("batch", 1024)))
+            made.append(Stability(self.flow, self.method, batch, to=[recorder], **_rhythmic(options)))
+        if asked.budget is not None:
+            made.append(Budget(**asked.budget))
+        return made
+
+    def _score(self, options: dict[str, Any], sampler: Sampler, average: Any, recorder: Any, progress: bool) -> Score:
+        measures = options.pop("measures", ["frechet"])
+        known = "classifier" if self.data.classes > 1 and self.data.is_images else "pixels"
+        how = {"features": options.pop("features", known), "file": options.pop("features_file", None)}
+        count = options.pop("count", min(10_000, max(1000, len(self.data))))
+        scorer = scores.Scorer(self.data, measures, count=count, progress=progress, **how)
+        return Score(scorer, sampler, ema=average, to=[recorder], **_rhythmic(options))
+
+    def _batch(self, size: int) -> Any:
+        """A fixed batch to linearise on."""
+        size = min(size, len(self.data))
+        labels = self.config.models.conditional
+        return next(self.data.batches(size, latent=self.pair.latent, seed=12345, labels=labels))
+
+    def checkpoints(self, out: Path) -> Checkpoints:
+        """Where the run is kept."""
+        with self._at("observers"):
+            return Checkpoints(out / "checkpoints", **self.config.observers.checkpoint)
+
+    def _at(self, section: str) -> contextlib.AbstractContextManager[None]:
+        return told(self.config, section)
+
+
+def build(config: Config, *, device: torch.device | str | None = None) -> Experiment:
+    """The parts of a training run.
+
+    Args:
+        config: the configuration.
+        device: of the players; None: a GPU if there is one.
+
+    Raises:
+        ArgumentError: for parts that do not exist or do not fit; file, line and key are named.
+    """
+    where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    with told(config, "data"), memory_of("the data set", 'data.device = "cpu", a smaller data.size'):
+        found = data_sets.load(config.data.name, **config.data.options)
+        found = _placed(found, config.data.device, where)
+        if config.data.batch_size > len(found):
+            raise ArgumentError(
+                "batch_size", f"at most the {len(found)} samples of {found.name}", config.data.batch_size
+            )
+    with told(config, "models"), memory_of("the models", "models.channels"):
+        if config.models.conditional and not found.classes:
+            raise ArgumentError("conditional", f"false: {found.name} has no labels", True)
+        classes = found.classes if config.models.conditional else 0
+        chosen = config.models
+        pair = models.build(chosen.name, found.shape, classes=classes, seed=chosen.seed, **chosen.options)
+        if chosen.channels_last:
+            pair = models.channels_last(pair)
+    with told(config, "game"):
+        dtype = DTYPES[_choice("dtype", config.game.dtype, DTYPES)]
+        cast = AUTOCAST[_choice("autocast", config.game.autocast, AUTOCAST)]
+        for module in (pair.generator, pair.discriminator):
+            module.to(where, dtype)
+        game = games.gan(
+            pair.generator, pair.discriminator, config.game.loss, conditional=chosen.conditional, autocast=cast
+        )
+    with told(config, "flow"):
+        flow = _flow(config, game)
+    with told(config, "solve"):
+        method = methods.get(config.solve.method, **config.solve.options)
+        h = _step(config.solve.h)
+    return Experiment(config, found, pair, game, flow, method, h, where)
+
+
+def _flow(config: Config, game: core.Game) -> flows.Flow:
+    section = config.flow
+    flow = flows.gradient(game, rates=section.rates or None)
+    every = {}
+    for name, given in section.terms.items():
+        options = dict(given) if isinstance(given, dict) else {"weight": given}
+        kind = _choice("flow", str(options.pop("term", name)), TERMS)
+        each = options.pop("every", 1)
+        if "weight" not in options:
+            raise ArgumentError(name, "a weight", "none", f"[flow.{name}] weight = ...")
+        if config.models.conditional:
+            labelled = {"real": losses.labelled_samples, "fake": losses.labelled_fakes}
+            takes = {"r1": ("real",), "r2": ("fake",), "gradient_penalty": ("real", "fake")}.get(kind, ())
+            options |= {k: labelled[k] for k in takes}
+        try:
+            flow = flow.with_term(getattr(losses, kind)(**({"name": name} | options)))
+        except TypeError as error:
+            raise ArgumentError(name, f"arguments of gamedyn.losses.{kind}", f"{sorted(options)}", str(error)) from None
+        every[name] = each
+    flow = flow.with_intervals(**{k: n for k, n in every.items() if n != 1})
+    return flow if section.clip_norm is None else flows.clipped(flow, norm=section.clip_norm)
+
+
+def _step(h: Any) -> Any:
+    """A number, or a schedule of a table."""
+    if not isinstance(h, dict):
+        return h
+    options = dict(h)
+    kind = _choice("h", str(options.pop("kind", "")), SCHEDULES)
+    if kind == "piecewise":
+        options = {"sizes": {int(k): float(v) for k, v in options.get("sizes", options).items()}}
+    try:
+        return SCHEDULES[kind](**options)  # type: ignore[operator]
+    except TypeError as error:
+        raise ArgumentError("h", f"arguments of gamedyn.steps.{kind}", f"{options}", str(error)) from None
+
+
+def _placed(found: DataSet, wish: str, where: torch.device) -> DataSet:
+    """The data on the device that is wished for; "auto": the players', if a quarter of its memory suffices."""
+    if wish != "auto":
+        return found.to(wish)
+    if where.type != "cuda" or not found.in_memory:
+        return found
+    free, _ = torch.cuda.mem_get_info(where)
+    size = found.samples.numel() * found.samples.element_size()  # type: ignore[union-attr]
+    return found.to(where) if size < free / 4 else found
+
+
+def _rhythmic(options: dict[str, Any], *names: str) -> dict[str, Any]:
+    """Options whose rhythms are tables as `Every`."""
+    out = dict(options)
+    for name in names or ("every",):
+        if isinstance(out.get(name), dict):
+            out[name] = Every(**out[name])
+    return out
+
+
+def _choice(argument: str, value: str, known: Any) -> str:
+    from gamedyn._lib.checks import choice
+
+    return choice(argument, value, known)
+
+
+@contextlib.contextmanager
+def told(config: Config, section: str) -> Iterator[None]:
+    """Name the line and key of the configuration in errors of what is made of a section."""
+    try:
+        yield
+    except SolveError:
+        raise
+    except ArgumentError as error:
+        if error.argument.startswith((config.source.name or "config", "--set")):
+            raise
+        key = error.argument.partition("[")[0].rpartition(".")[2].split(",")[0]
+        known = {"data set": "name", "model": "name", "loss": "loss", "method": "method"}
+        where = config.source.where(section, known.get(key, key))
+        raise ArgumentError(where, error.expected, error.got, error.remedy) from error
+    except TypeError as error:
+        raise ArgumentError(config.source.where(section), "options that fit", str(error)) from error
+
+
+@contextlib.contextmanager
+def memory_of(part: str, lower: str) -> Iterator[None]:
+    """Say which part ran out of memory, and what to lower."""
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        raise SolveError(f"{part} ran out of memory; lower {lower}", getattr(error, "run", None)) from error
+    except RuntimeError as error:
+        if "not enough memory" not in str(error) and "can't allocate memory" not in str(error):
+            raise
+        raise SolveError(f"{part} ran out of memory; lower {lower}", getattr(error, "run", None)) from error

@@ -1,0 +1,79 @@
+"""The exponential average of the parameters."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from gamedyn.integrators import Every, Observer
+from gamedyn.integrators.drive.observers import every as rhythm
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from gamedyn.core import State
+    from gamedyn.integrators import View
+
+__all__ = ["EMA"]
+
+
+class EMA(Observer):
+    """`average <- average + (1 - 2^(-d / half_life)) (y - average)`, d what has gone by; buffers likewise.
+
+    Integer buffers (counters) are those of the last step. The average goes on where a resumed run does.
+
+    Args:
+        half_life: in steps, or an `Every` of images, evaluations or time: what is so old has half its weight.
+        every: rhythm.
+        start: steps before which the average is the state itself.
+
+    Attributes:
+        state: the average, a State; None before the first step.
+
+    Example:
+        >>> import gamedyn as gd
+        >>> from gamedyn.training import EMA
+        >>> flow, average = gd.flows.gradient(gd.games.bilinear()), EMA(half_life=20)
+        >>> run = gd.solve(flow, "rk4", h=0.1, steps=200, observers=[average])
+        >>> float(average.state.y.norm()) < float(run.state.y.norm())
+        True
+    """
+
+    def __init__(self, half_life: int | Every, *, every: int | Every = 1, start: int = 0) -> None:
+        self.half_life = rhythm(half_life)
+        self.every, self.start = every, start
+        self.state: State | None = None
+        self._last = 0.0
+        self._read: tuple[Any, ...] | None = None
+
+    def after_step(self, view: View) -> None:
+        """Average a step in."""
+        unit = self.half_life.unit
+        now = float(view.t if unit == "time" else view.step if unit == "steps" else getattr(view, unit))
+        fresh = view.state
+        if self._read is not None:  # of a run gone on from
+            y, buffers, self._last = self._read
+            moved = tuple(b.to(f) for b, f in zip(buffers, fresh.buffers, strict=True))
+            self.state, self._read = type(fresh)(fresh.layout, y.to(fresh.y), moved), None
+        if self.state is None or view.step <= self.start:
+            self.state = _copied(fresh)
+        else:
+            share = 1 - 2 ** (-(now - self._last) / self.half_life.count)
+            self.state.y.lerp_(fresh.y, share)
+            for own, new in zip(self.state.buffers, fresh.buffers, strict=True):
+                own.lerp_(new, share) if own.is_floating_point() else own.copy_(new)
+        self._last = now
+
+    def state_dict(self) -> dict[str, Any]:
+        """The average, and when it was last brought up to date."""
+        if self.state is None:
+            return {}
+        held = _copied(self.state)
+        return {"y": held.y, "buffers": list(held.buffers), "last": self._last}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from there."""
+        self._read = state["y"], list(state["buffers"]), float(state["last"])
+
+
+def _copied(state: State) -> State:
+    return type(state)(state.layout, state.y.clone(), tuple(b.clone() for b in state.buffers))

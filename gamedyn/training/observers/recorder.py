@@ -1,0 +1,143 @@
+"""What happened, line by line: a JSONL file, and loggers beside it."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from torch import Tensor
+
+from gamedyn._lib.errors import ArgumentError
+from gamedyn.integrators import Every, Observer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from gamedyn.integrators import View
+
+__all__ = ["Logger", "Recorder", "TensorBoard", "read_records"]
+
+
+class Logger(Protocol):
+    """What rows go to besides the file: `wandb.init()` is one, and so is a Recorder."""
+
+    def log(self, values: dict[str, Any], step: int) -> Any:
+        """Take a row."""
+
+    def finish(self) -> Any:
+        """There will be no more."""
+
+
+class Recorder(Observer):
+    """A line of JSON for every recorded step, written at once: losses, figures, what it has cost.
+
+    Keys: step, t, h, images, evaluations, seconds (of the whole run), loss.PLAYER, and the losses' own figures. Others
+    (scores, spectra) add lines by `log`, with `kind`. What is not finite is null, with its name under "not_finite". A
+    resumed run goes on with the line after its checkpoint: what was written later is cut off.
+
+    Args:
+        path: of the file, in a folder that exists.
+        every: rhythm.
+        loggers: what rows go to as well: objects with `log(values, step=...)` and `finish()`.
+
+    Raises:
+        ArgumentError: for a file that cannot be written.
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str], *, every: int | Every = 50, loggers: Sequence[Logger] = ()
+    ) -> None:
+        self.path, self.every, self.loggers = Path(path), every, list(loggers)
+        self._before = self._seconds = 0.0
+        try:
+            self._file = self.path.open("a", encoding="utf-8")
+        except OSError as error:
+            raise ArgumentError("path", "a file that can be written", f"{path}: {error.strerror}") from None
+
+    def after_step(self, view: View) -> None:
+        """Write a step's line."""
+        self._seconds = self._before + view.seconds
+        values = {"t": view.t, "h": view.h, "images": view.images, "evaluations": view.evaluations}
+        losses = {f"loss.{k}": x for k, x in view.losses.items()}
+        self.log({"seconds": self._seconds, **values, **losses, **view.figures}, view.step)
+
+    def log(self, values: Mapping[str, Any], step: int) -> None:
+        """Write a line, and give it to the loggers."""
+        row = {k: _plain(v) for k, v in values.items()}
+        lost = [k for k, v in row.items() if isinstance(v, float) and not math.isfinite(v)]
+        line = {"step": step, **row, **dict.fromkeys(lost), **({"not_finite": lost} if lost else {})}
+        self._file.write(json.dumps(line) + "\n")
+        self._file.flush()
+        for logger in self.loggers:
+            logger.log(row, step=step)
+
+    def finish(self) -> None:
+        """Close the file, and the loggers."""
+        self._file.close()
+        for logger in self.loggers:
+            logger.finish()
+
+    def state_dict(self) -> dict[str, Any]:
+        """How far the file goes, and how long the run has taken."""
+        return {"bytes": self._file.tell(), "seconds": self._seconds}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from there; later lines are cut off."""
+        self._before = self._seconds = float(state["seconds"])
+        if self.path.stat().st_size >= int(state["bytes"]):
+            os.truncate(self.path, int(state["bytes"]))
+            self._file.seek(0, os.SEEK_END)
+
+
+class TensorBoard:
+    """Rows as TensorBoard's scalars; `tensorboard --logdir FOLDER` shows them.
+
+    Args:
+        folder: of its files.
+
+    Raises:
+        ArgumentError: if tensorboard is not installed.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError:
+            raise ArgumentError("tensorboard", "it to be installed", "none", "pip install tensorboard") from None
+        self._writer: Any = SummaryWriter(str(folder))
+
+    def log(self, values: Mapping[str, Any], step: int) -> None:
+        """Take a row's numbers."""
+        kind = values.get("kind", "")
+        for name, value in values.items():
+            if isinstance(value, (int, float)) and not isinstance(value, bool):
+                self._writer.add_scalar(f"{kind}/{name}" if kind else name, value, step)
+
+    def finish(self) -> None:
+        """Close its files."""
+        self._writer.close()
+
+
+def read_records(path: str | os.PathLike[str], kind: str = "") -> list[dict[str, Any]]:
+    """The rows of a file, or those of a kind ("score", "stability"); a last line that was cut short is left out."""
+    rows = []
+    for line in Path(path).read_text(encoding="utf-8").splitlines():
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError:
+            continue
+        for name in row.pop("not_finite", ()):
+            row[name] = math.inf
+        if row.get("kind", "") == kind:
+            rows.append(row)
+    return rows
+
+
+def _plain(value: Any) -> Any:
+    """A value for JSON: numbers, text, lists of them."""
+    if isinstance(value, Tensor):
+        value = value.item() if value.numel() == 1 else value.tolist()
+    return float(value) if hasattr(value, "__float__") and not isinstance(value, (int, bool)) else value

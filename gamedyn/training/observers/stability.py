@@ -1,0 +1,67 @@
+"""The spectral monitor, whose findings are recorded."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from gamedyn.integrators import Every, Observer
+from gamedyn.spectrum import SpectralMonitor
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gamedyn.flows import Flow
+    from gamedyn.integrators import View
+    from gamedyn.methods import Method
+    from gamedyn.training.observers.recorder import Logger
+
+__all__ = ["Stability"]
+
+
+class Stability(Observer):
+    """Outer eigenvalues on the way, and how near the step is to the method's limit, as rows of kind "stability".
+
+    A row has `leftmost`, `largest_imaginary`, `ratio` (the step over the largest stable one of the modes that the flow
+    damps; 1 is the boundary), `amplification`, `growing` and the products spent.
+
+    Args:
+        flow: the flow.
+        method: the method that runs.
+        batch: on which it is linearised.
+        every: rhythm.
+        k: eigenvalues of each kind.
+        to: what rows go to.
+
+    Attributes:
+        monitor: the `gamedyn.spectrum.SpectralMonitor`.
+
+    Raises:
+        ArgumentError: for a method without theory.
+    """
+
+    def __init__(
+        self,
+        flow: Flow,
+        method: str | Method,
+        batch: Any,
+        *,
+        every: int | Every = 1000,
+        k: int = 4,
+        to: Sequence[Logger] = (),
+    ) -> None:
+        self.monitor = SpectralMonitor(flow, method, batch=batch, every=every, k=k)
+        self.every, self.to = every, list(to)
+
+    def after_step(self, view: View) -> None:
+        """Compute the spectrum, and record it."""
+        before = len(self.monitor.records)
+        self.monitor.after_step(view)
+        for found in self.monitor.records[before:]:
+            values = found.eigenvalues
+            row: dict[str, Any] = {"kind": "stability", "products": found.products, "status": found.status}
+            if len(values):
+                row |= {"leftmost": float(values.real.min()), "largest_imaginary": float(abs(values.imag).max())}
+            ratio = found.ratios["damped"] if found.ratios["damped"] is not None else found.ratios["real"]
+            row |= {"ratio": ratio, "amplification": found.amplification, "growing": len(found.growing)}
+            for logger in self.to:
+                logger.log({**row, "images": view.images, "evaluations": view.evaluations}, step=view.step)

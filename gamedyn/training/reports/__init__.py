@@ -1,0 +1,150 @@
+"""Reports of runs that open in a browser: of one, and of several side by side."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gamedyn._lib.errors import ArgumentError
+from gamedyn.training.config import differences
+from gamedyn.training.reports.curves import losses, score_curves, stability
+from gamedyn.training.reports.folder import RunFolder, score_names
+from gamedyn.training.reports.page import figure, number, page, picture, table, text
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Sequence
+
+__all__ = ["compare", "write_report"]
+
+
+def write_report(folder: str | os.PathLike[str]) -> Path:
+    """`report.html` of a run's folder: samples, scores with floors, losses, stability, what it cost, configuration.
+
+    Raises:
+        ArgumentError: for a folder without a run.
+    """
+    run = RunFolder(Path(folder))
+    facts = run.facts()
+    parts = [f"<h1>{text(run.name)}</h1>", f"<p>{text(run.line())}</p>"]
+    parts += _samples(run)
+    parts += _score_section([run])
+    parts += figure(losses([run]), "Losses of the players at the recorded steps, against the images seen.", "Losses")
+    if run.rows("stability"):
+        words = (
+            "The step over the largest one that is stable for the modes which the flow damps: at 1 the leading mode "
+            "lies on the boundary of the method's own region."
+        )
+        parts += figure(stability([run]), words, "Stability")
+    parts += ["<h2>What it cost</h2>", table(("", ""), facts)]
+    parts += ["<h2>Configuration</h2>", f"<pre>{text(run.text)}</pre>"]
+    path = run.folder / "report.html"
+    path.write_text(page(run.name, parts), encoding="utf-8")
+    return path
+
+
+def compare(folders: Sequence[str | os.PathLike[str]], out: str | os.PathLike[str]) -> Path:
+    """A page with several runs side by side: scores at equal images, evaluations and seconds, samples, differences.
+
+    Args:
+        folders: of runs.
+        out: the page.
+
+    Raises:
+        ArgumentError: for fewer than two runs, a folder without one, a page that cannot be written.
+    """
+    runs = [RunFolder(Path(f)) for f in folders]
+    if len(runs) < 2:
+        raise ArgumentError("runs", "at least two", len(runs))
+    names = [r.name for r in runs]
+    for run in runs:  # folders of one name in different places
+        if names.count(run.name) > 1:
+            run.name = str(run.folder)
+    parts = [f"<h1>{len(runs)} runs</h1>"]
+    parts += ["<h2>In numbers</h2>", _overview(runs)]
+    parts += _score_section(runs)
+    parts += ["<h2>Samples</h2>", '<div class="side">']
+    parts += [picture(r.last(), f"{r.name}, step {r.step:,}") for r in runs if r.last() is not None]
+    parts += ["</div>", "<h2>What differs</h2>", _differences(runs)]
+    parts += figure(losses(runs), "Losses of the players at the recorded steps, against the images seen.", "Losses")
+    path = Path(out)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(page("runs side by side", parts), encoding="utf-8")
+    except OSError as error:
+        raise ArgumentError("--out", "a page that can be written", f"{path}: {error.strerror}") from None
+    return path
+
+
+def _score_section(runs: list[RunFolder]) -> list[str]:
+    parts: list[str] = []
+    names = score_names(runs)
+    if not names:
+        return parts
+    parts.append("<h2>Scores</h2>")
+    for run in runs:
+        rows = run.scores()
+        if not rows:
+            continue
+        last = rows[-1]
+        accuracy = f", accuracy {last['accuracy']:.3f}" if "accuracy" in last else ""
+        features = str(last.get("features", ""))
+        label = f"distances are on features of {features}{accuracy}"
+        label += ", the FID" if features == "inception" else ", which is no FID"
+        parts.append(f"<p>{text(run.name)}: {last['n']:,} samples a score; {text(label)}; never an FID otherwise.</p>")
+    parts += figure(score_curves(runs, names), _score_caption(runs), "")
+    if len(runs) == 1:
+        parts.append(_score_table(runs[0], names))
+    return parts
+
+
+def _score_caption(runs: list[RunFolder]) -> str:
+    floors = any(k.startswith("floor.") for r in runs for row in r.scores()[-1:] for k in row)
+    words = "Scores at equal images, evaluations and seconds: full lines of the averaged weights where there are any, "
+    return words + "dashed of the weights themselves" + ("; dotted what real samples get." if floors else ".")
+
+
+def _samples(run: RunFolder) -> list[str]:
+    last = run.last()
+    if last is None:
+        return []
+    weights = "averaged weights" if run.config.observers.ema is not None else "weights"
+    parts = ["<h2>Samples</h2>", picture(last, f"Samples of fixed noise by the {weights} at step {run.step:,}.")]
+    if (run.folder / "samples" / "animation.gif").is_file():
+        parts.append('<p><a href="samples/animation.gif">How they came about</a> (animation).</p>')
+    return parts
+
+
+def _score_table(run: RunFolder, names: list[str]) -> str:
+    rows = run.scores()
+    keys = [k for n in names for k in (f"ema.{n}", n) if any(k in r for r in rows)]
+    floors = {k: rows[-1].get(f"floor.{k.removeprefix('ema.')}") for k in keys}
+    body = [(f"{r['step']:,}", f"{r['images']:,}", *[number(r.get(k)) for k in keys]) for r in rows]
+    body.append(("real samples", "", *[number(floors[k]) for k in keys]))
+    return table(("step", "images", *keys), body)
+
+
+def _overview(runs: list[RunFolder]) -> str:
+    names = score_names(runs)
+    keys = [k for n in names for k in (f"ema.{n}", n) if any(k in r for run in runs for r in run.scores())]
+    body = []
+    for run in runs:
+        last = run.scores()[-1] if run.scores() else {}
+        facts = dict(run.facts())
+        cost = [facts[k] for k in ("steps", "images", "field evaluations", "seconds", "images a second", "status")]
+        body.append((run.name, run.config.solve.method, *cost, *[number(last.get(k)) for k in keys]))
+    head = ("run", "method", "steps", "images", "evaluations", "seconds", "images/s", "status")
+    return table((*head, *[f"last {k}" for k in keys]), body)
+
+
+def _differences(runs: list[RunFolder]) -> str:
+    lines = [line for run in runs[1:] for line in differences(runs[0].config, run.config)]
+    keys = list(dict.fromkeys(line.partition(":")[0] for line in lines))
+    if not keys:
+        return "<p>Nothing: the configurations are the same.</p>"
+    body = []
+    for key in keys:
+        section, _, name = key.partition(".")
+        body.append((key, *[json.dumps(r.config.tables()[section].get(name)) for r in runs]))
+    return table(("key", *[r.name for r in runs]), body)

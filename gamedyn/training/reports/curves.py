@@ -1,0 +1,96 @@
+"""Curves of runs: scores, losses, stability."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gamedyn.training.reports.folder import RunFolder
+
+__all__ = ["losses", "score_curves", "stability"]
+
+
+def score_curves(runs: list[RunFolder], names: list[str]) -> Callable[[], Any]:
+    """Scores against images, evaluations and seconds, a row for each number."""
+
+    def draw() -> Any:
+        from matplotlib.figure import Figure
+
+        axes_of = (("images", "images"), ("evaluations", "field evaluations"), ("clock", "seconds"))
+        figure = Figure(figsize=(10, 2.6 * len(names)), dpi=100, layout="constrained")
+        grid = figure.subplots(len(names), 3, squeeze=False, sharey="row")
+        for name, line in zip(names, grid, strict=True):
+            for (key, label), axes in zip(axes_of, line, strict=True):
+                for i, run in enumerate(runs):
+                    rows = run.scores()
+                    for prefix, style in (("ema.", "-"), ("", "--" if any(f"ema.{name}" in r for r in rows) else "-")):
+                        points = [(r[key], r[prefix + name]) for r in rows if drawn(r.get(prefix + name))]
+                        if points:
+                            shown = run.name if style == "-" else None
+                            axes.plot(*zip(*points, strict=True), style, c=f"C{i}", label=shown, marker=".", ms=4)
+                    floor = rows[-1].get(f"floor.{name}") if rows else None
+                    if drawn(floor):
+                        axes.axhline(floor, ls=":", c=f"C{i}", lw=1)
+                axes.set_xlabel(label)
+            line[0].set_ylabel(name)
+            values = [r.get(p + name) for run in runs for r in run.scores() for p in ("", "ema.")]
+            finite = [float(v) for v in values if v is not None and drawn(v)]
+            if finite and min(finite) > 0 and max(finite) > 20 * min(finite):
+                line[0].set_yscale("log")
+        if len(runs) > 1:
+            grid[0][0].legend(fontsize="small")
+        return figure
+
+    return draw
+
+
+def drawn(value: Any) -> bool:
+    return isinstance(value, (int, float)) and math.isfinite(value)
+
+
+def losses(runs: list[RunFolder]) -> Callable[[], Any]:
+    """Losses of both players against images."""
+
+    def draw() -> Any:
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(10, 3), dpi=100, layout="constrained")
+        left, right = figure.subplots(1, 2)
+        for i, run in enumerate(runs):
+            rows = run.rows()
+            for axes, player in ((left, "G"), (right, "D")):
+                points = [(r["images"], r.get(f"loss.{player}")) for r in rows if drawn(r.get(f"loss.{player}"))]
+                if points:
+                    axes.plot(*zip(*points, strict=True), c=f"C{i}", lw=0.8, label=run.name)
+        for axes, player in ((left, "G"), (right, "D")):
+            axes.set(xlabel="images", ylabel=f"loss of {player}")
+        if len(runs) > 1:
+            left.legend(fontsize="small")
+        return figure
+
+    return draw
+
+
+def stability(runs: list[RunFolder]) -> Callable[[], Any]:
+    """The step over the largest stable one, and the leftmost eigenvalue, against images."""
+
+    def draw() -> Any:
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(10, 3), dpi=100, layout="constrained")
+        left, right = figure.subplots(1, 2)
+        for i, run in enumerate(runs):
+            rows = run.rows("stability")
+            for axes, key in ((left, "ratio"), (right, "leftmost")):
+                points = [(r["images"], r[key]) for r in rows if drawn(r.get(key))]
+                if points:
+                    axes.plot(*zip(*points, strict=True), c=f"C{i}", marker=".", ms=4, label=run.name)
+        left.axhline(1.0, c="0.5", ls=":", lw=1)
+        left.set(xlabel="images", ylabel="step / largest stable step")
+        right.set(xlabel="images", ylabel="leftmost eigenvalue")
+        return figure
+
+    return draw

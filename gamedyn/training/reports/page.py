@@ -1,0 +1,80 @@
+"""Pages that stand alone: tables, figures and pictures inside, light and dark, on phones."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from pathlib import Path
+
+__all__ = ["figure", "number", "page", "picture", "table", "text"]
+
+STYLE = """
+:root { color-scheme: light dark; --line: #8886; --soft: #8882; }
+body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; padding: 0 1rem; max-width: 64rem; }
+h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2rem; }
+table { border-collapse: collapse; } td, th { border-bottom: 1px solid var(--line); padding: .25rem .75rem; }
+td.number { text-align: right; font-variant-numeric: tabular-nums; } th { text-align: left; }
+.scroll { overflow-x: auto; } figure { margin: 1rem 0; } figcaption { color: GrayText; }
+img { max-width: 100%; height: auto; background: white; }
+pre { background: var(--soft); padding: .75rem; overflow-x: auto; }
+.side { display: flex; flex-wrap: wrap; gap: 1rem; } .side figure { flex: 1 1 16rem; margin: 0; }
+"""
+
+
+def number(value: Any) -> str:
+    """Four digits, or nothing."""
+    return f"{value:.4g}" if isinstance(value, (int, float)) else ""
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table that scrolls in itself, numbers to the right."""
+    top = "".join(f"<th>{text(h)}</th>" for h in head) if any(head) else ""
+    lines = [f"<tr>{top}</tr>"] if top else []
+    for row in rows:
+        cells = "".join(f"<td{_aligned(c)}>{text(c)}</td>" for c in row)
+        lines.append(f"<tr>{cells}</tr>")
+    return f'<div class="scroll"><table>{"".join(lines)}</table></div>'
+
+
+def _aligned(cell: str) -> str:
+    return ' class="number"' if cell[:1].isdigit() or cell[:2].lstrip("-")[:1].isdigit() else ""
+
+
+def figure(draw: Callable[[], Any], caption: str, title: str) -> list[str]:
+    """A drawn figure with its caption; a line of text where matplotlib is missing."""
+    head = [f"<h2>{text(title)}</h2>"] if title else []
+    try:
+        drawn = draw()
+    except ImportError:
+        return [*head, "<p>The figure needs matplotlib: pip install 'gamedyn[train]'.</p>"]
+    stored = io.BytesIO()
+    drawn.savefig(stored, format="png")
+    data = base64.b64encode(stored.getvalue()).decode()
+    image = f'<img alt="{text(caption)}" src="data:image/png;base64,{data}">'
+    return [*head, f"<figure>{image}<figcaption>{text(caption)}</figcaption></figure>"]
+
+
+def picture(path: Path | None, caption: str) -> str:
+    """An image file with its caption, inside the page."""
+    if path is None:
+        return ""
+    data = base64.b64encode(path.read_bytes()).decode()
+    image = f'<img alt="{text(caption)}" src="data:image/png;base64,{data}">'
+    return f"<figure>{image}<figcaption>{text(caption)}</figcaption></figure>"
+
+
+def text(value: object) -> str:
+    """Text, escaped."""
+    return html.escape(str(value))
+
+
+def page(title: str, parts: Iterable[str]) -> str:
+    """A whole page, which needs nothing else."""
+    head = '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
+    head += f"<title>{text(title)}</title><style>{STYLE}</style>"
+    return f'<!doctype html><html lang="en"><head>{head}</head><body>\n' + "\n".join(parts) + "\n</body></html>\n"

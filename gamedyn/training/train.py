@@ -1,0 +1,172 @@
+"""`train`: a configuration, a run folder; what is in it can be gone on from, looked at and compared."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import platform
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from gamedyn._lib.errors import ArgumentError, SolveError
+from gamedyn._lib.version import __version__
+from gamedyn.integrators import Run, solve
+from gamedyn.training.config import Config, differences, read_config
+from gamedyn.training.experiment import Experiment, build, memory_of, told
+from gamedyn.training.reports import write_report
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterable, Sequence
+
+__all__ = ["train"]
+
+CONFIG, SUMMARY = "config.toml", "summary.json"
+FREE = (
+    "solve.steps",
+    "solve.images",
+    "solve.evaluations",
+    "solve.check_every",
+    "observers.",
+    "data.device",
+    "data.workers",
+)
+"""Keys in which a run that goes on may differ from what it was."""
+
+
+def train(
+    config: Config | str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    over: Iterable[str] = (),
+    resume: bool = False,
+    observers: Sequence[Any] = (),
+    device: torch.device | str | None = None,
+    progress: bool = True,
+) -> Run:
+    """Train a GAN as a configuration says, in a folder of its own.
+
+    The folder holds `config.toml` (resolved), `checkpoints/`, `records.jsonl`, `samples/`, `best.state`,
+    `summary.json` and `report.html`, which opens in a browser. Whatever ends the run, it can be gone on from.
+
+    Args:
+        config: a Config, or a TOML file.
+        out: the folder; made if it is missing.
+        over: "section.key=value", set over the file.
+        resume: whether to go on with the run in the folder, bit for bit; its length and observers may differ.
+        observers: more observers than the configuration's.
+        device: of the players; None: a GPU if there is one.
+        progress: whether to show bars (never unless standard error is a terminal).
+
+    Returns:
+        The run.
+
+    Raises:
+        ArgumentError: for a bad configuration (file, line and key are named), a folder with another run, a run gone on
+            from that differs.
+        SolveError: if the run fails; its last finite state and its records are in the folder.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> from gamedyn.training import read_config, train
+        >>> config = read_config({"data": {"name": "mixture", "count": 512}, "models": {"name": "mlp"},
+        ...     "solve": {"method": "heun2", "h": 0.1, "steps": 5}})
+        >>> with TemporaryDirectory() as folder:
+        ...     run = train(config, folder, progress=False)
+        >>> run.step, run.status
+        (5, 'done')
+    """
+    chosen = config if isinstance(config, Config) else read_config(config, over)
+    folder = Path(out)
+    _own_folder(folder, chosen, resume=resume)
+    parts = build(chosen, device=device)
+    (folder / CONFIG).write_text(chosen.to_toml(), encoding="utf-8")
+    return _run(parts, folder, list(observers), resume=resume, progress=progress)
+
+
+def _run(parts: Experiment, folder: Path, more: list[Any], *, resume: bool, progress: bool) -> Run:
+    config = parts.config
+    stages = getattr(parts.method, "evaluations", 1)
+    lower = f"data.batch_size ({config.data.batch_size}), models.channels, or take fewer stages than {stages}"
+    watching: list[Any] = []
+    run: Run | None = None
+    try:
+        with memory_of("scores and observers", "observers.score.count"):
+            watching += parts.observers(folder, progress=progress)
+        with told(config, "solve"), memory_of("the step", lower):
+            run = solve(
+                parts.flow,
+                parts.method,
+                h=parts.h,
+                **parts.limits,
+                batches=parts.stream(),
+                sampling=config.solve.sampling,
+                observers=[*watching, *more],
+                every=10,
+                checkpoint=parts.checkpoints(folder),
+                resume=folder / "checkpoints" if resume else None,
+                allow=["versions"],
+                check_every=config.solve.check_every,
+                compile=config.solve.compile,
+                check=config.solve.check,
+                progress=progress,
+            )
+    except SolveError as error:
+        run = error.run if isinstance(error.run, Run) else run
+        error.add_note(f"the run is in {folder}: gamedyn train ... --out {folder} --resume goes on")
+        raise
+    except BaseException as error:
+        run = getattr(error, "run", None) or run
+        raise
+    finally:
+        with contextlib.suppress(Exception) if run is None else contextlib.nullcontext():
+            _finished(parts, folder, watching, run)
+    return run
+
+
+def _finished(parts: Experiment, folder: Path, watching: list[Any], run: Run | None) -> None:
+    """Close the observers, write what the run came to and the report."""
+    for observer in reversed(watching):  # those that others write to last
+        getattr(observer, "finish", lambda: None)()
+    if run is None:
+        return
+    stats = {k: v for k, v in run.stats.items() if isinstance(v, (int, float, str, bool))}
+    summary = {
+        "status": run.status,
+        "step": run.step,
+        "t": run.t,
+        "stats": stats,
+        "parameters": parts.pair.sizes,
+        "data": {"name": parts.data.name, "samples": len(parts.data), "about": parts.data.about},
+        "versions": {"gamedyn": __version__, "torch": torch.__version__, "python": platform.python_version()},
+        "machine": {"device": str(parts.device), "threads": torch.get_num_threads(), "system": platform.machine()},
+    }
+    (folder / SUMMARY).write_text(json.dumps(summary, indent=1), encoding="utf-8")
+    write_report(folder)
+
+
+def _own_folder(folder: Path, config: Config, *, resume: bool) -> None:
+    """Refuse a folder with another run, or without one where one is to go on.
+
+    Raises:
+        ArgumentError: with what differs.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ArgumentError("--out", "a folder that can be made", f"{folder}: {error.strerror}") from None
+    kept = folder / CONFIG
+    if not resume:
+        if any((folder / "checkpoints").glob("step-*.run")):
+            raise ArgumentError("--out", "a folder without a run", f"{folder}", "--resume, or another folder")
+        (folder / "records.jsonl").unlink(missing_ok=True)
+        return
+    if not kept.is_file() or not any((folder / "checkpoints").glob("step-*.run")):
+        raise ArgumentError("--resume", "a folder with a run", f"{folder}, which has no checkpoint", "start without it")
+    lines = [line for line in differences(read_config(kept), config) if not line.startswith(FREE)]
+    if lines:
+        raise ArgumentError(
+            "--resume", "the configuration of the run in the folder", "; ".join(lines), "another folder"
+        )
