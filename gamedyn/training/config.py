@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from types import UnionType
@@ -13,7 +14,7 @@ from gamedyn._lib.errors import ArgumentError, UnknownNameError
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
 __all__ = ["Config", "Data", "Flow", "GameSection", "Models", "Observers", "Solve", "differences", "read_config"]
 
@@ -119,7 +120,7 @@ class Solve:
 
 @dataclass(frozen=True)
 class Observers:
-    """`[observers]`: a table each; a rhythm is a number of steps, or `{images = 50_000}`, `{seconds = 60}`, ...
+    """`[observers]`: a table each, or false; a rhythm is a number of steps, or `{images = 50_000}`, `{seconds = 60}`.
 
     Attributes:
         record: every, tensorboard.
@@ -255,10 +256,10 @@ def read_config(path: str | os.PathLike[str] | Mapping[str, Any], over: Iterable
         >>> config.solve.steps, config.data.batch_size
         (20, 64)
     """
-    if hasattr(path, "keys"):
+    if isinstance(path, Mapping):
         table, source = {k: dict(v) for k, v in path.items()}, Source("", "")
     else:
-        table, source = _parsed(Path(path))  # type: ignore[arg-type]
+        table, source = _parsed(Path(path))
     settings = list(over)
     for setting in settings:
         _set(table, setting)
@@ -323,6 +324,8 @@ def _section(kind: type, name: str, given: Mapping[str, Any], source: Source) ->
     rest = OPEN.get(name, "")
     types, own, others = get_type_hints(kind), {}, {}
     for key, value in given.items():
+        if name == "observers" and value is False and known.get(key):  # switched off
+            continue
         if key in known and key != (rest if name in ("data", "models") else ""):
             own[key] = _checked(source, name, key, value, types[key])
         elif rest:

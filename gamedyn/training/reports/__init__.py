@@ -92,7 +92,7 @@ def _score_section(runs: list[RunFolder]) -> list[str]:
         features = str(last.get("features", ""))
         label = f"distances are on features of {features}{accuracy}"
         label += ", the FID" if features == "inception" else ", which is no FID"
-        parts.append(f"<p>{text(run.name)}: {last['n']:,} samples a score; {text(label)}; never an FID otherwise.</p>")
+        parts.append(f"<p>{text(run.name)}: {last['n']:,} samples a score; {text(label)}.</p>")
     parts += figure(score_curves(runs, names), _score_caption(runs), "")
     if len(runs) == 1:
         parts.append(_score_table(runs[0], names))

@@ -35,6 +35,7 @@ def score_curves(runs: list[RunFolder], names: list[str]) -> Callable[[], Any]:
                     if drawn(floor):
                         axes.axhline(floor, ls=":", c=f"C{i}", lw=1)
                 axes.set_xlabel(label)
+                _ticks(axes)
             line[0].set_ylabel(name)
             values = [r.get(p + name) for run in runs for r in run.scores() for p in ("", "ema.")]
             finite = [float(v) for v in values if v is not None and drawn(v)]
@@ -45,6 +46,15 @@ def score_curves(runs: list[RunFolder], names: list[str]) -> Callable[[], Any]:
         return figure
 
     return draw
+
+
+def _ticks(*axes: Any) -> None:
+    """Few ticks along x, in thousands and millions, so that none meets its neighbour."""
+    from matplotlib.ticker import EngFormatter, MaxNLocator
+
+    for each in axes:
+        each.xaxis.set_major_locator(MaxNLocator(5))
+        each.xaxis.set_major_formatter(EngFormatter(sep=""))
 
 
 def drawn(value: Any) -> bool:
@@ -69,6 +79,7 @@ def losses(runs: list[RunFolder]) -> Callable[[], Any]:
             axes.set(xlabel="images", ylabel=f"loss of {player}")
         if len(runs) > 1:
             left.legend(fontsize="small")
+        _ticks(left, right)
         return figure
 
     return draw
@@ -91,6 +102,7 @@ def stability(runs: list[RunFolder]) -> Callable[[], Any]:
         left.axhline(1.0, c="0.5", ls=":", lw=1)
         left.set(xlabel="images", ylabel="step / largest stable step")
         right.set(xlabel="images", ylabel="leftmost eigenvalue")
+        _ticks(left, right)
         return figure
 
     return draw
