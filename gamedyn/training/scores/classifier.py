@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Classifier", "classifier", "kept_in"]
 
-WIDTH = 32
+WIDTH = 16
 FEATURES = 128
 VERSION = 1
 """Of the network and its training: kept ones of another are trained anew."""
@@ -42,7 +42,7 @@ class Classifier(nn.Module):
         if len(shape) == 3:
             body: list[nn.Module] = [nn.Conv2d(shape[0], WIDTH, 3, padding=1), nn.ReLU()]
             body += [nn.Conv2d(WIDTH, 2 * WIDTH, 3, 2, 1), nn.ReLU(), nn.BatchNorm2d(2 * WIDTH)]
-            body += [nn.Conv2d(2 * WIDTH, 2 * WIDTH, 3, 2, 1), nn.ReLU(), nn.BatchNorm2d(2 * WIDTH)]
+            body += [nn.Conv2d(2 * WIDTH, 4 * WIDTH, 3, 2, 1), nn.ReLU(), nn.BatchNorm2d(4 * WIDTH)]
             body += [nn.Flatten(), nn.LazyLinear(FEATURES), nn.ReLU()]
         else:
             body = [nn.Flatten(), nn.LazyLinear(FEATURES), nn.ReLU(), nn.Linear(FEATURES, FEATURES), nn.ReLU()]
