@@ -162,7 +162,11 @@ def _slope(f: Any, times: int) -> float:
 
 def _packages() -> list[str]:
     root = Path(gamedyn.__file__).parent
-    rooms = [f"stability.{p.parent.name}" for p in root.glob("stability/[a-z]*/__init__.py")]
+    rooms = [
+        f"{p.parts[-3]}.{p.parts[-2]}"
+        for house in ("stability", "training")
+        for p in root.glob(f"{house}/[a-z]*/__init__.py")
+    ]
     return sorted([*(p.parent.name for p in root.glob("[a-z]*/__init__.py")), *rooms])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from collections.abc import Mapping
@@ -366,18 +367,19 @@ def _table(name: str, section: Any) -> dict[str, Any]:
     values = {f.name: getattr(section, f.name) for f in fields(section)}
     rest = OPEN.get(name)
     others = values.pop(rest) if rest else {}
-    return {k: v for k, v in {**values, **others}.items() if v is not None and v != {}}
+    unset = {f.name: f.default_factory() if callable(f.default_factory) else f.default for f in fields(section)}
+    return {k: v for k, v in {**values, **others}.items() if v is not None and not (v == {} == unset.get(k))}
 
 
 def _key(key: str) -> str:
-    return key if re.fullmatch(r"[\w-]+", key) else f'"{key}"'
+    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else _value(key)
 
 
 def _value(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
-        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     if isinstance(value, dict):
         return "{" + ", ".join(f"{_key(str(k))} = {_value(v)}" for k, v in value.items()) + "}"
     if isinstance(value, (list, tuple)):

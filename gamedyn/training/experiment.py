@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from gamedyn import core, flows, games, losses, methods
-from gamedyn._lib.errors import ArgumentError, SolveError
+from gamedyn._lib.errors import ArgumentError, SolveError, UnknownNameError
 from gamedyn.integrators import Checkpoints, Every, steps
 from gamedyn.training import data as data_sets
 from gamedyn.training import models, scores
@@ -255,6 +255,8 @@ def told(config: Config, section: str) -> Iterator[None]:
         if error.argument.startswith((config.source.name or "config", "--set")):
             raise
         key = error.argument.partition("[")[0].rpartition(".")[2].split(",")[0]
+        if isinstance(error, UnknownNameError) and key.startswith("option of"):
+            key = str(error.got)
         known = {"data set": "name", "model": "name", "loss": "loss", "method": "method"}
         where = config.source.where(section, known.get(key, key))
         raise ArgumentError(where, error.expected, error.got, error.remedy) from error

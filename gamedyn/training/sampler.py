@@ -44,7 +44,7 @@ class Sampler:
         self, game: Game, latent: int, *, labels: Tensor | None = None, player: str = "G", seed: int = 0
     ) -> None:
         if player not in game.players or not isinstance(game.players[player], torch.nn.Module):
-            raise ArgumentError("player", f"a module among the players {list(game.players)}", player)
+            raise ArgumentError("player", f"a module among the players {list(game.players)}", repr(player))
         self.game, self.player = game, player
         self.latent, self.seed = positive_int("latent", latent), seed
         self.labels = None if labels is None else labels.cpu()

@@ -107,7 +107,7 @@ def _run(parts: Experiment, folder: Path, more: list[Any], *, resume: bool, prog
                 every=10,
                 checkpoint=parts.checkpoints(folder),
                 resume=folder / "checkpoints" if resume else None,
-                allow=["versions"],
+                allow=["versions", "observers"],
                 check_every=config.solve.check_every,
                 compile=config.solve.compile,
                 check=config.solve.check,

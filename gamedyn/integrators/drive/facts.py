@@ -69,7 +69,7 @@ def held_against(past: Run | None, facts: Mapping[str, Any], allow: Iterable[str
     Raises:
         ArgumentError: with what differs, there and here.
     """
-    allowed, known = set(allow), [k for k in facts if k not in ("run", "layout", "buffers")]
+    allowed, known = set(allow), [*(k for k in facts if k not in ("run", "layout", "buffers")), "observers"]
     if unknown := allowed - set(known):
         raise ArgumentError("allow", f"facts of a run: {', '.join(known)}", ", ".join(map(str, unknown)))
     if past is None:

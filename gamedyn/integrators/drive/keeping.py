@@ -158,11 +158,15 @@ class Keeper:
             return
         watching, known = self._loop.around.watching, past.place.get("observers", [])
         if watching and known:
-            kinds = [type(w.observer).__name__ for w in watching]
-            if kinds != [k["kind"] for k in known]:
-                raise ArgumentError("observers", f"those of the resumed run, {[k['kind'] for k in known]}", kinds)
-            for w, state in zip(watching, known, strict=True):
-                w.load_state_dict(state)
+            kinds, before = [type(w.observer).__name__ for w in watching], [k["kind"] for k in known]
+            if kinds != before and not self._loop.around.others:
+                remedy = 'if others are meant, and new ones are to begin here: allow=["observers"]'
+                raise ArgumentError("observers", f"those of the resumed run, {before}", kinds, remedy)
+            left = list(known)
+            for w, kind in zip(watching, kinds, strict=True):  # of one kind in their order
+                at = next((i for i, k in enumerate(left) if k["kind"] == kind), None)
+                if at is not None:
+                    w.load_state_dict(left.pop(at))
         if "size" in past.place:
             self._loop.size.load_state_dict(past.place["size"])
 

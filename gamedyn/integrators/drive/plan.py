@@ -95,6 +95,7 @@ class Around:
         compile: whether to compile the step.
         facts: what is solved, by what, on what.
         events: by name.
+        others: whether observers may be others than those of the run gone on from.
         schedules: by what is multiplied ("rate G", "weight r1") a tensor of the field, its function of the step, and
             the entries of the state that it moves.
     """
@@ -106,6 +107,7 @@ class Around:
     compile: bool = False
     facts: dict[str, Any] = field(default_factory=dict)
     events: Mapping[str, Event] = field(default_factory=dict)
+    others: bool = False
     schedules: Mapping[str, tuple[Tensor, Callable[[int], float], list[slice]]] = field(default_factory=dict)
 
 

@@ -109,7 +109,7 @@ def solve(
         resume: a run, its file, or its folder of checkpoints, to go on from; `steps` counts its steps too. It goes on
             bit for bit.
         allow: facts in which the run gone on from may differ: of "method", "flow", "rates", "weights", "h",
-            "sampling", "data", "dtype" (all is cast), "versions".
+            "sampling", "data", "dtype" (all is cast), "versions", "observers" (new ones begin here).
         checkpoint: `Checkpoints(folder, ...)`, or a folder; written on every exit too, failures and signals included.
         check_every: steps between looks whether the state is finite (the only time the host waits).
         compile: whether to compile the whole step; `run.stats["compiled"]` says whether that worked. Python values
@@ -163,6 +163,7 @@ def solve(
         compile=compile,
         facts=facts,
         events=events_by_name(events),
+        others="observers" in set(allow),
         schedules=schedules,
     )
     loop = Loop(field, integrator, size, plan, around, (state, past))
