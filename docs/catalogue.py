@@ -162,11 +162,8 @@ def _slope(f: Any, times: int) -> float:
 
 def _packages() -> list[str]:
     root = Path(gamedyn.__file__).parent
-    rooms = [
-        f"{p.parts[-3]}.{p.parts[-2]}"
-        for house in ("stability", "training")
-        for p in root.glob(f"{house}/[a-z]*/__init__.py")
-    ]
+    inside = [p for house in ("stability", "training") for p in root.glob(f"{house}/[a-z]*/__init__.py")]
+    rooms = [f"{p.parts[-3]}.{p.parts[-2]}" for p in inside]
     return sorted([*(p.parent.name for p in root.glob("[a-z]*/__init__.py")), *rooms])
 
 
@@ -178,7 +175,7 @@ def _reference(package: str) -> str:
     if package == "spectrum":
         about = "`GameJacobian` has its page with [gamedyn.jacobian](api_jacobian.md).\n\n"
         options = "   :exclude-members: GameJacobian\n"
-    if package == "stability":
+    if package in ("stability", "training"):
         about = "What is asked for most; the rest lives in the rooms, each with its page.\n\n"
         options = "   :members: \n   :no-index:\n"
     return f"# gamedyn.{package}\n\n{about}```{{eval-rst}}\n.. automodule:: gamedyn.{package}\n{options}```\n"

@@ -16,7 +16,7 @@ from gamedyn._lib.version import __version__
 
 _PACKAGES = (
     *("core", "flows", "games", "integrators", "jacobian", "krylov", "losses", "methods", "optim", "plot"),
-    *("spectrum", "stability"),
+    *("spectrum", "stability", "training"),
 )
 _NAMES = {
     "Game": "gamedyn.core",
@@ -69,6 +69,7 @@ __all__ = [
     "spectrum",
     "stability",
     "steps",
+    "training",
 ]
 
 if TYPE_CHECKING:
@@ -85,6 +86,7 @@ if TYPE_CHECKING:
         plot,
         spectrum,
         stability,
+        training,
     )
     from gamedyn._lib.errors import ArgumentError, GamedynError, SolveError, UnknownNameError
     from gamedyn.core import Game, State, batches, data_parallel

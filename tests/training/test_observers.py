@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import os
 
 import numpy as np
 import pytest
@@ -147,6 +148,39 @@ class TestRecorder:
         assert [r["d"] for r in read_records(tmp_path / "r.jsonl", "score")] == [1]
         (tmp_path / "r.jsonl").write_text(text[:-5])  # a last line cut short
         assert read_records(tmp_path / "r.jsonl", "score") == []
+
+    @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a device that takes nothing")
+    def test_a_full_disk_warns_and_the_run_goes_on(self, setting):
+        recorder, ledger = Recorder("/dev/full", every=10), Ledger()
+        recorder.loggers.append(ledger)
+        with pytest.warns(UserWarning, match="could not be written"):
+            run = setting.solve([recorder])
+        recorder.finish()
+        assert run.step == 20
+        assert len(ledger.rows) == 2
+
+    def test_a_line_is_whole_or_not_there(self, tmp_path, monkeypatch):
+        # a disk that fills in the middle of a line; rejects: half a line, with which the next is glued together
+        recorder = Recorder(tmp_path / "r.jsonl")
+        recorder.log({"a": 1}, 1)
+        real = recorder._file
+
+        class Filling:
+            def __getattr__(self, name):
+                return getattr(real, name)
+
+            def write(self, line):
+                if len(line) > 3:
+                    return real.write(line[:3])
+                raise OSError(28, "No space left on device")
+
+        recorder._file = Filling()
+        with pytest.warns(UserWarning, match="No space left"):
+            recorder.log({"a": 20}, 2)
+        recorder._file = real
+        recorder.log({"a": 3}, 3)
+        recorder.finish()
+        assert [r["step"] for r in read_records(tmp_path / "r.jsonl")] == [1, 3]
 
     def test_a_file_that_cannot_be_written(self, tmp_path):
         with pytest.raises(gd.ArgumentError, match="can be written"):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gamedyn.integrators import Observer
+from gamedyn.training.observers._disk import written
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,9 +51,10 @@ class Best(Observer):
         found = float(result[self.number])
         sign = -1 if self.larger else 1
         if math.isfinite(found) and (self.value is None or sign * found < sign * self.value):
-            self.value, self.step = found, int(result["step"])
             chosen = average if self.number.startswith("ema.") and average is not None else state
-            chosen.save(self.path)
+            with written(self.path):
+                chosen.save(self.path)
+                self.value, self.step = found, int(result["step"])
 
     def after_step(self, view: View) -> None:
         """Nothing: the score's results are heard."""

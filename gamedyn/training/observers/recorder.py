@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from gamedyn._lib.errors import ArgumentError
 from gamedyn.integrators import Every, Observer
+from gamedyn.training.observers._disk import written
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -36,7 +38,8 @@ class Recorder(Observer):
 
     Keys: step, t, h, images, evaluations, seconds (of the whole run), loss.PLAYER, and the losses' own figures. Others
     (scores, spectra) add lines by `log`, with `kind`. What is not finite is null, with its name under "not_finite". A
-    resumed run goes on with the line after its checkpoint: what was written later is cut off.
+    resumed run goes on with the line after its checkpoint: what was written later is cut off. On a full disk lines are
+    lost with a warning, and the run goes on.
 
     Args:
         path: of the file, in a folder that exists.
@@ -53,7 +56,7 @@ class Recorder(Observer):
         self.path, self.every, self.loggers = Path(path), every, list(loggers)
         self._before = self._seconds = 0.0
         try:
-            self._file = self.path.open("a", encoding="utf-8")
+            self._file = self.path.open("ab", buffering=0)
         except OSError as error:
             raise ArgumentError("path", "a file that can be written", f"{path}: {error.strerror}") from None
 
@@ -69,10 +72,22 @@ class Recorder(Observer):
         row = {k: _plain(v) for k, v in values.items()}
         lost = [k for k, v in row.items() if isinstance(v, float) and not math.isfinite(v)]
         line = {"step": step, **row, **dict.fromkeys(lost), **({"not_finite": lost} if lost else {})}
-        self._file.write(json.dumps(line) + "\n")
-        self._file.flush()
+        with written(self.path):
+            self._append((json.dumps(line) + "\n").encode())
         for logger in self.loggers:
             logger.log(row, step=step)
+
+    def _append(self, line: bytes) -> None:
+        """A whole line, or none."""
+        before = self._file.tell()
+        try:
+            done = 0
+            while done < len(line):
+                done += self._file.write(line[done:]) or 0
+        except OSError:
+            with contextlib.suppress(OSError):
+                self._file.truncate(before)
+            raise
 
     def finish(self) -> None:
         """Close the file, and the loggers."""

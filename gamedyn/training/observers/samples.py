@@ -14,6 +14,7 @@ from torch import Tensor
 from gamedyn._lib.checks import positive_int
 from gamedyn._lib.errors import ArgumentError
 from gamedyn.integrators import Every, Observer
+from gamedyn.training.observers._disk import written
 
 if TYPE_CHECKING:
     from gamedyn.integrators import View
@@ -57,11 +58,14 @@ class Samples(Observer):
         """Draw a picture; samples that are not finite are left black."""
         state = self.ema.state if self.ema is not None and self.ema.state is not None else view.state
         made = self.sampler(state, self.count)
-        write_picture(self.folder / f"step-{view.step:09d}.png", made, self.real, f"step {view.step:,}")
+        path = self.folder / f"step-{view.step:09d}.png"
+        with written(path):
+            write_picture(path, made, self.real, f"step {view.step:,}")
 
     def finish(self) -> None:
         """Make the animation of all pictures in the folder."""
-        write_animation(self.folder)
+        with written(self.folder / "animation.gif"):
+            write_animation(self.folder)
 
 
 def grid(images: Tensor, columns: int | None = None, scale: int | None = None) -> np.ndarray:
