@@ -1,0 +1,149 @@
+"""What training costs over the evaluations that it must make: `python -m analysis.benchmarks.training_cost`.
+
+The 28-pixel convolutional pair. "Bare" is a hand-written evaluation on the same modules: one shared forward, one pruned
+`torch.autograd.grad` for each player; where players move in turn, one gradient each. A run is `solve` with what
+`gamedyn train` gives it: a stream, the average of the parameters, a record of every step, a look at the state every 50
+steps. Rounds of all variants in random order, CPU time, one thread; the figure is the median of a step over that of its
+bare work in the same run. Beside it a hand-written loop with `torch.optim.Adam`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import statistics
+import tempfile
+import time
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import softplus
+from tqdm.auto import tqdm
+
+import gamedyn as gd
+from gamedyn.training import EMA, Recorder, models
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+METHODS = {"euler": 1, "alternating": 1, "heun2": 2, "rk4": 4}
+"""And how often a step makes the bare work: of alternating play one gradient of each player."""
+H = 1e-3
+
+
+class Setting:
+    """The pair, its samples, and hand-written evaluations and loops."""
+
+    def __init__(self, batch: int, channels: int) -> None:
+        draw = torch.Generator().manual_seed(0)
+        self.pair = models.build("odegan", (1, 28, 28), channels=channels, latent=64)
+        self.data = torch.rand(256, 1, 28, 28, generator=draw) * 2 - 1
+        self.batch = batch
+        self.players = (self.pair.generator, self.pair.discriminator)
+        self.own = [list(m.parameters()) for m in self.players]
+        self.flow = gd.flows.gradient(gd.games.gan(*self.players))
+        self.fixed = self.data[:batch], torch.randn(batch, 64, generator=draw)
+
+    def losses(self) -> tuple[Tensor, Tensor]:
+        """The non-saturating losses, by hand."""
+        x, z = self.fixed
+        G, D = self.players
+        fake = D(G(z))
+        return softplus(-fake).mean(), softplus(fake).mean() + softplus(-D(x)).mean()
+
+    def bare(self) -> None:
+        """An evaluation of the field."""
+        loss_g, loss_d = self.losses()
+        torch.autograd.grad(loss_g, self.own[0], retain_graph=True)
+        torch.autograd.grad(loss_d, self.own[1])
+
+    def bare_in_turn(self) -> None:
+        """The losses and one gradient, for one player after the other."""
+        for i in range(2):
+            torch.autograd.grad(self.losses()[i], self.own[i])
+
+    def run(self, method: str, steps: int) -> None:
+        """A run as `gamedyn train` makes it."""
+        stream = gd.batches(self.data, latent=64, batch_size=self.batch)
+        with tempfile.TemporaryDirectory() as folder:
+            recorder = Recorder(Path(folder) / "records.jsonl", every=1)
+            watching = [EMA(half_life=100), recorder]
+            gd.solve(self.flow, method, h=H, steps=steps, batches=stream, observers=watching, every=10)
+            recorder.finish()
+
+    def adam(self, steps: int) -> None:
+        """The usual loop: the discriminator's step, then the generator's, fresh noise for each."""
+        G, D = self.players
+        made, judged = torch.optim.Adam(G.parameters(), lr=H), torch.optim.Adam(D.parameters(), lr=H)
+        draw = torch.Generator().manual_seed(0)
+        for _ in range(steps):
+            x = self.data[torch.randint(len(self.data), (self.batch,), generator=draw)]
+            judged.zero_grad()
+            fake = G(torch.randn(self.batch, 64, generator=draw)).detach()
+            (softplus(D(fake)).mean() + softplus(-D(x)).mean()).backward()  # type: ignore[no-untyped-call]
+            judged.step()
+            made.zero_grad()
+            softplus(-D(G(torch.randn(self.batch, 64, generator=draw)))).mean().backward()  # type: ignore[no-untyped-call]
+            made.step()
+
+
+def seconds(work: Callable[[], Any]) -> float:
+    """CPU time of a piece of work."""
+    began = time.process_time()
+    work()
+    return time.process_time() - began
+
+
+def timed(setting: Setting, short: int, long: int) -> dict[str, Callable[[], float]]:
+    """By name, what measures a bare piece of work, or a step: a long run less a short one."""
+
+    def step(run: Callable[[int], None]) -> Callable[[], float]:
+        return lambda: (seconds(lambda: run(long)) - seconds(lambda: run(short))) / (long - short)
+
+    works: dict[str, Callable[[], float]] = {
+        "bare": lambda: seconds(setting.bare),
+        "in turn": lambda: seconds(setting.bare_in_turn),
+    }
+    works |= {name: step(partial(setting.run, name)) for name in METHODS}
+    return {**works, "Adam by hand": step(setting.adam)}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Measure, print the table, write JSON; returns the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=12)
+    parser.add_argument("--steps", type=int, default=6, help="steps of a run, of which those but the first two count")
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--channels", type=int, default=128)
+    parser.add_argument("--out", type=Path, default=Path("out/training_cost.json"))
+    chosen = parser.parse_args(arguments)
+    torch.set_num_threads(1)
+    setting = Setting(chosen.batch, chosen.channels)
+    print(setting.pair)
+    works = timed(setting, 2, chosen.steps)
+    times: dict[str, list[float]] = {name: [] for name in works}
+    shuffled = random.Random(0)
+    for _ in tqdm(range(chosen.rounds), desc="measuring", disable=None):
+        for name in shuffled.sample([*works], len(works)):
+            times[name].append(works[name]())
+    median = {name: statistics.median(t) for name, t in times.items()}
+    rows = {}
+    for name, count in METHODS.items():
+        floor = median["in turn"] if name == "alternating" else count * median["bare"]
+        rows[name] = {"seconds": median[name], "over bare work": median[name] / floor}
+    rows["Adam by hand"] = {"seconds": median["Adam by hand"], "over one bare": median["Adam by hand"] / median["bare"]}
+    print(f"\nbare {median['bare']:.4f} s, in turn {median['in turn']:.4f} s, batch {chosen.batch}, one thread")
+    for name, row in rows.items():
+        print(f"  {name:14s}" + "".join(f"  {k} {v:8.4f}" for k, v in row.items()))
+    chosen.out.parent.mkdir(parents=True, exist_ok=True)
+    chosen.out.write_text(json.dumps({"median": median, "rows": rows, "torch": torch.__version__}, indent=1))
+    print(f"\nwritten: {chosen.out}")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
