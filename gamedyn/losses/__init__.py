@@ -15,7 +15,7 @@ from gamedyn.losses.gradient_penalties import (
     real_samples,
 )
 from gamedyn.losses.penalties import squared_gradient, weight_decay
-from gamedyn.losses.relativistic import relativistic
+from gamedyn.losses.relative import relativistic
 
 __all__ = [
     "AdversarialLoss",

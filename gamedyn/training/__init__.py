@@ -18,8 +18,8 @@ from gamedyn.training.observers import (
     read_records,
 )
 from gamedyn.training.reports import compare, write_report
+from gamedyn.training.runs import train
 from gamedyn.training.sampler import Sampler
-from gamedyn.training.train import train
 
 __all__ = [
     "EMA",

@@ -64,7 +64,7 @@ class GameSection:
 
     Attributes:
         loss: its name.
-        autocast: "bfloat16" or "float16": networks run in it, and the state keeps its type; "": all in one.
+        autocast: "bfloat16": networks run in it, and the state keeps its type; "": all in one.
         dtype: of the state, "float32" or "float64".
     """
 

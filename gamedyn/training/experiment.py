@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["Experiment", "build"]
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
-AUTOCAST = {"": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
+AUTOCAST = {"": None, "bfloat16": torch.bfloat16}
 TERMS = ("squared_gradient", "r1", "r2", "gradient_penalty", "weight_decay")
 SCHEDULES = {"warmup": steps.warmup, "cosine": steps.cosine, "piecewise": steps.piecewise}
 
@@ -258,6 +258,8 @@ def told(config: Config, section: str) -> Iterator[None]:
         if isinstance(error, UnknownNameError) and key.startswith("option of"):
             key = str(error.got)
         known = {"data set": "name", "model": "name", "loss": "loss", "method": "method"}
+        if key in ("checkpoint", "observers"):  # of a solve
+            section = "observers"
         where = config.source.where(section, known.get(key, key))
         raise ArgumentError(where, error.expected, error.got, error.remedy) from error
     except TypeError as error:

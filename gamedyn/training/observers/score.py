@@ -38,7 +38,7 @@ class Score(Observer):
         ema: whose average is scored too.
         to: what results go to: a Recorder, a logger.
         background: whether a process of its own does it; the run goes on, and the row comes later, with its own step. A
-            score that is being taken when the run is killed is lost, and a row says so.
+            score that is being taken when the run is killed, or that fails there, is lost, and a row says so.
 
     Attributes:
         results: rows so far, each with its step.
@@ -92,10 +92,11 @@ class Score(Observer):
         """Take the results that are there; or wait for all."""
         while self._pending and (wait or self._pending[0][3].done()):
             row, state, average, future = self._pending.pop(0)
-            try:
+            error = future.exception()
+            if error is None:
                 self._told(row, state, average, future.result())
-            except concurrent.futures.process.BrokenProcessPool:
-                self._log({**row, "kind": "score", "lost": "the process that took the score has ended"})
+            else:  # the process has ended, ran out of memory, ...
+                self._log({**row, "kind": "score", "lost": f"{type(error).__name__}: {error}"})
 
     def finish(self) -> None:
         """Wait for scores that are being taken."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from gamedyn._lib.border import border
 from gamedyn._lib.discover import Registry
 from gamedyn.training.scores._types import Account, Features, Measure, Reference
-from gamedyn.training.scores.classifier import classifier
-from gamedyn.training.scores.features import efficientnet_lite0, inception, pixels
+from gamedyn.training.scores.classifiers import classifier
+from gamedyn.training.scores.networks import efficientnet_lite0, inception, pixels
 from gamedyn.training.scores.scorer import Scorer, features
 
 __all__ = [

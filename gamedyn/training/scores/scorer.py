@@ -11,8 +11,8 @@ from torch import Tensor
 from gamedyn._lib.checks import positive_int
 from gamedyn._lib.errors import ArgumentError, UnknownNameError
 from gamedyn.training.scores._types import Features, Reference, in_blocks
-from gamedyn.training.scores.classifier import classifier
-from gamedyn.training.scores.features import efficientnet_lite0, inception, pixels
+from gamedyn.training.scores.classifiers import classifier
+from gamedyn.training.scores.networks import efficientnet_lite0, inception, pixels
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
