@@ -326,3 +326,38 @@ def test_a_signal_that_arrives_where_exceptions_are_ignored(tmp_path, steps, sta
     assert done.returncode == 128 + signal.SIGTERM, done.stderr
     left = gd.Run.load(tmp_path / "run", flow())
     assert (left.status, left.step) == (status, 5)
+
+
+def test_what_was_cut_off_is_not_counted(tmp_path):
+    # rejects: images and evaluations of steps after the kept state, made again and counted twice; so a run that is to
+    # see so many images ended early where it had been interrupted
+    flow, data = gd.flows.gradient(gd.games.dirac_gan()), torch.zeros(40, 1, dtype=torch.float64)
+
+    def losses(theta, psi, batch):
+        return flow.game.losses(theta, psi)
+
+    own = gd.flows.gradient(gd.Game(dict(flow.game.players), losses))
+    how = {"h": 0.01, "images": 600, "check_every": 10}
+
+    def interrupting(view):
+        if view.step == 17:
+            raise KeyboardInterrupt
+
+    def stream():
+        return gd.batches(data, batch_size=10)
+
+    with pytest.raises(KeyboardInterrupt):
+        gd.solve(own, "heun2", batches=stream(), observers=[interrupting], checkpoint=tmp_path / "a", **how)
+    cut = gd.Run.load(tmp_path / "a", own)
+    assert (cut.step, cut.stats["images"]) == (10, 170)  # what it has cost, and where it stands
+    assert cut.place["spent"]["images"] == 100
+    counted = []
+    on = gd.solve(
+        own, "heun2", batches=stream(), resume=tmp_path / "a", allow=["observers"],
+        observers=[lambda view: counted.append((view.step, view.images, view.evaluations))], **how,
+    )  # fmt: skip
+    whole = gd.solve(own, "heun2", batches=stream(), **how)
+    assert counted[0] == (11, 110, 22)
+    assert on.step == whole.step == 60
+    assert (on.stats["images"], on.stats["evaluations"]) == (600, 120)
+    assert torch.equal(on.state.y, whole.state.y)

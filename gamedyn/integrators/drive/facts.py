@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -37,7 +38,8 @@ def past_run(flow: Flow, resume: Run | str | os.PathLike[str] | None, allow: Ite
     if kind != flow.game.dtype and "dtype" not in set(allow):
         remedy = 'if that is meant, and all is to be cast: allow=["dtype"]'
         raise ArgumentError("resume", f"a run in the players' {flow.game.dtype}", str(kind), remedy)
-    return past.to(flow.game.device, flow.game.dtype)
+    spent = past.place.get("spent", {})  # until its state; what was cut off after it counts no more
+    return replace(past.to(flow.game.device, flow.game.dtype), stats={**past.stats, **spent})
 
 
 def facts_of(

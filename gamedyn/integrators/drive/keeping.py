@@ -59,11 +59,11 @@ class Keeper:
             if not bool(finite):
                 self._loop.status = "non_finite"
                 return False
-            self.good = Kept(y.clone(), copied(memory), step, t, self._buffers(), self.place())
+            self.good = Kept(y.clone(), copied(memory), step, t, self._buffers(), self._standing())
             return True
         self.alive &= finite
         kept = torch.where(self.alive[:, None], y, self.good.y)
-        self.good = Kept(kept, copied(memory), step, t, self._buffers(), self.place())
+        self.good = Kept(kept, copied(memory), step, t, self._buffers(), self._standing())
         return bool(self.alive.any())
 
     def written(self, status: str) -> Run:
@@ -94,9 +94,13 @@ class Keeper:
             return status
         return tuple(status if ok else "non_finite" for ok in self.alive.tolist())
 
-    def _stats(self, t: float) -> dict[str, Any]:
+    def _standing(self) -> dict[str, Any]:
+        """What going on takes, and what the run has spent until here: what is spent later is lost where it is cut."""
+        return {**self.place(), "spent": self._spent()}
+
+    def _spent(self) -> dict[str, float]:
+        """What is counted, that of the run gone on from included."""
         work, before = self._loop.field.work, self.past.stats if self.past else {}
-        compiled = "no" if self._loop.compiled is None else self._loop.compiled.reason or "yes"
         sums = {
             "evaluations": work.evaluations,
             "startup_evaluations": self._loop.startup,
@@ -106,13 +110,19 @@ class Keeper:
             **self._loop.counts,
             "batches": self._loop.drawn,
             "images": self._loop.drawn_samples,
-            "seconds": time.perf_counter() - self._loop.began,
         }
+        return {k: v + before.get(k, 0) for k, v in sums.items()}
+
+    def _stats(self, t: float) -> dict[str, Any]:
+        before = self.past.stats if self.past else {}
+        compiled = "no" if self._loop.compiled is None else self._loop.compiled.reason or "yes"
+        sums = self._spent()
+        sums["seconds"] = time.perf_counter() - self._loop.began + before.get("seconds", 0)
         fresh, members = self._loop.field.sampling == "fresh", self._loop.field.members
         report: dict[str, Any] = getattr(self._loop.integrator, "report", dict)()
         return {
             **{k: v for k, v in before.items() if isinstance(v, float) and k not in sums},
-            **{k: v + before.get(k, 0) for k, v in sums.items()},
+            **sums,
             **report,
             "start": before.get("start", self._loop.plan.start),
             "integrated_time": self._integrated(t, before),
