@@ -15,6 +15,7 @@ from gamedyn._lib.version import __version__
 from gamedyn.integrators import Run, solve
 from gamedyn.training.config import Config, differences, read_config
 from gamedyn.training.experiment import Experiment, build, memory_of, told
+from gamedyn.training.observers._disk import written
 from gamedyn.training.reports import write_report
 
 if TYPE_CHECKING:
@@ -78,7 +79,10 @@ def train(
         >>> run.step, run.status
         (5, 'done')
     """
-    chosen = config if isinstance(config, Config) else read_config(config, over)
+    settings = list(over)
+    if isinstance(config, Config) and settings:
+        raise ArgumentError("over", "none for a Config, which is read already", settings, "read_config(path, over)")
+    chosen = config if isinstance(config, Config) else read_config(config, settings)
     folder = Path(out)
     _own_folder(folder, chosen, resume=resume)
     parts = build(chosen, device=device)
@@ -143,8 +147,9 @@ def _finished(parts: Experiment, folder: Path, watching: list[Any], run: Run | N
         "versions": {"gamedyn": __version__, "torch": torch.__version__, "python": platform.python_version()},
         "machine": {"device": str(parts.device), "threads": torch.get_num_threads(), "system": platform.machine()},
     }
-    (folder / SUMMARY).write_text(json.dumps(summary, indent=1), encoding="utf-8")
-    write_report(folder)
+    with written(folder / SUMMARY):  # a full disk must not hide what ended the run
+        (folder / SUMMARY).write_text(json.dumps(summary, indent=1), encoding="utf-8")
+        write_report(folder)
 
 
 def _own_folder(folder: Path, config: Config, *, resume: bool) -> None:

@@ -138,12 +138,7 @@ def solve(
     """
     of_flow(flow)
     integrator, size = stepper(method, solver=solver, history=history), step_size(h)
-    _fitting(integrator, size, sampling)
-    refuse_noise(flow, integrator)
-    if flow.declared_h not in (None, size.shown):
-        raise ArgumentError(
-            "h", f"{flow.declared_h}, which the flow's field contains", h, "declare the flow with this h"
-        )
+    _fitting(flow, integrator, size, sampling)
     flow = _with_parts(flow, rates)
     past = past_run(flow, resume, allow)
     state = _first_state(flow, y0, past)
@@ -171,8 +166,8 @@ def solve(
     return loop.run(throw=throw, progress=progress)
 
 
-def _fitting(integrator: Integrator, size: StepSize, sampling: str) -> None:
-    """Refuse step sizes and samplings that a method cannot have.
+def _fitting(flow: Flow, integrator: Integrator, size: StepSize, sampling: str) -> None:
+    """Refuse step sizes and samplings that a method or a flow cannot have, and noise that a method would leave out.
 
     Raises:
         ArgumentError: with what it can have.
@@ -183,6 +178,10 @@ def _fitting(integrator: Integrator, size: StepSize, sampling: str) -> None:
     if sampling == "fresh" and not (integrator.resamples and not isinstance(size, Adaptive)):
         remedy = "equations are solved, and errors estimated, for one field"
         raise ArgumentError("sampling", '"frozen" for this method', sampling, remedy)
+    refuse_noise(flow, integrator)
+    if flow.declared_h not in (None, size.shown):
+        expected = f"{flow.declared_h}, which the flow's field contains"
+        raise ArgumentError("h", expected, size.shown, "declare the flow with this h")
 
 
 def refuse_noise(flow: Flow, integrator: Integrator) -> None:
