@@ -201,9 +201,7 @@ class TestFolder:
             train(file, tmp_path / "a", over=["solve.h=0.1"], resume=True, progress=False)
         with pytest.raises(gd.ArgumentError, match="which has no checkpoint"):
             train(file, tmp_path / "none", resume=True, progress=False)
-        with pytest.raises(
-            gd.ArgumentError, match="none for a Config"
-        ):  # rejects: dropped in silence
+        with pytest.raises(gd.ArgumentError, match="none for a Config"):  # rejects: dropped in silence
             train(read_config(file), tmp_path / "b", over=["solve.h=0.1"], progress=False)
         (tmp_path / "plain").write_text("")
         with pytest.raises(gd.ArgumentError, match="can be made"):
