@@ -13,6 +13,8 @@ DOUBLE = torch.float64
 METHODS = [
     *("euler", "rk4", "ck54", "ab3", "optimistic", "heavy_ball", "pece_ab2_am3", "alternating", "strang_midpoint"),
     *("rk4_penalty_first_stage", "lookahead_alternating", "lookahead_optimistic", "normalised"),
+    *("torch.optim:Adam", "torch.optim:RMSprop", "torch.optim:SGD", "torch.optim:Rprop", "torch.optim:Adafactor"),
+    *("extra_adam", "optimistic_adam", gd.methods.Grafted("torch.optim:Adam", "normalised")),
 ]
 
 
@@ -163,7 +165,7 @@ def test_which_methods_take_no_ensembles():
     assert set(ALONE) == solving | {"lead"}
 
 
-@pytest.mark.parametrize("method", [*ALONE, "torchdiffeq:rk4", "scipy:RK45", "torch.optim:Adam"])
+@pytest.mark.parametrize("method", [*ALONE, "torchdiffeq:rk4", "scipy:RK45"])
 def test_methods_that_take_no_ensembles_say_so(method):
     flow = gd.flows.gradient(gd.games.bilinear())
     with pytest.raises(gd.ArgumentError, match="loop over solve") as caught:

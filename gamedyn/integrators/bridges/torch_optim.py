@@ -58,8 +58,9 @@ class TorchOptimStepper(Stepper):
     """Steps `torch.optim:<Class>`: learning rate `h rate_i`, gradient `-v_i / rate_i`; one group per player.
 
     Options are the keyword arguments of the class, without those that the solve decides (lr, maximize,
-    differentiable, capturable). All players' gradients are taken at the same point. Memory: the optimiser's
-    own state, parameter tensor by parameter tensor, and its options.
+    differentiable, capturable). All players' gradients are taken at the same point. Of an ensemble every member
+    has groups, and a state, of its own. Memory: the optimiser's own state, parameter tensor by parameter tensor, and
+    its options.
 
     Raises:
         UnknownNameError: if torch.optim has no such class, or the class no such option.
@@ -87,6 +88,11 @@ class TorchOptimStepper(Stepper):
         defaults = self._made([{"params": [torch.zeros(1, 1)], "lr": 1.0}]).defaults
         self._kept = {k: _plain(v) for k, v in defaults.items() if k not in (*NOT_OPTIONS, "foreach", "fused")}
         self._owner: VectorField | None = None
+
+    @property
+    def ensembles(self) -> bool:
+        """Always."""
+        return True
 
     @classmethod
     def accepts(cls, method: Any) -> bool:
@@ -131,14 +137,15 @@ class TorchOptimStepper(Stepper):
         if memory["options"] != self._kept:
             raise ArgumentError("resume", f"a run with the options {self._kept}", f"{memory['options']}")
         self._point.copy_(base)
-        rates = field.rates
-        for (name, at), group in zip(self._entries, optimiser.param_groups, strict=True):
-            rate = float(rates[name])
-            group["lr"] = float(h) * rate
-            if rate:
-                torch.div(v[at], -rate, out=self._gradient[at])
+        groups = iter(optimiser.param_groups)
+        for name, at in self._entries:
+            rate, part = field.rates[name], self._gradient[..., at]
+            for lr in self._each(h * rate):
+                next(groups)["lr"] = lr
+            if isinstance(rate, Tensor) or rate:
+                torch.div(v[..., at], -rate, out=part)
             else:  # held still
-                self._gradient[at].zero_()
+                part.zero_()
         for leaf, gradient, state in zip(self._leaves, self._gradients, memory["state"], strict=True):
             leaf.grad = gradient
             if isinstance(state.get("step"), Tensor) and not keep:
@@ -153,15 +160,24 @@ class TorchOptimStepper(Stepper):
         """The optimiser on a vector of this stepper's own, made once per field."""
         if self._owner is not field:
             self._point, self._gradient = torch.zeros_like(room := field.stages(1)[0]), room
-            self._leaves = field.layout.views(self._point)
-            self._gradients = field.layout.views(self._gradient)
+            n = field.layout.n
+            self._members = [field.layout.views(row) for row in self._point.view(-1, n)]
+            self._leaves = [leaf for member in self._members for leaf in member]
+            self._gradients = [g for row in self._gradient.view(-1, n) for g in field.layout.views(row)]
             self._entries = [(name, field.layout.entries(at)) for name, at in field.rated]
             self._optimiser = self._made(self._groups(field))
             self._owner = field
         return self._optimiser
 
     def _groups(self, field: VectorField) -> list[dict[str, Any]]:
-        return [{"params": self._leaves[at], "lr": 1.0} for _, at in field.rated]
+        """Of every player, one for each member."""
+        return [{"params": member[at], "lr": 1.0} for _, at in field.rated for member in self._members]
+
+    def _each(self, lr: float | Tensor) -> list[float]:
+        """A learning rate of every member."""
+        if isinstance(lr, Tensor):
+            return [float(x) for x in lr.expand(len(self._members), 1).flatten().tolist()]
+        return [float(lr)] * len(self._members)
 
     def _made(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
         try:

@@ -79,6 +79,11 @@ class GraftedStepper(Stepper):
         self._magnitude = _side("magnitude", method.magnitude)
         self._direction = _side("direction", method.direction)
 
+    @property
+    def ensembles(self) -> bool:
+        """Whether both sides step many members at once."""
+        return bool(self._magnitude.ensembles and self._direction.ensembles)
+
     def init(self, field: VectorField, t: float, y: Tensor, h: float | Tensor) -> dict[str, Any]:
         """The memories of the two."""
         return {"magnitude": self._magnitude.init(field, t, y, h), "direction": self._direction.init(field, t, y, h)}
@@ -115,6 +120,11 @@ class _AroundMap(Stepper):
 
     def __init__(self, method: Any) -> None:
         self.method, self._inner = method, _side("inner", method.inner)
+
+    @property
+    def ensembles(self) -> bool:
+        """Whether the inner map steps many members at once."""
+        return bool(self._inner.ensembles)
 
     def init(self, field: VectorField, t: float, y: Tensor, h: float | Tensor) -> dict[str, Any]:
         """The inner map's memory."""
@@ -155,6 +165,10 @@ class OptimisticStepper(_AroundMap):
 
 class _Euler(Stepper):
     """`h v`, the step of Euler's method, of which gradient descent is one."""
+
+    @property
+    def ensembles(self) -> bool:
+        return True
 
     def displacement(
         self, field: VectorField, y: Tensor, v: Tensor, h: float | Tensor, memory: Any
