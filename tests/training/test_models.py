@@ -59,6 +59,13 @@ class TestSizes:
         pair = models.build("mlp", (2,), latent=32, widths=(25, 25), activation="relu")
         assert sum(pair.sizes.values()) == 2278
 
+    @pytest.mark.parametrize(("shape", "inside"), [((1, 8, 8), True), ((2,), False)])
+    def test_perceptrons_of_images_are_bounded(self, shape, inside):
+        # rejects: samples of [-1, 1] from a generator that leaves it, points of a plane that cannot
+        pair = models.build("mlp", shape, latent=4, widths=(64,))
+        made = pair.generator(100 * torch.randn(500, 4, generator=torch.Generator().manual_seed(0)))
+        assert bool((made.abs() <= 1).all()) == inside
+
     def test_r3gan(self):
         pair = models.build("r3gan", (1, 16, 16), widths=(16, 8), latent=4, groups=8, expansion=2, blocks=1)
         block = lambda w: conv(w, 2 * w, 1, bias=False) * 2 + 4 * w + conv(2 * w, 2 * w, 3, bias=False, groups=8)  # noqa: E731

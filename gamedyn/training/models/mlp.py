@@ -75,18 +75,20 @@ def _mlp(
     widths: Sequence[int] = (32, 32),
     activation: str = "tanh",
     initial: str = "fan_in",
-    bounded: bool = False,
+    bounded: bool | None = None,
     spectral_norm: bool = False,
 ) -> Pair:
     """Hidden layers of the same widths in both players; weights N(0, 1/fan-in), biases 0.
 
     `activation`: tanh, relu, leaky_relu or softplus; `initial`: fan_in, he, or dcgan, N(0, 0.02^2); `bounded`: whether
-    samples go through tanh. ODE-GAN's mixtures take latent 32, widths (25, 25) and relu.
+    samples go through tanh; by default those of images do, whose values lie in [-1, 1]. ODE-GAN's mixtures take
+    latent 32, widths (25, 25) and relu.
     """
     choice("activation", activation, ACTIVATIONS)
     draw = INITIAL[choice("initial", initial, INITIAL)]
     sizes = [positive_int("widths", w) for w in widths]
     latent = positive_int("latent", latent)
+    bounded = len(shape) == 3 if bounded is None else bounded
     generator = initialised(Generator(latent, shape, sizes, activation, classes, bounded), draw)
     discriminator = initialised(Discriminator(shape, sizes, activation, classes), draw)
     if spectral_norm:
