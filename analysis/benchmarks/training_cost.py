@@ -4,7 +4,8 @@ The 28-pixel convolutional pair. "Bare" is a hand-written evaluation on the same
 `torch.autograd.grad` for each player; where players move in turn, one gradient each. A run is `solve` with what
 `gamedyn train` gives it: a stream, the average of the parameters, a record of every step, a look at the state every 50
 steps. Rounds of all variants in random order, CPU time, one thread; the figure is the median of a step over that of its
-bare work in the same run. Beside it a hand-written loop with `torch.optim.Adam`.
+bare work in the same run. Beside it a hand-written loop with `torch.optim.Adam`. Then the most memory that a run holds
+at a time, over what one bare evaluation holds, in vectors as long as the parameters, beside the method's registers.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from torch.nn.functional import softplus
 from tqdm.auto import tqdm
 
 import gamedyn as gd
+from analysis.benchmarks.living import Living
 from gamedyn.training import EMA, Recorder, models
 
 if TYPE_CHECKING:
@@ -112,6 +114,23 @@ def timed(setting: Setting, short: int, long: int) -> dict[str, Callable[[], flo
     return {**works, "Adam by hand": step(setting.adam)}
 
 
+def held(setting: Setting, work: Callable[[], Any]) -> float:
+    """The most that a piece of work holds at a time, in vectors of the parameters' size."""
+    with Living() as living:
+        work()
+    parameters: int = sum(setting.pair.sizes.values())
+    return float(living.peak) / (4 * parameters)
+
+
+def memory(setting: Setting) -> dict[str, dict[str, float]]:
+    """By method: registers, and what a run (with the average of the parameters) holds over a bare evaluation."""
+    bare, rows = held(setting, setting.bare), {}
+    for name in METHODS:
+        most = held(setting, partial(setting.run, name, 5))
+        rows[name] = {"registers": gd.methods.get(name).registers, "run": most, "bare": bare, "over": most - bare}
+    return rows
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Measure, print the table, write JSON; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -139,8 +158,12 @@ def main(arguments: list[str] | None = None) -> int:
     print(f"\nbare {median['bare']:.4f} s, in turn {median['in turn']:.4f} s, batch {chosen.batch}, one thread")
     for name, row in rows.items():
         print(f"  {name:14s}" + "".join(f"  {k} {v:8.4f}" for k, v in row.items()))
+    print("\nthe most memory at a time, in vectors of the parameters' size")
+    for name, row in (holds := memory(setting)).items():
+        print(f"  {name:14s}" + "".join(f"  {k} {v:6.2f}" for k, v in row.items()))
     chosen.out.parent.mkdir(parents=True, exist_ok=True)
-    chosen.out.write_text(json.dumps({"median": median, "rows": rows, "torch": torch.__version__}, indent=1))
+    figures = {"median": median, "rows": rows, "memory": holds, "torch": torch.__version__}
+    chosen.out.write_text(json.dumps(figures, indent=1))
     print(f"\nwritten: {chosen.out}")
     return 0
 

@@ -2,46 +2,16 @@
 
 from __future__ import annotations
 
-import weakref
-
 import pytest
 import torch
 from torch import nn
 from torch.nn.functional import softplus
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 import gamedyn as gd
+from analysis.benchmarks.living import Living
 from gamedyn import methods
 
 WIDTH = 128
-
-
-class Living(TorchDispatchMode):
-    """The bytes of all storages that operations have made and that are still held; their peak."""
-
-    def __init__(self):
-        super().__init__()
-        self.now = self.peak = 0
-        self._sizes = {}
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        out = function(*args, **(kwargs or {}))
-        for x in tree_leaves(out):
-            if isinstance(x, torch.Tensor):
-                self._seen(x.untyped_storage())
-        return out
-
-    def _seen(self, storage):
-        key = storage._cdata
-        if key not in self._sizes and storage.nbytes() > 2048:
-            self._sizes[key] = storage.nbytes()
-            self.now += storage.nbytes()
-            self.peak = max(self.peak, self.now)
-            weakref.finalize(storage, self._gone, key)
-
-    def _gone(self, key):
-        self.now -= self._sizes.pop(key)
 
 
 def gan():
