@@ -113,7 +113,7 @@ class Stepper:
     @property
     def ensembles(self) -> bool:
         """Whether it steps many members at once: likewise."""
-        return bool(self.method.straight_line)
+        return bool(self.method.ensembles)
 
     @property
     def resamples(self) -> bool:

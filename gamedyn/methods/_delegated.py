@@ -48,3 +48,8 @@ class Delegated(Method):
     def straight_line(self) -> bool:
         """Whether a step is a fixed sequence of evaluations and sums: unknown here."""
         return False
+
+    @property
+    def ensembles(self) -> bool:
+        """Whether many members are stepped at once: by torch.optim, in groups of their own."""
+        return self.library == "torch.optim"

@@ -37,6 +37,11 @@ class Map(Method):
         return True
 
     @property
+    def ensembles(self) -> bool:
+        """Always: what a map is made of steps them too."""
+        return True
+
+    @property
     def evaluations(self) -> int:
         """Field evaluations of a step."""
         return 1

@@ -99,9 +99,14 @@ class Method(Immutable):
     def straight_line(self) -> bool:
         """Whether a step is a fixed sequence of field evaluations and sums: no equation, no product with J.
 
-        Such a step compiles as a whole and steps ensembles at once.
+        Such a step compiles as a whole.
         """
         return bool(self.explicit)
+
+    @property
+    def ensembles(self) -> bool:
+        """Whether many members are stepped at once."""
+        return self.straight_line
 
     @property
     def resamples(self) -> bool:

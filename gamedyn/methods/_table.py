@@ -132,7 +132,7 @@ def listed(method: Method) -> Row:
         real=None if declared is None else declared.real,
         imaginary=None if declared is None else declared.imaginary,
         implicit=not method.explicit,
-        vmap=method.straight_line,
+        vmap=method.ensembles,
         compile=method.straight_line,
         capture=False,
         aliases=method.aliases,

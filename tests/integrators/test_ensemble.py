@@ -14,7 +14,7 @@ METHODS = [
     *("euler", "rk4", "ck54", "ab3", "optimistic", "heavy_ball", "pece_ab2_am3", "alternating", "strang_midpoint"),
     *("rk4_penalty_first_stage", "lookahead_alternating", "lookahead_optimistic", "normalised"),
     *("torch.optim:Adam", "torch.optim:RMSprop", "torch.optim:SGD", "torch.optim:Rprop", "torch.optim:Adafactor"),
-    *("extra_adam", "optimistic_adam", gd.methods.Grafted("torch.optim:Adam", "normalised")),
+    *("sign", "spectral", "extra_adam", "optimistic_adam", gd.methods.Grafted("torch.optim:Adam", "normalised")),
 ]
 
 

@@ -89,11 +89,6 @@ class TorchOptimStepper(Stepper):
         self._kept = {k: _plain(v) for k, v in defaults.items() if k not in (*NOT_OPTIONS, "foreach", "fused")}
         self._owner: VectorField | None = None
 
-    @property
-    def ensembles(self) -> bool:
-        """Always."""
-        return True
-
     @classmethod
     def accepts(cls, method: Any) -> bool:
         """Whether it belongs to torch.optim."""

@@ -79,11 +79,6 @@ class GraftedStepper(Stepper):
         self._magnitude = _side("magnitude", method.magnitude)
         self._direction = _side("direction", method.direction)
 
-    @property
-    def ensembles(self) -> bool:
-        """Whether both sides step many members at once."""
-        return bool(self._magnitude.ensembles and self._direction.ensembles)
-
     def init(self, field: VectorField, t: float, y: Tensor, h: float | Tensor) -> dict[str, Any]:
         """The memories of the two."""
         return {"magnitude": self._magnitude.init(field, t, y, h), "direction": self._direction.init(field, t, y, h)}
@@ -120,11 +115,6 @@ class _AroundMap(Stepper):
 
     def __init__(self, method: Any) -> None:
         self.method, self._inner = method, _side("inner", method.inner)
-
-    @property
-    def ensembles(self) -> bool:
-        """Whether the inner map steps many members at once."""
-        return bool(self._inner.ensembles)
 
     def init(self, field: VectorField, t: float, y: Tensor, h: float | Tensor) -> dict[str, Any]:
         """The inner map's memory."""
@@ -165,10 +155,6 @@ class OptimisticStepper(_AroundMap):
 
 class _Euler(Stepper):
     """`h v`, the step of Euler's method, of which gradient descent is one."""
-
-    @property
-    def ensembles(self) -> bool:
-        return True
 
     def displacement(
         self, field: VectorField, y: Tensor, v: Tensor, h: float | Tensor, memory: Any
@@ -219,12 +205,11 @@ def _orthogonalise(v: Tensor, shape: Sequence[int]) -> Tensor:
     """Turn v, entries of a tensor of this shape, into the polar factor of its matrix, in its place; 0 stays."""
     rows = shape[0] if len(shape) > 1 else v.shape[-1]
     matrix = (v / _largest(v)).reshape(*v.shape[:-1], rows, -1)
-    if not bool(matrix.isfinite().all()):  # LAPACK would raise: the loop names it
-        return v.fill_(float("nan"))
-    U, S, V = torch.linalg.svd(matrix, full_matrices=False)
+    finite = matrix.isfinite().all(-1, keepdim=True).all(-2, keepdim=True)  # of others LAPACK would raise
+    U, S, V = torch.linalg.svd(torch.where(finite, matrix, 0.0), full_matrices=False)
     kept = max(matrix.shape[-2:]) * torch.finfo(v.dtype).eps * S[..., :1]
     U = U * (kept < S).to(U)[..., None, :]
-    return v.copy_((U @ V).reshape(v.shape))
+    return v.copy_(torch.where(finite, U @ V, float("nan")).reshape(v.shape))
 
 
 def _largest(v: Tensor) -> Tensor:
