@@ -11,9 +11,9 @@ from analysis.training_methods.report import write_report
 __all__ = ["STUDY", "Bench", "Settings"]
 
 PLAIN = ("euler", "alternating", "heun2", "ab2", "optimistic", "extragradient", "rk4")
-MAPS = ("nsgda", "extra_adam", "adam", "adam_momentum")
+MAPS = ("nsgda", "extra_adam", "adam", "adam_in_turn")
 RATES = tuple(0.001 * 2**k for k in range(10))
-LONG = ("alternating", "adam")
+LONG = ("alternating", "adam", "adam_in_turn")
 
 
 @dataclass(frozen=True)

@@ -22,9 +22,10 @@ __all__ = ["Member", "integrated", "run"]
 
 METHODS = {
     "adam": ("torch.optim:Adam", {"betas": (0.0, 0.99)}),
-    "adam_momentum": ("torch.optim:Adam", {"betas": (0.5, 0.999)}),
+    "adam_in_turn": ("alternating_adam", {"betas": (0.0, 0.99)}),
+    "extra_adam": ("extra_adam", {"betas": (0.0, 0.99)}),
 }
-"""Methods by other names than their own; the first Adam is R3GAN's and StyleGAN2's, the second DCGAN's."""
+"""Methods by other names than their own, with R3GAN's and StyleGAN2's betas; the usual loop is Adam in turn."""
 TERMS = {"none": (), "squared_gradient": ("squared_gradient",), "r1": ("r1",), "r1_r2": ("r1", "r2")}
 TUNING = 1000
 """The seed of the start and the batches that choose a rate; the runs that are shown have 0, 1, 2..."""

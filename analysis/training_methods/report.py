@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["write_report"]
 
-ADAMS = ("adam", "adam_momentum", "extra_adam")
+ADAMS = ("adam", "adam_in_turn", "extra_adam")
 WORDS = {"frechet": "Frechet distance", "modes": "modes hit", "modes_kl": "KL of the mode counts"}
 TITLES = {"none": "no penalty", "squared_gradient": "squared gradient", "r1": "R1", "r1_r2": "R1 + R2"}
 
@@ -32,8 +32,8 @@ LIMITATIONS = (
     """The rate is chosen by one run of another seed, half as long or shorter; its grid doubles from one entry to the
     next (on Fashion-MNIST: quadruples). A rate at an end of the grid is marked with !: a better one may lie beyond.""",
     """The weights of the penalties are fixed, one for each data set; each method may like another one.""",
-    """Weights as they are, no running average. Adam steps all players from the same point, as every other method here
-    but alternating play does; the usual loop lets Adam's players take turns.""",
+    """Weights as they are, no running average. Adam's betas are 0 and 0.99 and are not tuned; "adam" steps both players
+    from one point, "adam_in_turn" is the usual loop.""",
     """No schedule of rates, and the same rate for both players.""",
 )
 

@@ -15,7 +15,13 @@ from gamedyn.integrators.steppers.implicit import ImplicitRungeKuttaStepper
 from gamedyn.integrators.steppers.linearly_implicit import LinearlyImplicitStepper
 from gamedyn.integrators.steppers.lookahead import LookaheadStepper
 from gamedyn.integrators.steppers.low_storage import LowStorageStepper
-from gamedyn.integrators.steppers.maps import ExtrapolatedStepper, GraftedStepper, NormalisedStepper, OptimisticStepper
+from gamedyn.integrators.steppers.maps import (
+    AlternatingMapStepper,
+    ExtrapolatedStepper,
+    GraftedStepper,
+    NormalisedStepper,
+    OptimisticStepper,
+)
 from gamedyn.integrators.steppers.multistep import MultistepStepper
 from gamedyn.integrators.steppers.partitioned import PartitionedStepper
 from gamedyn.integrators.steppers.periodic import PeriodicStepper
@@ -45,6 +51,7 @@ STEPPERS: tuple[Any, ...] = (
     PeriodicStepper,
     NormalisedStepper,
     GraftedStepper,
+    AlternatingMapStepper,
     ExtrapolatedStepper,
     OptimisticStepper,
     TorchdiffeqStepper,

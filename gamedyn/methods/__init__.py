@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+
 from gamedyn._lib.border import border
 from gamedyn._lib.discover import Registry
 from gamedyn._lib.errors import ArgumentError, UnknownNameError
@@ -14,7 +16,7 @@ from gamedyn.methods._linear_multistep import LinearMultistep
 from gamedyn.methods._linearly_implicit import LinearlyImplicit
 from gamedyn.methods._lookahead import Lookahead
 from gamedyn.methods._low_storage import LowStorage
-from gamedyn.methods._maps import ExtrapolatedMap, Grafted, Map, NormalisedDescent, OptimisticMap
+from gamedyn.methods._maps import AlternatingMap, ExtrapolatedMap, Grafted, Map, NormalisedDescent, OptimisticMap
 from gamedyn.methods._method import Method
 from gamedyn.methods._partitioned import Partitioned, Stages, Sweep
 from gamedyn.methods._periodic import Periodic
@@ -24,6 +26,7 @@ from gamedyn.methods._stochastic import StochasticRungeKutta
 from gamedyn.methods._table import Listing, Row, listed
 from gamedyn.methods.additive import penalty_placed
 from gamedyn.methods.anchored import anchored_gradient, feg
+from gamedyn.methods.discrete_maps import alternating_adam, extra_adam, optimistic_adam
 from gamedyn.methods.game import double_step_extragradient, extragradient, lookahead
 from gamedyn.methods.implicit import theta
 from gamedyn.methods.low_storage import nested, nested_imaginary, three_s_star, two_n, two_r
@@ -33,6 +36,7 @@ from gamedyn.methods.partitioned import alternating, forest_ruth, ruth3, strang
 
 __all__ = [
     "AdditiveRungeKutta",
+    "AlternatingMap",
     "Anchored",
     "Declared",
     "Delegated",
@@ -59,11 +63,13 @@ __all__ = [
     "adams_bashforth",
     "adams_moulton",
     "alternating",
+    "alternating_adam",
     "anchored_gradient",
     "bdf",
     "complex_momentum",
     "double_step_extragradient",
     "explicit_bdf",
+    "extra_adam",
     "extragradient",
     "feg",
     "forest_ruth",
@@ -77,6 +83,7 @@ __all__ = [
     "nested",
     "nested_imaginary",
     "optimistic",
+    "optimistic_adam",
     "penalty_placed",
     "ruth3",
     "strang",
@@ -89,6 +96,8 @@ __all__ = [
 
 LIBRARIES = ("torchdiffeq", "scipy", "torch.optim")
 """Libraries a name may be prefixed with."""
+ABOUT = ("get", "maps", "members", "names", "table")
+"""The functions here that make no method; every other one is a family."""
 
 _REGISTRY: Registry[Method] = Registry("gamedyn.methods", Method, "method")
 
@@ -136,15 +145,15 @@ def get(method: str | Method, **options: object) -> Method:
 
     Args:
         method: a name ("rk4"), a name with a library's prefix ("torchdiffeq:rk4"), or a method object.
-        options: options of the library's method; only names with a prefix take any.
+        options: options of the library's method, or arguments of the family of that name (`alternating`, `theta`...).
 
     Raises:
         UnknownNameError: if nothing is called so, with the nearest names.
-        ArgumentError: if it is neither a name nor a method, or options are given where none exist.
+        ArgumentError: if it is neither a name nor a method, or options are given where none exist or fit.
 
     Example:
-        >>> get("ogda").name
-        'optimistic'
+        >>> get("ogda").name, get("alternating", cycles={"D": 5, "G": 1}).evaluations
+        ('optimistic', 3)
     """
     if isinstance(method, str) and ":" in method:
         library, _, inner = method.partition(":")
@@ -152,13 +161,26 @@ def get(method: str | Method, **options: object) -> Method:
             raise UnknownNameError("library", library, LIBRARIES)
         return Delegated(library, inner, dict(options))
     if options:
-        remedy = "options belong to methods of other libraries; families are functions, such as optimistic(a)"
-        raise ArgumentError("options", f"none for {method!r}", ", ".join(options), remedy)
+        return _of_family(method, options)
     if isinstance(method, str):
         return _REGISTRY.get(method)
     if not isinstance(method, Method):
         raise ArgumentError("method", "a name or a method object", method, f"names: {', '.join(names())}")
     return method
+
+
+def _of_family(method: object, options: dict[str, object]) -> Method:
+    families = {n: f for n in __all__ if n.islower() and n not in ABOUT and callable(f := globals()[n])}
+    if method not in families:
+        remedy = f"other libraries' methods take options, and families: {', '.join(families)}"
+        raise ArgumentError("options", f"none for {method!r}", ", ".join(options), remedy)
+    try:
+        inspect.signature(families[method]).bind(**options)
+    except TypeError as error:
+        takes = ", ".join(inspect.signature(families[method]).parameters)
+        raise ArgumentError("options", f"arguments of {method}: {takes}", ", ".join(options), str(error)) from error
+    made: Method = families[method](**options)
+    return made
 
 
 border(globals())

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from gamedyn._lib.checks import choice
 from gamedyn._lib.errors import ArgumentError
 from gamedyn.methods._delegated import Delegated
 from gamedyn.methods._method import Method
+from gamedyn.methods.partitioned import alternating
 
-__all__ = ["ExtrapolatedMap", "Grafted", "Map", "NormalisedDescent", "OptimisticMap"]
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+__all__ = ["AlternatingMap", "ExtrapolatedMap", "Grafted", "Map", "NormalisedDescent", "OptimisticMap"]
 
 NORMS = ("euclidean", "maximum", "spectral")
 
 
 class Map(Method):
-    """A discrete map: no R(z), no order, no step limits; each step takes one evaluation of the field.
+    """A discrete map: no R(z), no order, no step limits.
 
     Attributes:
         name: canonical name; user-made maps need none.
@@ -33,7 +37,7 @@ class Map(Method):
 
     @property
     def resamples(self) -> bool:
-        """Always: there is one evaluation a step."""
+        """Always: no equation is solved for one field."""
         return True
 
     @property
@@ -42,7 +46,7 @@ class Map(Method):
         return True
 
     @property
-    def evaluations(self) -> int:
+    def evaluations(self) -> float:
         """Field evaluations of a step."""
         return 1
 
@@ -227,6 +231,50 @@ class OptimisticMap(_MadeOfMap):
         >>> OptimisticMap("torch.optim:Adam").evaluations
         1
     """
+
+
+class AlternatingMap(_MadeOfMap):
+    """Players move in turn, each by the inner map's step on its own, the others held: of Adam, the usual GAN loop.
+
+    `y_i+ = y_i + d_i(v_i(y))` with the others where they have got to; what the map remembers of a player goes on when
+    that player moves. Of Euler's method this is alternating gradient descent. A player of several moves (`cycles`)
+    moves by so many shares of h, as in `alternating`: for moves of full length its rate is that number.
+
+    Args:
+        inner: a name ("torch.optim:Adam", "normalised", "euler") or a map object.
+        players: the order of play, by name or place; None: the game's own order, or that of `cycles`.
+        cycles: moves of each player in a step: `{"D": 5, "G": 1}`.
+        name: canonical name; user-made maps need none.
+        aliases: other names.
+        source: where it comes from.
+
+    Raises:
+        ArgumentError: for an inner that is neither a name nor a method object, or counts that are none.
+
+    Source: Goodfellow et al. 2014, algorithm 1 (k discriminator steps for one of the generator).
+
+    Example:
+        >>> AlternatingMap("torch.optim:Adam", cycles={"D": 5, "G": 1}).evaluations
+        3
+    """
+
+    def __init__(
+        self,
+        inner: str | Delegated | Map,
+        players: Sequence[str | int] | None = None,
+        *,
+        cycles: Mapping[str | int, int] | None = None,
+        name: str = "",
+        aliases: tuple[str, ...] = (),
+        source: str = "user",
+    ) -> None:
+        self.turns = alternating(players, cycles=cycles)
+        super().__init__(inner, name=name, aliases=aliases, source=source)
+
+    @property
+    def evaluations(self) -> float:
+        """Field evaluations of a step: every move costs one player's share."""
+        return self.turns.evaluations
 
 
 def _label(side: str | Delegated | Map) -> str:

@@ -1,4 +1,4 @@
-"""Discrete maps of the GAN literature: normalised descent, grafting, and extragradient and optimism around Adam.
+"""Discrete maps of the GAN literature: normalised descent, grafting, and turns, extragradient and optimism with Adam.
 
 They discretise no flow: no R(z), no order, no limits. torch.optim's own
 classes are maps too, by their names with a prefix: `torch.optim:Adam`.
@@ -6,9 +6,16 @@ classes are maps too, by their names with a prefix: `torch.optim:Adam`.
 
 from __future__ import annotations
 
-from gamedyn.methods._maps import ExtrapolatedMap, Grafted, NormalisedDescent, OptimisticMap
+from typing import TYPE_CHECKING
+
+from gamedyn.methods._delegated import Delegated
+from gamedyn.methods._maps import AlternatingMap, ExtrapolatedMap, Grafted, NormalisedDescent, OptimisticMap
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 __all__ = [
+    "ALTERNATING_ADAM",
     "EXTRA_ADAM",
     "GRAFTED_ADAM_ON_SGD",
     "GRAFTED_ADAM_ON_SGD_LAYERWISE",
@@ -18,6 +25,9 @@ __all__ = [
     "OPTIMISTIC_ADAM",
     "SIGN",
     "SPECTRAL",
+    "alternating_adam",
+    "extra_adam",
+    "optimistic_adam",
 ]
 
 _JELASSI = "Jelassi, Dobre, Mensch, Li, Gidel 2022, arXiv:2210.04319"
@@ -48,18 +58,6 @@ SPECTRAL = NormalisedDescent(
     source="Carlson, Cevher, Carin 2015: every layer's step is h rate_i times an orthogonal matrix; what Muon does, "
     "without its momentum and scale",
 )
-EXTRA_ADAM = ExtrapolatedMap(
-    "torch.optim:Adam",
-    name="extra_adam",
-    aliases=("extraadam",),
-    source="Gidel, Berard, Vignoud, Vincent, Lacoste-Julien 2019, arXiv:1802.10551, algorithm 4",
-)
-OPTIMISTIC_ADAM = OptimisticMap(
-    "torch.optim:Adam",
-    name="optimistic_adam",
-    aliases=("oadam",),
-    source="Daskalakis, Ilyas, Syrgkanis, Zeng 2018, arXiv:1711.00141, algorithm 1",
-)
 GRAFTED_ADAM_ON_SGD = Grafted(
     "torch.optim:Adam",
     "euler",
@@ -82,3 +80,68 @@ GRAFTED_SGD_ON_ADAM = Grafted(
     aliases=("adadir",),
     source=f"{_AGARWAL}; the gradient's length, Adam's direction, per player: {_JELASSI}",
 )
+
+
+def alternating_adam(
+    players: Sequence[str | int] | None = None, *, cycles: Mapping[str | int, int] | None = None, **options: object
+) -> AlternatingMap:
+    """Players take Adam's steps in turn: the usual GAN loop.
+
+    Args:
+        players: the order of play, by name or place; None: the game's own order, or that of `cycles`.
+        cycles: moves of each player in a step; SN-GAN's five of D for one of G are `{"D": 5, "G": 1}` and the rate 5.
+        options: of torch.optim.Adam.
+
+    Source: Goodfellow et al. 2014, algorithm 1; Radford, Metz, Chintala 2016 (with Adam).
+
+    Example:
+        >>> alternating_adam(("D", "G"), betas=(0.5, 0.999)).evaluations
+        1
+    """
+    plain = players is None and cycles is None and not options
+    name, aliases = ("alternating_adam", ("altadam",)) if plain else ("", ())
+    source = "Goodfellow et al. 2014, arXiv:1406.2661, algorithm 1; Radford, Metz, Chintala 2016, arXiv:1511.06434"
+    return AlternatingMap(_adam(options), players, cycles=cycles, name=name, aliases=aliases, source=source)
+
+
+def extra_adam(**options: object) -> ExtrapolatedMap:
+    """Extragradient around Adam, whose moments advance twice a step.
+
+    Args:
+        options: of torch.optim.Adam.
+
+    Source: Gidel, Berard, Vignoud, Vincent, Lacoste-Julien 2019, arXiv:1802.10551, algorithm 4.
+
+    Example:
+        >>> extra_adam(betas=(0.5, 0.9)).evaluations
+        2
+    """
+    name, aliases = ("", ()) if options else ("extra_adam", ("extraadam",))
+    source = "Gidel, Berard, Vignoud, Vincent, Lacoste-Julien 2019, arXiv:1802.10551, algorithm 4"
+    return ExtrapolatedMap(_adam(options), name=name, aliases=aliases, source=source)
+
+
+def optimistic_adam(**options: object) -> OptimisticMap:
+    """Twice Adam's step less its last one.
+
+    Args:
+        options: of torch.optim.Adam.
+
+    Source: Daskalakis, Ilyas, Syrgkanis, Zeng 2018, arXiv:1711.00141, algorithm 1.
+
+    Example:
+        >>> optimistic_adam(betas=(0.5, 0.9)).evaluations
+        1
+    """
+    name, aliases = ("", ()) if options else ("optimistic_adam", ("oadam",))
+    source = "Daskalakis, Ilyas, Syrgkanis, Zeng 2018, arXiv:1711.00141, algorithm 1"
+    return OptimisticMap(_adam(options), name=name, aliases=aliases, source=source)
+
+
+def _adam(options: Mapping[str, object]) -> Delegated:
+    return Delegated("torch.optim", "Adam", dict(options))
+
+
+ALTERNATING_ADAM = alternating_adam()
+EXTRA_ADAM = extra_adam()
+OPTIMISTIC_ADAM = optimistic_adam()

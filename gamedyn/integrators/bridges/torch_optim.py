@@ -114,19 +114,22 @@ class TorchOptimStepper(Stepper):
         return self._point.clone(), memory, OK
 
     def displacement(
-        self, field: VectorField, y: Tensor, v: Tensor, h: float | Tensor, memory: Any
+        self, field: VectorField, y: Tensor, v: Tensor, h: float | Tensor, memory: Any, player: int | None = None
     ) -> tuple[Tensor, dict[str, Any]]:
         """The step's vector `y+ - y` for a velocity that is already known, (n,), and the memory.
 
-        Where the step does not depend on y it is taken from 0, so that nothing cancels.
+        Of one player alone, by its place, the others have no gradient: neither they nor what is remembered of them
+        change. Where the step does not depend on y it is taken from 0, so that nothing cancels.
         """
         self._bound(field)
         placed = self.method.method in PLACE_DEPENDENT or self._optimiser.defaults.get("weight_decay")
         base = y if placed else torch.zeros_like(y)
-        memory = self._advance(field, base, v, h, memory)
+        memory = self._advance(field, base, v, h, memory, player)
         return self._point - base, memory
 
-    def _advance(self, field: VectorField, base: Tensor, v: Tensor, h: float | Tensor, memory: Any) -> dict[str, Any]:
+    def _advance(
+        self, field: VectorField, base: Tensor, v: Tensor, h: float | Tensor, memory: Any, player: int | None = None
+    ) -> dict[str, Any]:
         """Let the optimiser step from `base`; the result lies in `_point`."""
         optimiser, keep = self._optimiser, self.method.options.get("fused")
         if memory["options"] != self._kept:
@@ -141,8 +144,9 @@ class TorchOptimStepper(Stepper):
                 torch.div(v[..., at], -rate, out=part)
             else:  # held still
                 part.zero_()
-        for leaf, gradient, state in zip(self._leaves, self._gradients, memory["state"], strict=True):
-            leaf.grad = gradient
+        whose = [leaf.player for leaf in field.layout.leaves] * len(self._members)
+        for leaf, gradient, state, i in zip(self._leaves, self._gradients, memory["state"], whose, strict=True):
+            leaf.grad = gradient if player in (None, i) else None
             if isinstance(state.get("step"), Tensor) and not keep:
                 state["step"] = state["step"].cpu()  # where torch.optim keeps it; loading may have moved it
             optimiser.state[leaf] = state

@@ -1,4 +1,4 @@
-"""The steppers of the discrete maps: normalised descent, grafting, extragradient and optimism around a map."""
+"""The steppers of the discrete maps: normalised descent, grafting; turns, extragradient and optimism with a map."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from gamedyn._lib.errors import ArgumentError
 from gamedyn.integrators._types import OK, StepInfo, Stepper
 from gamedyn.integrators.bridges.torch_optim import TorchOptimStepper
 from gamedyn.methods import Delegated, RungeKutta, get
-from gamedyn.methods._maps import ExtrapolatedMap, Grafted, NormalisedDescent, OptimisticMap
+from gamedyn.methods._maps import AlternatingMap, ExtrapolatedMap, Grafted, NormalisedDescent, OptimisticMap
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gamedyn.core import VectorField
 
-__all__ = ["ExtrapolatedStepper", "GraftedStepper", "NormalisedStepper", "OptimisticStepper"]
+__all__ = ["AlternatingMapStepper", "ExtrapolatedStepper", "GraftedStepper", "NormalisedStepper", "OptimisticStepper"]
 
 
 class NormalisedStepper(Stepper):
@@ -40,9 +40,9 @@ class NormalisedStepper(Stepper):
         return _moved(y, self._direction(field, field(t, y)), h), {}, OK
 
     def displacement(
-        self, field: VectorField, y: Tensor, v: Tensor, h: float | Tensor, memory: Any
+        self, field: VectorField, y: Tensor, v: Tensor, h: float | Tensor, memory: Any, player: int | None = None
     ) -> tuple[Tensor, dict[str, Any]]:
-        """The step's vector `y+ - y` for a velocity that is already known, and the memory."""
+        """The step's vector `y+ - y` for a known velocity (of one player: 0 elsewhere), and the memory."""
         return self._direction(field, v.clone()).mul_(h), {}
 
     def _direction(self, field: VectorField, v: Tensor) -> Tensor:
@@ -91,11 +91,11 @@ class GraftedStepper(Stepper):
         return y + d, memory, OK
 
     def displacement(
-        self, field: VectorField, y: Tensor, v: Tensor, h: float | Tensor, memory: Any
+        self, field: VectorField, y: Tensor, v: Tensor, h: float | Tensor, memory: Any, player: int | None = None
     ) -> tuple[Tensor, dict[str, Any]]:
-        """The step's vector `y+ - y` for a velocity that is already known, and the memory."""
-        lengths, first = self._magnitude.displacement(field, y, v, h, memory["magnitude"])
-        ways, second = self._direction.displacement(field, y, v, h, memory["direction"])
+        """The step's vector `y+ - y` for a known velocity (of one player: 0 elsewhere), and the memory."""
+        lengths, first = self._magnitude.displacement(field, y, v, h, memory["magnitude"], player)
+        ways, second = self._direction.displacement(field, y, v, h, memory["direction"], player)
         sizes = _sizes(field, self.method.layerwise)
         for length, way in zip(torch.split(lengths, sizes, -1), torch.split(ways, sizes, -1), strict=True):
             _to_unit(way).mul_(_norm(length))
@@ -153,11 +153,37 @@ class OptimisticStepper(_AroundMap):
         return y + 2 * d - before, {"inner": inner, "last": [d / h]}, OK
 
 
+class AlternatingMapStepper(_AroundMap):
+    """`y_i+ = y_i + d_i(v_i(y))`, player after player, d the inner map's step of that player alone."""
+
+    takes: ClassVar[type] = AlternatingMap
+
+    def init(self, field: VectorField, t: float, y: Tensor, h: float | Tensor) -> dict[str, Any]:
+        """The inner map's memory; checks that the order of play fits the game."""
+        self.method.turns.order_of_play(field.names)
+        return super().init(field, t, y, h)
+
+    def step(
+        self, field: VectorField, t: float | Tensor, y: Tensor, h: float | Tensor, memory: Any
+    ) -> tuple[Tensor, dict[str, Any], StepInfo]:
+        """One step; one player's share of an evaluation for every move."""
+        order, inner = self.method.turns.order_of_play(field.names), memory["inner"]
+        work = y.clone() if field.point is None else field.point.copy_(y)
+        for move in self.method.turns.moves(len(order)):
+            i = order[move.place]
+            at, v = field.players[i], torch.zeros_like(work)
+            when = t + float(move.node) * h if move.node else t
+            v[..., at] = field.player(i, when, work)
+            d, inner = self._inner.displacement(field, work, v, h * float(move.length), inner, i)
+            work[..., at] += d[..., at]
+        return work.clone(), {"inner": inner, "last": []}, OK
+
+
 class _Euler(Stepper):
     """`h v`, the step of Euler's method, of which gradient descent is one."""
 
     def displacement(
-        self, field: VectorField, y: Tensor, v: Tensor, h: float | Tensor, memory: Any
+        self, field: VectorField, y: Tensor, v: Tensor, h: float | Tensor, memory: Any, player: int | None = None
     ) -> tuple[Tensor, dict[str, Any]]:
         return v * h, {}
 
