@@ -276,12 +276,23 @@ class TestScore:
             assert a["ema.frechet"] == pytest.approx(b["ema.frechet"], rel=1e-4)  # one thread there
         assert best.step in (10, 20)
 
-    def test_what_was_being_taken_when_a_run_ended_is_told(self, setting):
-        ledger = Ledger()
-        score = Score(self.scorer(setting), setting.sampler, to=[ledger])
-        score.load_state_dict({"results": [{"step": 5, "frechet": 1.0}], "pending": [{"step": 10, "images": 320}]})
-        assert score.results[0]["step"] == 5
-        assert "lost" in ledger.rows[0][1]
+    @pytest.mark.slow
+    def test_what_was_being_taken_when_a_run_ended_is_taken_again(self, setting, tmp_path):
+        # rejects: a score that is lost, or of another step's weights; one forgotten by a second end before it is taken
+        average, here, there = EMA(4), Score(self.scorer(setting), setting.sampler, every=10), Ledger()
+        background = Score(self.scorer(setting), setting.sampler, every=10, ema=average, background=True)
+        setting.solve([average, here, background], 10)
+        left = background.state_dict()
+        background.finish()
+        assert [p["row"]["step"] for p in left["pending"]] == [10]
+        twice = Score(self.scorer(setting), setting.sampler)
+        twice.load_state_dict(left)
+        again = Score(self.scorer(setting), setting.sampler, to=[there])
+        again.load_state_dict(twice.state_dict())
+        again.finish()
+        assert again.results[0]["frechet"] == pytest.approx(here.results[0]["frechet"], rel=1e-4)  # one thread there
+        assert again.results[0]["ema.frechet"] == pytest.approx(background.results[0]["ema.frechet"], rel=1e-4)
+        assert (there.rows[0][0], there.rows[0][1]["kind"]) == (10, "score")
 
     def test_best_keeps_the_best_state(self, setting, tmp_path):
         # rejects: the last one, the largest distance

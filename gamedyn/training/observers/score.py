@@ -5,6 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 import multiprocessing
 import pickle
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -37,8 +38,8 @@ class Score(Observer):
         every: rhythm.
         ema: whose average is scored too.
         to: what results go to: a Recorder, a logger.
-        background: whether a process of its own does it; the run goes on, and the row comes later, with its own step. A
-            score that is being taken when the run is killed, or that fails there, is lost, and a row says so.
+        background: whether a process of its own does it; the run goes on, and the row comes later, with its own step.
+            What was being scored when the run ended is scored again when it goes on; if it fails a row says so.
 
     Attributes:
         results: rows so far, each with its step.
@@ -59,6 +60,7 @@ class Score(Observer):
     ) -> None:
         self.scorer, self.sampler, self.every, self.ema, self.to = scorer, sampler, every, ema, list(to)
         self.results: list[dict[str, Any]] = []
+        self._again: list[tuple[dict[str, Any], State, State | None]] = []  # of a run gone on from
         self.heard: list[Callable[[dict[str, Any], State, State | None], None]] = []
         self._pool: concurrent.futures.ProcessPoolExecutor | None = None
         self._pending: list[tuple[dict[str, Any], State, State | None, concurrent.futures.Future[dict[str, Any]]]] = []
@@ -70,16 +72,20 @@ class Score(Observer):
         """Score the step's state, or have it scored."""
         self.collect()
         average = None if self.ema is None else self.ema.state
+        if self._pool is not None and average is not None:
+            average = average.with_y(average.y.clone())
         row = {"step": view.step, "images": view.images, "evaluations": view.evaluations}
+        self._take(row, view.state, average)
+
+    def _take(self, row: dict[str, Any], state: State, average: State | None) -> None:
+        """Score, or have it done."""
         if self._pool is None:
-            self._told(row, view.state, average, self.score(view.state, average))
+            self._told(row, state, average, self.score(state, average))
             return
-        kept = None if average is None else average.with_y(average.y.clone())
-        states = [view.state] if kept is None else [view.state, kept]
-        modules = [self._pickled(s) for s in states]
+        modules = [self._pickled(s) for s in (state, average) if s is not None]
         given = list(self.sampler.given(self.scorer.count))
         future = self._pool.submit(_scored, modules, given, self.sampler.game.dtype)
-        self._pending.append((row, view.state, kept, future))
+        self._pending.append((row, state, average, future))
 
     def score(self, state: State, average: State | None = None) -> dict[str, Any]:
         """The numbers of a state, and of its average with "ema." before them."""
@@ -90,6 +96,9 @@ class Score(Observer):
 
     def collect(self, *, wait: bool = False) -> None:
         """Take the results that are there; or wait for all."""
+        while self._again:
+            self._take(*self._again[0])
+            del self._again[0]
         while self._pending and (wait or self._pending[0][3].done()):
             row, state, average, future = self._pending.pop(0)
             error = future.exception()
@@ -105,14 +114,21 @@ class Score(Observer):
             self._pool.shutdown()
 
     def state_dict(self) -> dict[str, Any]:
-        """The rows, and the steps whose score is being taken."""
-        return {"results": list(self.results), "pending": [row for row, *_ in self._pending]}
+        """The rows, and what is being scored."""
+        waiting = [*self._again, *((row, state, average) for row, state, average, _ in self._pending)]
+        pending = [
+            {"row": row, "states": [(s.y, list(s.buffers)) for s in states if s is not None]}
+            for row, *states in waiting
+        ]
+        return {"results": list(self.results), "pending": pending}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from there; scores that were being taken are told as lost."""
+        """Go on from there; what was being scored is scored again."""
         self.results = [dict(r) for r in state["results"]]
-        for row in state["pending"]:
-            self._log({**row, "kind": "score", "lost": "the run ended while it was taken"})
+        like = self.sampler.game.state()
+        for pending in state["pending"]:
+            states = [replace(like, y=y, buffers=tuple(buffers)) for y, buffers in pending["states"]]
+            self._again.append((dict(pending["row"]), states[0], states[1] if len(states) > 1 else None))
 
     def _pickled(self, state: State) -> bytes:
         with self.sampler.game.at(state) as players:
