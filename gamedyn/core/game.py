@@ -303,7 +303,8 @@ class Game:
             raise
         except Exception as error:
             got = f"{type(error).__name__}: {error}; the batch is {describe(batch)}"
-            raise ArgumentError(argument, "a penalty that can be evaluated on this batch", got) from error
+            remedy = "the term's `real` and `fake` say what its player is given: with labels, losses.labelled_samples"
+            raise ArgumentError(argument, "a penalty that can be evaluated on this batch", got, remedy) from error
         if not isinstance(value, Tensor) or value.dim() != 0:
             got = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
             raise ArgumentError(argument, "a scalar tensor", got, "take a mean or a sum")

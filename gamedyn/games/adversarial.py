@@ -38,11 +38,13 @@ def _gan(
         real: takes the real samples out of a batch; None: the item, or the first entry of a tuple.
         conditional: whether the item is (samples, labels), the generator takes (noise, labels) and the discriminator
             (samples, labels).
-        autocast: a half-precision type that the networks run in (`torch.autocast`); their outputs, the losses and the
-            state keep theirs, and penalty terms are computed without it. Spectra then have some 1 % of noise.
+        autocast: a half-precision type, torch.bfloat16 or torch.float16, that the networks run in (`torch.autocast`);
+            their outputs, the losses and the state keep theirs, and penalty terms are computed without it. Spectra then
+            have some 1 % of noise.
 
     Raises:
-        ArgumentError: if a player is not a module with something to train, or they share a parameter.
+        ArgumentError: if a player is not a module with something to train, they share a parameter, or autocast is no
+            half-precision type.
 
     Example:
         >>> from gamedyn import games
@@ -52,6 +54,8 @@ def _gan(
     chosen = get(loss)
     if conditional and real is not None:
         raise ArgumentError("real", "none with conditional=True: the item is (samples, labels)", real)
+    if autocast not in (None, torch.bfloat16, torch.float16):
+        raise ArgumentError("autocast", "torch.bfloat16, torch.float16 or None", autocast)
     take = real_samples if real is None else real
 
     def losses(G: Any, D: Any, batch: Any) -> dict[str, Tensor]:

@@ -149,7 +149,7 @@ def build(config: Config, *, device: torch.device | str | None = None) -> Experi
     Raises:
         ArgumentError: for parts that do not exist or do not fit; file, line and key are named.
     """
-    where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    where = _device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     with told(config, "data"), memory_of("the data set", 'data.device = "cpu", a smaller data.size'):
         found = data_sets.load(config.data.name, **config.data.options)
         found = _placed(found, config.data.device, where)
@@ -187,7 +187,7 @@ def _flow(config: Config, game: core.Game) -> flows.Flow:
     every = {}
     for name, given in section.terms.items():
         options = dict(given) if isinstance(given, dict) else {"weight": given}
-        kind = _choice("flow", str(options.pop("term", name)), TERMS)
+        kind = _choice(name, str(options.pop("term", name)), TERMS)
         each = options.pop("every", 1)
         if "weight" not in options:
             raise ArgumentError(name, "a weight", "none", f"[flow.{name}] weight = ...")
@@ -218,10 +218,23 @@ def _step(h: Any) -> Any:
         raise ArgumentError("h", f"arguments of gamedyn.steps.{kind}", f"{options}", str(error)) from None
 
 
+def _device(wish: torch.device | str) -> torch.device:
+    """A device that is there.
+
+    Raises:
+        ArgumentError: if it is not.
+    """
+    try:
+        return torch.empty(0, device=wish).device
+    except (RuntimeError, AssertionError, TypeError) as error:
+        known = '"auto", "cpu"' + (', "cuda"' if torch.cuda.is_available() else "; there is no GPU here")
+        raise ArgumentError("device", known, wish, str(error).splitlines()[0]) from error
+
+
 def _placed(found: DataSet, wish: str, where: torch.device) -> DataSet:
     """The data on the device that is wished for; "auto": the players', if a quarter of its memory suffices."""
     if wish != "auto":
-        return found.to(wish)
+        return found.to(_device(wish))
     if where.type != "cuda" or not found.in_memory:
         return found
     free, _ = torch.cuda.mem_get_info(where)

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from gamedyn._lib.errors import ArgumentError, SolveError
+from gamedyn._lib.errors import ArgumentError, SolveError, warn_caller
 from gamedyn._lib.version import __version__
 from gamedyn.integrators import Run, solve
 from gamedyn.training.config import Config, differences, read_config
 from gamedyn.training.experiment import Experiment, build, memory_of, told
+from gamedyn.training.observers import EMA
 from gamedyn.training.observers._disk import written
 from gamedyn.training.reports import write_report
 
@@ -49,8 +50,9 @@ def train(
 ) -> Run:
     """Train a GAN as a configuration says, in a folder of its own.
 
-    The folder holds `config.toml` (resolved), `checkpoints/`, `records.jsonl`, `samples/`, `best.state`,
-    `summary.json` and `report.html`, which opens in a browser. Whatever ends the run, it can be gone on from.
+    The folder holds `config.toml` (resolved), `checkpoints/`, `records.jsonl`, `samples/`, the states `last.state`,
+    `average.state` and `best.state`, `summary.json` and `report.html`, which opens in a browser. Whatever ends the run,
+    it can be gone on from; a configuration that it had before is kept as `config-until-STEP.toml`.
 
     Args:
         config: a Config, or a TOML file.
@@ -86,7 +88,7 @@ def train(
     folder = Path(out)
     _own_folder(folder, chosen, resume=resume)
     parts = build(chosen, device=device)
-    (folder / CONFIG).write_text(chosen.to_toml(), encoding="utf-8")
+    _configured(folder, chosen, resume=resume)
     return _run(parts, folder, list(observers), resume=resume, progress=progress)
 
 
@@ -130,6 +132,16 @@ def _run(parts: Experiment, folder: Path, more: list[Any], *, resume: bool, prog
     return run
 
 
+def _configured(folder: Path, config: Config, *, resume: bool) -> None:
+    """Write the configuration; the one that a run gone on from had stays beside it."""
+    kept = folder / CONFIG
+    if resume and (changed := [x for x in differences(read_config(kept), config) if x.startswith("observers.")]):
+        newest = max(int(p.stem.partition("-")[2]) for p in (folder / "checkpoints").glob("step-*.run"))
+        kept.rename(folder / f"config-until-{newest}.toml")
+        warn_caller(f"the run goes on with other observers: {'; '.join(changed)}", UserWarning)
+    kept.write_text(config.to_toml(), encoding="utf-8")
+
+
 def _finished(parts: Experiment, folder: Path, watching: list[Any], run: Run | None) -> None:
     """Close the observers, write what the run came to and the report."""
     for observer in reversed(watching):  # those that others write to last
@@ -147,6 +159,12 @@ def _finished(parts: Experiment, folder: Path, watching: list[Any], run: Run | N
         "versions": {"gamedyn": __version__, "torch": torch.__version__, "python": platform.python_version()},
         "machine": {"device": str(parts.device), "threads": torch.get_num_threads(), "system": platform.machine()},
     }
+    if parts.config.solve.compile and stats.get("compiled") != "yes":
+        warn_caller(f"the step was not compiled: {stats.get('compiled')}", UserWarning)
+    averages = [o.state for o in watching if isinstance(o, EMA) and o.state is not None]
+    for name, state in [("last", run.state), *(("average", a) for a in averages)]:
+        with written(path := folder / f"{name}.state"):
+            state.save(path)
     with written(folder / SUMMARY):  # a full disk must not hide what ended the run
         (folder / SUMMARY).write_text(json.dumps(summary, indent=1), encoding="utf-8")
         write_report(folder)

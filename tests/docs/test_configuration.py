@@ -21,10 +21,12 @@ def test_the_file_on_the_page_is_one():
     assert parts.pair.sizes == {"G": 3712, "D": 3169}
 
 
-def test_the_python_on_the_page_runs():
+def test_the_python_on_the_page_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     with contextlib.redirect_stdout(io.StringIO()) as out:
-        exec(compile(blocks("python")[0], "configuration.md", "exec"), {"__name__": "page"})
-    assert out.getvalue().startswith("50 ")
+        for block in blocks("python"):
+            exec(compile(block, "configuration.md", "exec"), {"__name__": "page"})
+    assert out.getvalue().startswith("torch.Size([500, 2])\n50 ")
 
 
 def test_tables_name_everything_there_is():

@@ -10,6 +10,7 @@ import struct
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import gamedyn as gd
 from gamedyn.training import data
@@ -217,6 +218,20 @@ class TestFolder:
         (tmp_path / "cat" / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 not a picture")
         with pytest.raises(gd.ArgumentError, match=r"broken\.jpg"):
             data.load("folder", folder=folder, size=8)
+
+    @pytest.mark.parametrize(("channels", "name"), [(1, "grey.png"), (3, "grey.tif")])
+    def test_images_of_sixteen_bits_are_scaled(self, tmp_path, channels, name):
+        # rejects: what is over 255 cut off, which is white
+        values = np.linspace(0, 65535, 256).astype(np.uint16).reshape(16, 16)
+        Image.fromarray(values).save(tmp_path / name)
+        found = data.load("folder", folder=str(tmp_path), size=16, channels=channels).samples[0]
+        expected = torch.as_tensor(values / 65535 * 2 - 1, dtype=torch.float32).expand(channels, 16, 16)
+        torch.testing.assert_close(found, expected, rtol=0, atol=0.5 / 127)
+
+    def test_images_of_an_unknown_range_are_refused(self, tmp_path):
+        Image.fromarray(np.random.default_rng(0).random((8, 8), np.float32)).save(tmp_path / "x.tif")
+        with pytest.raises(gd.ArgumentError, match="8 or 16 bits"):
+            data.load("folder", folder=str(tmp_path), size=8)
 
     def test_no_folder_and_no_images(self, tmp_path):
         for folder, match in (

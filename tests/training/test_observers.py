@@ -106,7 +106,28 @@ class Ledger:
         self.ended = True
 
 
+class Down:
+    """A logger whose server does not answer."""
+
+    def log(self, values, step):
+        raise ConnectionError("no answer")
+
+    def finish(self):
+        raise ConnectionError("no answer")
+
+
 class TestRecorder:
+    def test_a_logger_that_fails_does_not_end_the_run(self, setting, tmp_path):
+        # rejects: a run lost by a network; other loggers and the file left without the row
+        ledger = Ledger()
+        recorder = Recorder(tmp_path / "r.jsonl", every=10, loggers=[Down(), ledger])
+        with pytest.warns(UserWarning, match="Down failed .*no answer"):
+            run = setting.solve([recorder], 20)
+        with pytest.warns(UserWarning, match="Down failed"):
+            recorder.finish()
+        assert (run.status, len(ledger.rows), ledger.ended) == ("done", 2, True)
+        assert len(read_records(tmp_path / "r.jsonl")) == 2
+
     def test_writes_a_line_at_once(self, setting, tmp_path):
         recorder, ledger = Recorder(tmp_path / "r.jsonl", every=5), Ledger()
         recorder.loggers.append(ledger)

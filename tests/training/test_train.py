@@ -171,7 +171,7 @@ class TestFolder:
         folder = tmp_path / "a"
         assert {p.name for p in folder.iterdir()} == {
             *("config.toml", "checkpoints", "records.jsonl", "samples"),
-            *("best.state", "summary.json", "report.html"),
+            *("best.state", "last.state", "average.state", "summary.json", "report.html"),
         }
         assert read_config(folder / "config.toml") == read_config(file)
         summary = json.loads((folder / "summary.json").read_text())
@@ -192,6 +192,39 @@ class TestFolder:
         assert rows(tmp_path / "a") == rows(tmp_path / "b")
         best = [gd.State.load(tmp_path / f / "best.state", build(read_config(file)).game).y for f in "ab"]
         assert torch.equal(*best)
+
+    def test_other_observers_are_said_and_the_old_configuration_stays(self, file, tmp_path):
+        # rejects: a file that says of all steps what held for the last ones
+        train(file, tmp_path / "run", over=["solve.steps=20"], progress=False)
+        with pytest.warns(UserWarning, match="observers.ema: .*8.* -> .*4"):
+            train(file, tmp_path / "run", over=["observers.ema.half_life=4"], resume=True, progress=False)
+        assert read_config(tmp_path / "run" / "config-until-20.toml").observers.ema == {"half_life": 8}
+        assert read_config(tmp_path / "run" / "config.toml").observers.ema == {"half_life": 4}
+
+    def test_its_states_are_the_run_s_and_the_average_s(self, file, tmp_path):
+        # rejects: an average that a finished run cannot be asked for
+        run = train(file, tmp_path / "run", progress=False)
+        game = build(read_config(file)).game
+        assert torch.equal(gd.State.load(tmp_path / "run" / "last.state", game).y, run.state.y)
+        average = gd.State.load(tmp_path / "run" / "average.state", game).y
+        assert not torch.equal(average, run.state.y)
+        (tmp_path / "run" / "average.state").unlink()
+        train(file, tmp_path / "run", resume=True, progress=False)  # no step is left
+        assert torch.equal(gd.State.load(tmp_path / "run" / "average.state", game).y, average)
+
+    def test_a_step_that_cannot_be_compiled_is_said(self, file, tmp_path):
+        with pytest.warns(UserWarning, match="was not compiled: .*traced"):
+            train(
+                file,
+                tmp_path / "run",
+                over=["solve.compile=true", "solve.method=torch.optim:Adam", "solve.steps=2"],
+                progress=False,
+            )
+
+    @pytest.mark.parametrize("wish", ["cudas", "cuda:99"])
+    def test_a_device_that_is_not_there_is_named(self, file, wish):
+        with pytest.raises(gd.ArgumentError, match="--set data.device"):
+            build(read_config(file, [f'data.device="{wish}"']))
 
     def test_refusals(self, file, tmp_path):
         train(file, tmp_path / "a", progress=False)
@@ -217,7 +250,7 @@ class TestFolder:
 
     def test_a_run_that_fails_is_in_its_folder(self, file, tmp_path):
         # rejects: records and state lost, no word on how to go on
-        over = ["solve.h=1e38", "observers.score=false", "observers.best=false"]
+        over = ["solve.h=1e38", "models.bounded=false", "observers.score=false", "observers.best=false"]
         with pytest.raises(gd.SolveError) as told:
             train(file, tmp_path / "a", over=over, progress=False)
         assert any("--resume goes on" in note for note in told.value.__notes__)
@@ -303,6 +336,16 @@ class TestCommand:
         assert cli.main(["classifier", "digits", "--quiet"]) == 0
         assert "accuracy 0.9" in capsys.readouterr().out
         assert cli.main(["classifier", "digit", "--quiet"]) == 2
+
+    def test_a_comparison_of_unlike_runs_says_so(self, file, tmp_path):
+        # rejects: one table of distances on different data; a run beside itself
+        train(file, tmp_path / "a", progress=False)
+        train(file, tmp_path / "b", over=["observers.score.count=100"], progress=False)
+        text = compare([tmp_path / "a", tmp_path / "b"], tmp_path / "page.html").read_text()
+        assert "Not comparable by their scores" in text
+        assert "samples of a score: 100, 200" in text
+        with pytest.raises(gd.ArgumentError, match="at least two"):
+            compare([tmp_path / "a", tmp_path / "b" / ".." / "a"], tmp_path / "page.html")
 
     def test_a_comparison_of_a_run_without_scores(self, file, tmp_path):
         over = ["observers.score=false", "observers.best=false", "observers.samples=false", "solve.steps=5"]

@@ -92,6 +92,8 @@ class Loop:
         for own, given in zip(self.field.buffers, state.buffers, strict=True):
             own.copy_(given)
         keeper.take_place()
+        for watch in self.around.watching:
+            watch.begin(self.field.flow)
         place = keeper.place()  # before a batch is drawn
         try:
             first = self._next_batch()

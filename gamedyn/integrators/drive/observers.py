@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from gamedyn.core import State
+    from gamedyn.core import FlowLike, State
     from gamedyn.integrators.drive.loop import Loop
 
 __all__ = ["Due", "Every", "Observer", "View", "Watch", "every", "looked", "watches"]
@@ -161,7 +161,8 @@ class Observer:
     """What is called after steps: give `after_step(view)`; what is true, returned, stops the run.
 
     It sees copies, and default generators are set back after it has looked: the run goes on bit for bit as without it.
-    One with a state of its own gives `state_dict` and `load_state_dict`, which are saved with the run.
+    One with a state of its own gives `state_dict` and `load_state_dict`, which are saved with the run. `begin(flow)` is
+    called before the first step, if there is one, after what it has to go on from is loaded.
 
     Attributes:
         every: its rhythm: steps, or an `Every`.
@@ -183,6 +184,9 @@ class Observer:
     def after_step(self, view: View) -> Any:
         """See a step; what is true, returned, stops the run."""
         raise NotImplementedError
+
+    def begin(self, flow: FlowLike) -> None:
+        """Whose steps it is to see."""
 
     def state_dict(self) -> dict[str, Any]:
         """What it must be given to go on: tensors, numbers, text, lists and dicts of them."""
@@ -222,6 +226,10 @@ class Watch:
         self.observer = observer
         self.after: Callable[[View], Any] = getattr(observer, "after_step", observer)
         self.rhythm = Due(getattr(observer, "every", 1))
+
+    def begin(self, flow: FlowLike) -> None:
+        """Tell it whose steps come."""
+        getattr(self.observer, "begin", lambda _: None)(flow)
 
     def look(self, view: View) -> bool:
         """Let it see a step; whether it wants to stop.

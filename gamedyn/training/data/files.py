@@ -49,12 +49,28 @@ class ImageFiles(torch.utils.data.Dataset[Any]):
 
         try:
             with Image.open(path) as opened:
-                image = opened.convert("RGB" if self.channels == 3 else "L")
+                image = _eight_bits(opened).convert("RGB" if self.channels == 3 else "L")
             image = ImageOps.fit(image, (self.size, self.size), Image.Resampling.LANCZOS)
         except (OSError, SyntaxError, ValueError, UnidentifiedImageError, Image.DecompressionBombError) as error:
             raise ArgumentError("data.folder", "images that can be read", f"{path}: {error}", "remove it") from error
         pixels = torch.as_tensor(np.array(image, np.uint8)).reshape(self.size, self.size, self.channels)
         return pixels.permute(2, 0, 1).float().div_(127.5).sub_(1)
+
+
+def _eight_bits(image: Any) -> Any:
+    """An image of 16 bits a value scaled to 8, which Pillow would cut off at 255.
+
+    Raises:
+        ValueError: for other values, whose range nobody can know.
+    """
+    from PIL import Image
+
+    if not image.mode.startswith(("I", "F")):
+        return image
+    values = np.asarray(image)
+    if image.mode == "F" or values.min() < 0 or values.max() > 65535:
+        raise ValueError(f"values of mode {image.mode!r} from {values.min()} to {values.max()}, not of 8 or 16 bits")
+    return Image.fromarray(np.round(values / 257).astype(np.uint8))
 
 
 def _folder(
@@ -67,8 +83,8 @@ def _folder(
 ) -> DataSet:
     """All images in a folder and its folders; where each image lies in a folder of the first level, that is its class.
 
-    `size`: side; `channels`: 3, or 1 for grey; `memory_gb`: up to so many GB they are all read at once, else as they
-    are needed.
+    `size`: side; `channels`: 3, or 1 for grey, of 8 or 16 bits (transparency is dropped); `memory_gb`: up to so many
+    GB they are all read at once, else as they are needed.
 
     Raises:
         ArgumentError: for a folder without images, or an image that cannot be read.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from gamedyn.integrators import Every, Observer
@@ -10,7 +11,7 @@ from gamedyn.integrators.drive.observers import every as rhythm
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from gamedyn.core import State
+    from gamedyn.core import FlowLike, State
     from gamedyn.integrators import View
 
 __all__ = ["EMA"]
@@ -45,15 +46,19 @@ class EMA(Observer):
         self._last = 0.0
         self._read: tuple[Any, ...] | None = None
 
+    def begin(self, flow: FlowLike) -> None:
+        """Put what was loaded where the players are."""
+        if self._read is None:
+            return
+        like, (y, buffers) = flow.game.state(), self._read
+        moved = tuple(b.to(f) for b, f in zip(buffers, like.buffers, strict=True))
+        self.state, self._read = replace(like, y=y.to(like.y), buffers=moved), None
+
     def after_step(self, view: View) -> None:
         """Average a step in."""
         unit = self.half_life.unit
         now = float(view.t if unit == "time" else view.step if unit == "steps" else getattr(view, unit))
         fresh = view.state
-        if self._read is not None:  # of a run gone on from
-            y, buffers, self._last = self._read
-            moved = tuple(b.to(f) for b, f in zip(buffers, fresh.buffers, strict=True))
-            self.state, self._read = type(fresh)(fresh.layout, y.to(fresh.y), moved), None
         if self.state is None or view.step <= self.start:
             self.state = _copied(fresh)
         else:
@@ -72,7 +77,7 @@ class EMA(Observer):
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from there."""
-        self._read = state["y"], list(state["buffers"]), float(state["last"])
+        self._read, self._last = (state["y"], list(state["buffers"])), float(state["last"])
 
 
 def _copied(state: State) -> State:

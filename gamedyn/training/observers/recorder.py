@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from torch import Tensor
 
-from gamedyn._lib.errors import ArgumentError
+from gamedyn._lib.errors import ArgumentError, warn_caller
 from gamedyn.integrators import Every, Observer
 from gamedyn.training.observers._disk import written
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from gamedyn.integrators import View
 
@@ -39,7 +39,8 @@ class Recorder(Observer):
     Keys: step, t, h, images, evaluations, seconds (of the whole run), loss.PLAYER, and the losses' own figures. Others
     (scores, spectra) add lines by `log`, with `kind`. What is not finite is null, with its name under "not_finite". A
     resumed run goes on with the line after its checkpoint: what was written later is cut off. On a full disk lines are
-    lost with a warning, and the run goes on.
+    lost with a warning, and the run goes on; likewise where a logger fails. `gamedyn train` calls `finish` at the end;
+    after a `solve` of your own it is yours to call.
 
     Args:
         path: of the file, in a folder that exists.
@@ -75,7 +76,8 @@ class Recorder(Observer):
         with written(self.path):
             self._append((json.dumps(line) + "\n").encode())
         for logger in self.loggers:
-            logger.log(row, step=step)
+            with _lasting(logger):
+                logger.log(row, step=step)
 
     def _append(self, line: bytes) -> None:
         """A whole line, or none."""
@@ -93,7 +95,8 @@ class Recorder(Observer):
         """Close the file, and the loggers."""
         self._file.close()
         for logger in self.loggers:
-            logger.finish()
+            with _lasting(logger):
+                logger.finish()
 
     def state_dict(self) -> dict[str, Any]:
         """How far the file goes, and how long the run has taken."""
@@ -105,6 +108,15 @@ class Recorder(Observer):
         if self.path.stat().st_size >= int(state["bytes"]):
             os.truncate(self.path, int(state["bytes"]))
             self._file.seek(0, os.SEEK_END)
+
+
+@contextlib.contextmanager
+def _lasting(logger: Logger) -> Iterator[None]:
+    """Warn of a logger that fails (a network, a server): training is not to end by it."""
+    try:
+        yield
+    except Exception as error:  # of anybody's code
+        warn_caller(f"{type(logger).__name__} failed ({type(error).__name__}: {error}); the run goes on", UserWarning)
 
 
 class TensorBoard:

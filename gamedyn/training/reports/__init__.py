@@ -54,7 +54,7 @@ def compare(folders: Sequence[str | os.PathLike[str]], out: str | os.PathLike[st
     Raises:
         ArgumentError: for fewer than two runs, a folder without one, a page that cannot be written.
     """
-    runs = [RunFolder(Path(f)) for f in folders]
+    runs = [RunFolder(p) for p in dict.fromkeys(Path(f).resolve() for f in folders)]
     if len(runs) < 2:
         raise ArgumentError("runs", "at least two", len(runs))
     names = [r.name for r in runs]
@@ -62,6 +62,7 @@ def compare(folders: Sequence[str | os.PathLike[str]], out: str | os.PathLike[st
         if names.count(run.name) > 1:
             run.name = str(run.folder)
     parts = [f"<h1>{len(runs)} runs</h1>"]
+    parts += _unlike(runs)
     parts += ["<h2>In numbers</h2>", _overview(runs)]
     parts += _score_section(runs)
     parts += ["<h2>Samples</h2>", '<div class="side">']
@@ -75,6 +76,18 @@ def compare(folders: Sequence[str | os.PathLike[str]], out: str | os.PathLike[st
     except OSError as error:
         raise ArgumentError("--out", "a page that can be written", f"{path}: {error.strerror}") from None
     return path
+
+
+def _unlike(runs: list[RunFolder]) -> list[str]:
+    """What keeps scores from being compared: other data, another number of samples, other features."""
+    lasts = [r.scores()[-1] for r in runs if r.scores()]
+    kinds = {
+        "data": {r.config.data.name for r in runs},
+        "samples of a score": {str(row["n"]) for row in lasts},
+        "features": {str(row["features"]) for row in lasts if "features" in row},
+    }
+    found = [f"{kind}: {', '.join(sorted(values))}" for kind, values in kinds.items() if len(values) > 1]
+    return [f"<p><strong>Not comparable by their scores</strong> ({text('; '.join(found))}).</p>"] if found else []
 
 
 def _score_section(runs: list[RunFolder]) -> list[str]:
