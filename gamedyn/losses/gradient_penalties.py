@@ -140,6 +140,8 @@ def gradient_penalty(
     """
     take = real_samples if real is None else real
     make = _made(of) if fake is None else fake
+    if not isinstance(one_sided, bool):
+        raise ArgumentError("one_sided", "True or False", one_sided)
     goal, drawn = weight_of(target, "target"), choice("shares", shares, ("even", "random")) == "random"
 
     def value(players: Mapping[str, Any], parameters: Mapping[str, Sequence[Tensor]], batch: Any) -> Tensor:

@@ -258,7 +258,7 @@ def read_config(path: str | os.PathLike[str] | Mapping[str, Any], over: Iterable
         (20, 64)
     """
     if isinstance(path, Mapping):
-        table, source = {k: dict(v) for k, v in path.items()}, Source("", "")
+        table, source = _plain(path), Source("", "")
     else:
         table, source = _parsed(Path(path))
     settings = list(over)
@@ -294,13 +294,29 @@ def differences(a: Config, b: Config) -> list[str]:
     return lines
 
 
+def _plain(value: Any, where: str = "") -> Any:
+    """A copy of sections of what TOML can hold.
+
+    Raises:
+        ArgumentError: for anything else.
+    """
+    if isinstance(value, Mapping):
+        return {k: _plain(v, f"{where}.{k}".lstrip(".")) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(v, where) for v in value]
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    remedy = "what a file can hold; samples of your own: data.file = ..., or build the parts in Python"
+    raise ArgumentError(where or "config", "text, numbers, lists and tables", type(value).__name__, remedy)
+
+
 def _parsed(path: Path) -> tuple[dict[str, Any], Source]:
     try:
         text = path.read_text(encoding="utf-8")
         return tomllib.loads(text), Source(path.name, text)
     except OSError as error:
         raise ArgumentError("config", "a TOML file that can be read", f"{path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # what tomllib raises, too many digits, too deep tables
         raise ArgumentError("config", "a TOML file", f"{path}: {error}") from None
 
 
@@ -311,7 +327,7 @@ def _set(table: dict[str, Any], setting: str) -> None:
         raise ArgumentError("--set", "section.key=value", setting, "for instance solve.steps=400")
     try:
         value = tomllib.loads(f"x = {text}")["x"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         value = text.strip()  # a word without quotes
     for part in path[:-1]:
         table = table.setdefault(part, {})

@@ -12,6 +12,7 @@ import torch
 from gamedyn import core, flows, games, losses, methods
 from gamedyn._lib.errors import ArgumentError, SolveError, UnknownNameError
 from gamedyn.integrators import Checkpoints, Every, steps
+from gamedyn.integrators.drive.observers import every as rhythm
 from gamedyn.training import data as data_sets
 from gamedyn.training import models, scores
 from gamedyn.training.models import Pair
@@ -85,15 +86,22 @@ class Experiment:
         Raises:
             ArgumentError: for an option of an observer that it does not take, or that does not fit.
         """
-        with self._at("observers"):
-            return self._observers(out, progress)
+        made: list[Any] = []
+        try:
+            with self._at("observers"):
+                self._observe(made, out, progress)
+        except BaseException:
+            for observer in made:
+                getattr(observer, "finish", lambda: None)()
+            raise
+        return made
 
-    def _observers(self, out: Path, progress: bool) -> list[Any]:
+    def _observe(self, made: list[Any], out: Path, progress: bool) -> None:
         asked = self.config.observers
         options = dict(asked.record)
         loggers = [TensorBoard(out / "tensorboard")] if options.pop("tensorboard", False) else []
         recorder = Recorder(out / "records.jsonl", loggers=loggers, **_rhythmic(options))
-        made: list[Any] = [recorder]
+        made.append(recorder)
         sampler, average = self.sampler(), None
         if asked.ema is not None:
             average = EMA(**_rhythmic(asked.ema, "every", "half_life"))
@@ -114,10 +122,10 @@ class Experiment:
             made.append(Stability(self.flow, self.method, batch, to=[recorder], **_rhythmic(options)))
         if asked.budget is not None:
             made.append(Budget(**asked.budget))
-        return made
 
     def _score(self, options: dict[str, Any], sampler: Sampler, average: Any, recorder: Any, progress: bool) -> Score:
         measures = options.pop("measures", ["frechet"])
+        measures = [measures] if isinstance(measures, str) else measures
         known = "classifier" if self.data.classes > 1 and self.data.is_images else "pixels"
         how = {"features": options.pop("features", known), "file": options.pop("features_file", None)}
         count = options.pop("count", min(10_000, max(1000, len(self.data))))
@@ -176,6 +184,8 @@ def build(config: Config, *, device: torch.device | str | None = None) -> Experi
     with told(config, "flow"):
         flow = _flow(config, game)
     with told(config, "solve"):
+        if not 0 <= config.solve.seed < 2**63:
+            raise ArgumentError("seed", "a whole number from 0 to 2^63 - 1", config.solve.seed)
         method = methods.get(config.solve.method, **config.solve.options)
         h = _step(config.solve.h)
     return Experiment(config, found, pair, game, flow, method, h, where)
@@ -210,11 +220,11 @@ def _step(h: Any) -> Any:
         return h
     options = dict(h)
     kind = _choice("h", str(options.pop("kind", "")), SCHEDULES)
-    if kind == "piecewise":
-        options = {"sizes": {int(k): float(v) for k, v in options.get("sizes", options).items()}}
     try:
+        if kind == "piecewise":
+            options = {"sizes": {int(k): float(v) for k, v in options.get("sizes", options).items()}}
         return SCHEDULES[kind](**options)  # type: ignore[operator]
-    except TypeError as error:
+    except (TypeError, AttributeError) as error:
         raise ArgumentError("h", f"arguments of gamedyn.steps.{kind}", f"{options}", str(error)) from None
 
 
@@ -246,8 +256,8 @@ def _rhythmic(options: dict[str, Any], *names: str) -> dict[str, Any]:
     """Options whose rhythms are tables as `Every`."""
     out = dict(options)
     for name in names or ("every",):
-        if isinstance(out.get(name), dict):
-            out[name] = Every(**out[name])
+        if name in out:
+            out[name] = Every(**out[name]) if isinstance(out[name], dict) else rhythm(out[name])
     return out
 
 
@@ -275,8 +285,9 @@ def told(config: Config, section: str) -> Iterator[None]:
             section = "observers"
         where = config.source.where(section, known.get(key, key))
         raise ArgumentError(where, error.expected, error.got, error.remedy) from error
-    except TypeError as error:
-        raise ArgumentError(config.source.where(section), "options that fit", str(error)) from error
+    except (TypeError, ValueError, AttributeError, OverflowError, OSError) as error:
+        got = f"{type(error).__name__}: {error}"
+        raise ArgumentError(config.source.where(section), "options that fit", got) from error
 
 
 @contextlib.contextmanager

@@ -12,7 +12,9 @@ import torch
 
 from gamedyn._lib.errors import ArgumentError, SolveError, warn_caller
 from gamedyn._lib.version import __version__
+from gamedyn.core.randomness import OwnRandomness
 from gamedyn.integrators import Run, solve
+from gamedyn.integrators.drive.checkpoints import locked
 from gamedyn.training.config import Config, differences, read_config
 from gamedyn.training.experiment import Experiment, build, memory_of, told
 from gamedyn.training.observers import EMA
@@ -86,10 +88,12 @@ def train(
         raise ArgumentError("over", "none for a Config, which is read already", settings, "read_config(path, over)")
     chosen = config if isinstance(config, Config) else read_config(config, settings)
     folder = Path(out)
-    _own_folder(folder, chosen, resume=resume)
-    parts = build(chosen, device=device)
-    _configured(folder, chosen, resume=resume)
-    return _run(parts, folder, list(observers), resume=resume, progress=progress)
+    _made(folder)
+    with locked(folder):
+        _own_folder(folder, chosen, resume=resume)
+        parts = build(chosen, device=device)
+        _configured(folder, chosen, resume=resume)
+        return _run(parts, folder, list(observers), resume=resume, progress=progress)
 
 
 def _run(parts: Experiment, folder: Path, more: list[Any], *, resume: bool, progress: bool) -> Run:
@@ -101,13 +105,16 @@ def _run(parts: Experiment, folder: Path, more: list[Any], *, resume: bool, prog
     try:
         with memory_of("scores and observers", "observers.score.count"):
             watching += parts.observers(folder, progress=progress)
-        with told(config, "solve"), memory_of("the step", lower):
+        with told(config, "data"):
+            stream = parts.stream()
+        draws = OwnRandomness(config.solve.seed)  # of losses and penalties that draw
+        with told(config, "solve"), memory_of("the step", lower), draws.drawn_from():
             run = solve(
                 parts.flow,
                 parts.method,
                 h=parts.h,
                 **parts.limits,
-                batches=parts.stream(),
+                batches=stream,
                 sampling=config.solve.sampling,
                 observers=[*watching, *more],
                 every=10,
@@ -170,16 +177,19 @@ def _finished(parts: Experiment, folder: Path, watching: list[Any], run: Run | N
         write_report(folder)
 
 
+def _made(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ArgumentError("--out", "a folder that can be made", f"{folder}: {error.strerror}") from None
+
+
 def _own_folder(folder: Path, config: Config, *, resume: bool) -> None:
     """Refuse a folder with another run, or without one where one is to go on.
 
     Raises:
         ArgumentError: with what differs.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ArgumentError("--out", "a folder that can be made", f"{folder}: {error.strerror}") from None
     kept = folder / CONFIG
     if not resume:
         if any((folder / "checkpoints").glob("step-*.run")):

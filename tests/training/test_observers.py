@@ -87,6 +87,20 @@ class TestEMA:
         assert torch.equal(whole.state.y, second.state.y)
         assert all(torch.equal(a, b) for a, b in zip(whole.state.buffers, second.state.buffers, strict=True))
 
+    def test_a_half_life_in_seconds_is_refused(self):
+        # rejects: an average that explodes where a resumed run's clock begins again
+        with pytest.raises(gd.ArgumentError, match="half_life: expected steps, images"):
+            EMA(gd.Every(seconds=1.0))
+        with pytest.raises(gd.ArgumentError, match="start"):
+            EMA(4, start=-1)
+
+    def test_is_there_after_a_solve_with_no_step_left(self, setting, tmp_path):
+        first, again = EMA(half_life=4), EMA(half_life=4)
+        setting.solve([first], checkpoint=tmp_path)
+        setting.solve([again], resume=tmp_path)
+        assert torch.equal(first.state.y, again.state.y)
+        assert all(torch.equal(a, b) for a, b in zip(first.state.buffers, again.state.buffers, strict=True))
+
     def test_its_state_is_the_game_s(self, setting):
         average = EMA(5)
         run = setting.solve([average])
@@ -195,12 +209,28 @@ class TestRecorder:
                     return real.write(line[:3])
                 raise OSError(28, "No space left on device")
 
-        recorder._file = Filling()
-        with pytest.warns(UserWarning, match="No space left"):
-            recorder.log({"a": 20}, 2)
-        recorder._file = real
+        for step in (20, 21):  # twice: the file goes on where it ends
+            recorder._file = Filling()
+            with pytest.warns(UserWarning, match="No space left"):
+                recorder.log({"a": step}, step)
+            recorder._file = real
+            assert recorder.state_dict()["bytes"] == (tmp_path / "r.jsonl").stat().st_size
         recorder.log({"a": 3}, 3)
         recorder.finish()
+        assert [r["step"] for r in read_records(tmp_path / "r.jsonl")] == [1, 3]
+
+    def test_a_file_that_was_cut_goes_on_with_a_whole_line(self, tmp_path):
+        # rejects: the next line glued to half of one
+        recorder = Recorder(tmp_path / "r.jsonl")
+        for step in (1, 2):
+            recorder.log({"a": 1.0}, step)
+        place = recorder.state_dict()
+        recorder.finish()
+        os.truncate(tmp_path / "r.jsonl", place["bytes"] - 4)
+        again = Recorder(tmp_path / "r.jsonl")
+        again.load_state_dict(place)
+        again.log({"a": 3.0}, 3)
+        again.finish()
         assert [r["step"] for r in read_records(tmp_path / "r.jsonl")] == [1, 3]
 
     def test_a_file_that_cannot_be_written(self, tmp_path):
@@ -249,6 +279,15 @@ class TestSamples:
         with Image.open(tmp_path / "s" / "animation.gif") as moving:
             assert moving.n_frames == 3
 
+    def test_labels_are_drawn_as_the_data_have_them(self, setting):
+        # rejects: one label for all
+        pair = models.build("mlp", (2,), latent=3, widths=(8,), classes=4)
+        game = gd.games.gan(pair.generator, pair.discriminator, conditional=True)
+        labels = torch.tensor([0, 1, 1, 3])
+        given = torch.cat([labels for _, labels in Sampler(game, 3, labels=labels).given(4000)])
+        shares = torch.bincount(given, minlength=4) / 4000
+        torch.testing.assert_close(shares, torch.tensor([0.25, 0.5, 0.0, 0.25]), rtol=0, atol=0.03)
+
     def test_noise_is_the_same_and_the_players_as_they_were(self, setting):
         run, modes = setting.solve([]), [m.training for m in setting.pair.generator.modules()]
         before = setting.game.state()
@@ -289,9 +328,14 @@ class TestScore:
         setting.solve([average, here])
         there = Score(self.scorer(setting), setting.sampler, every=10, ema=other, background=True)
         best = Best(there, tmp_path)
-        setting.solve([other, there, best])
+        seen = {}
+        keep = gd.Every(steps=10)(lambda view: seen.update({view.step: [b.clone() for b in other.state.buffers]}))
+        setting.solve([other, there, best, keep])
         assert there.state_dict()["pending"] or there.results
         there.finish()
+        kept = gd.State.load(tmp_path / "best.state", setting.game)
+        for b, x in zip(kept.buffers, seen[best.step], strict=True):
+            assert torch.equal(b, x)
         for a, b in zip(here.results, there.results, strict=True):
             assert a["step"] == b["step"]
             assert a["ema.frechet"] == pytest.approx(b["ema.frechet"], rel=1e-4)  # one thread there
@@ -314,6 +358,16 @@ class TestScore:
         assert again.results[0]["frechet"] == pytest.approx(here.results[0]["frechet"], rel=1e-4)  # one thread there
         assert again.results[0]["ema.frechet"] == pytest.approx(background.results[0]["ema.frechet"], rel=1e-4)
         assert (there.rows[0][0], there.rows[0][1]["kind"]) == (10, "score")
+
+    def test_best_waits_for_an_average_and_refuses_one_that_never_comes(self, setting, tmp_path):
+        # rejects: a KeyError in the middle of a run
+        average = EMA(4, every=15)
+        score = Score(self.scorer(setting), setting.sampler, every=10, ema=average)
+        best = Best(score, tmp_path)
+        setting.solve([average, score, best], 30)
+        assert best.step in (20, 30)
+        with pytest.raises(gd.ArgumentError, match="there is no average"):
+            Best(Score(self.scorer(setting), setting.sampler), tmp_path, "ema.frechet")
 
     def test_best_keeps_the_best_state(self, setting, tmp_path):
         # rejects: the last one, the largest distance

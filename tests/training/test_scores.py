@@ -54,7 +54,8 @@ class TestFrechet:
 
     def test_blocks_do_not_matter(self):
         score, made = scores.Scorer(cloud(), ["frechet"], count=900), points(900, 0.1, seed=2)
-        assert score(made)["frechet"] == score([made[:200], made[200:]])["frechet"]
+        apart = score([made[:200], made[200:]])["frechet"]
+        assert score(made)["frechet"] == pytest.approx(apart, rel=1e-10)
         assert score(made)["n"] == 900
 
     def test_what_is_not_finite_is_infinitely_far(self):
@@ -77,7 +78,26 @@ def test_kernel_is_unbiased_and_sees_a_shift():
     assert far["kernel"] > 20 * abs(near["kernel"])
 
 
+def test_few_samples_are_far_or_refused():
+    # rejects: torchmetrics' own error, subsets with more samples than there are
+    score = scores.Scorer(cloud(), ["frechet", "kernel"], count=2000)
+    assert score(points(1))["frechet"] == math.inf
+    few = score(points(10, seed=9))
+    assert math.isfinite(few["frechet"])
+    assert math.isfinite(few["kernel"])
+    with pytest.raises(gd.ArgumentError, match="at least 4 real samples"):
+        scores.Scorer(cloud(3), ["frechet"])
+
+
 class TestNeighbours:
+    def test_an_offset_changes_nothing(self):
+        # rejects: distances by squares of float32, which an offset swallows
+        near = scores.Scorer(cloud(500), ["precision_recall", "density_coverage"], count=500)(points(500, seed=7))
+        moved = data.load("tensors", samples=points(500, 1e4, 1.0).double().float())
+        far = scores.Scorer(moved, ["precision_recall", "density_coverage"], count=500)(points(500, 1e4, seed=7))
+        for name in ("precision", "recall", "density", "coverage"):
+            assert far[name] == pytest.approx(near[name], abs=0.01)
+
     def test_precision_falls_with_samples_outside_and_recall_with_modes_lost(self):
         # rejects: the two exchanged
         score = scores.Scorer(cloud(), ["precision_recall", "density_coverage"], count=4000)
@@ -166,7 +186,30 @@ class TestClassifier:
         mended = scores.classifier(digits, folder=tmp_path, epochs=1, progress=False)
         torch.testing.assert_close(mended(digits.samples[:9]), first(digits.samples[:9]))
         scores.classifier(digits.shard(0, 2), folder=tmp_path, epochs=1, progress=False)
-        assert len(list(tmp_path.iterdir())) == 2
+        scores.classifier(digits.shard(1, 4), folder=tmp_path, epochs=1, progress=False)  # as many others
+        scores.classifier(digits, folder=tmp_path, epochs=1, seed=1, progress=False)
+        assert len(list(tmp_path.iterdir())) == 4
+
+    def test_is_not_trained_on_what_it_is_tested_on(self):
+        from gamedyn.training.scores.classifiers import _split
+
+        digits = data.load("digits")
+        x, y, (other, labels) = _split(digits, 1, 0)
+        assert (len(x), len(other)) == (1438, 359)
+        rows = torch.cat([x, other]).flatten(1)
+        assert torch.equal(torch.sort(rows.sum(1)).values, torch.sort(digits.samples.flatten(1).sum(1)).values)
+        assert torch.equal(torch.bincount(torch.cat([y, labels])), torch.bincount(digits.labels))
+
+    def test_planes_are_those_of_stacked_digits_alone(self, tmp_path):
+        # rejects: the digits' classifier for any thousand classes of three channels
+        mine = data.load("tensors", samples=torch.rand(2000, 3, 8, 8), labels=torch.arange(2000) % 1000)
+        made = scores.classifier(mine, folder=tmp_path, epochs=1, progress=False)
+        assert made(mine.samples[:2]).shape == (2, 128)
+
+    def test_few_samples_are_refused(self, tmp_path):
+        few = data.load("tensors", samples=torch.rand(4, 1, 8, 8), labels=torch.arange(4) % 2)
+        with pytest.raises(gd.ArgumentError, match="at least 5 samples"):
+            scores.classifier(few, folder=tmp_path, progress=False)
 
     def test_needs_labels(self):
         with pytest.raises(gd.ArgumentError, match="a data set with labels"):
@@ -231,6 +274,10 @@ class TestScorer:
         again = pickle.loads(pickle.dumps(score))
         made = points(500, seed=8)
         assert again(made)["frechet"] == score(made)["frechet"]
+
+    def test_which_is_better(self):
+        score = scores.Scorer(data.load("digits"), ["modes", "frechet"], features="classifier", count=100)
+        assert [score.better(n) for n in ("modes", "modes_kl", "frechet")] == ["larger", "smaller", "smaller"]
 
     def test_names(self):
         with pytest.raises(gd.ArgumentError, match="did you mean 'frechet'"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -170,7 +171,7 @@ class TestFolder:
         run = train(file, tmp_path / "a", progress=False)
         folder = tmp_path / "a"
         assert {p.name for p in folder.iterdir()} == {
-            *("config.toml", "checkpoints", "records.jsonl", "samples"),
+            *("lock", "config.toml", "checkpoints", "records.jsonl", "samples"),
             *("best.state", "last.state", "average.state", "summary.json", "report.html"),
         }
         assert read_config(folder / "config.toml") == read_config(file)
@@ -223,7 +224,7 @@ class TestFolder:
 
     @pytest.mark.parametrize("wish", ["cudas", "cuda:99"])
     def test_a_device_that_is_not_there_is_named(self, file, wish):
-        with pytest.raises(gd.ArgumentError, match="--set data.device"):
+        with pytest.raises(gd.ArgumentError, match=r"--set data\.device"):
             build(read_config(file, [f'data.device="{wish}"']))
 
     def test_refusals(self, file, tmp_path):
@@ -248,9 +249,75 @@ class TestFolder:
         with pytest.raises(gd.ArgumentError, match="no other run writes to"):
             train(file, tmp_path / "a", observers=[intruder], progress=False)
 
+    def test_a_second_start_leaves_the_first_run_as_it_is(self, file, tmp_path):
+        # before there is a checkpoint; rejects: records taken away, and another configuration, before it is refused
+        def intruder(view):
+            if view.step == 7:
+                with pytest.raises(gd.ArgumentError, match="no other run writes to"):
+                    train(file, tmp_path / "a", over=["solve.h=0.5"], progress=False)
+
+        train(file, tmp_path / "a", observers=[intruder], progress=False)
+        assert read_config(tmp_path / "a" / "config.toml").solve.h == 0.05
+        assert [r["step"] for r in read_records(tmp_path / "a" / "records.jsonl")] == [5, 10, 15, 20, 25, 30]
+
+    def test_penalties_that_draw_do_so_from_the_seed(self, file, tmp_path):
+        # rejects: a run that no seed repeats; the caller's generators moved on
+        over = ["flow.gradient_penalty={weight=1.0, shares='random'}", "observers.score=false", "observers.best=false"]
+        ends = []
+        for name, seed in [("a", 1), ("b", 1), ("c", 2)]:
+            before = torch.get_rng_state()
+            ends.append(train(file, tmp_path / name, over=[*over, f"solve.seed={seed}"], progress=False).state.y)
+            assert torch.equal(torch.get_rng_state(), before)
+            torch.rand(len(ends))
+        assert torch.equal(ends[0], ends[1])
+        assert not torch.equal(ends[0], ends[2])
+
+    def test_the_seed_orders_the_batches_and_the_flow_is_clipped(self, file):
+        # rejects: seed 0 whatever is asked for, a clip_norm that nobody reads
+        first, same, other = (build(read_config(file, [f"solve.seed={s}"])).stream() for s in (1, 1, 2))
+        a, b, c = (next(s) for s in (first, same, other))
+        assert torch.equal(a[0], b[0])
+        assert not torch.equal(a[0], c[0])
+        assert not torch.equal(a[1], c[1])
+        plain, clipped = (build(read_config(file, more)) for more in ([], ["flow.clip_norm=0.01"]))
+        norms = [p.flow.field(a)(0.0, p.flow.initial_state().y).norm() for p in (plain, clipped)]
+        assert norms[1] <= 0.01 * 2**0.5 * 1.001 < norms[0]
+
+    @pytest.mark.parametrize(
+        ("over", "place"),
+        [
+            ("solve.seed=99999999999999999999999", "solve"),
+            ("solve.h={kind='piecewise', sizes=3}", "solve.h"),
+            ("solve.h={kind='piecewise', sizes={a=1}}", "solve"),
+            ("observers.stability={every=2, batch='x'}", "observers"),
+            ("observers.record.every=0", "observers"),
+            ("observers.best.number=ema.modes", "observers"),
+            ("observers.ema.half_life={seconds=3}", "[observers] half_life"),
+            ("data.batch_size=0", "data.batch_size"),
+            ("data.workers=-1", "data.workers"),
+            ("observers.score.background=maybe", "[observers] background"),
+        ],
+    )
+    def test_values_that_cannot_be_used_are_named_with_their_place(self, file, tmp_path, over, place):
+        # rejects: a traceback of what was made of them
+        with pytest.raises(gd.ArgumentError, match=re.escape(place)):
+            train(file, tmp_path / "a", over=[over], progress=False)
+
+    def test_sections_are_what_a_file_can_hold(self):
+        # rejects: a run whose configuration cannot be read again; the caller's sections changed
+        given = {"data": {"name": "tensors", "samples": torch.zeros(9, 2)}, "models": {}, "solve": {}}
+        with pytest.raises(gd.ArgumentError, match=r"data\.samples: expected text, numbers"):
+            read_config(given)
+        with pytest.raises(gd.ArgumentError):
+            read_config({"data": 3})
+        flow = {"r1": {"weight": 1.0}}
+        sections = {"data": {"name": "digits"}, "models": {"name": "mlp"}, "flow": flow}
+        read_config({**sections, "solve": {"method": "euler", "h": 0.1, "steps": 1}}, ["flow.r1.weight=0.1"])
+        assert flow == {"r1": {"weight": 1.0}}
+
     def test_a_run_that_fails_is_in_its_folder(self, file, tmp_path):
         # rejects: records and state lost, no word on how to go on
-        over = ["solve.h=1e38", "models.bounded=false", "observers.score=false", "observers.best=false"]
+        over = ["solve.h=1e20", "models.activation=leaky_relu", "observers.score=false", "observers.best=false"]
         with pytest.raises(gd.SolveError) as told:
             train(file, tmp_path / "a", over=over, progress=False)
         assert any("--resume goes on" in note for note in told.value.__notes__)

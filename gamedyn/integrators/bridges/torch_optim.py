@@ -137,13 +137,10 @@ class TorchOptimStepper(Stepper):
         self._point.copy_(base)
         groups = iter(optimiser.param_groups)
         for name, at in self._entries:
-            rate, part = field.rates[name], self._gradient[..., at]
+            rate = field.rates[name]
             for lr in self._each(h * rate):
                 next(groups)["lr"] = lr
-            if isinstance(rate, Tensor) or rate:
-                torch.div(v[..., at], -rate, out=part)
-            else:  # held still
-                part.zero_()
+            torch.div(v[..., at], -rate, out=self._gradient[..., at])
         whose = [leaf.player for leaf in field.layout.leaves] * len(self._members)
         for leaf, gradient, state, i in zip(self._leaves, self._gradients, memory["state"], whose, strict=True):
             leaf.grad = gradient if player in (None, i) else None

@@ -27,6 +27,8 @@ except ImportError:  # Windows: a folder is then not locked
     fcntl = None  # type: ignore[assignment]
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from gamedyn.flows import Flow
     from gamedyn.integrators.drive.records import RecordLog
 
@@ -220,6 +222,20 @@ def latest(folder: Path, flow: Flow) -> Run:
 def _checkpoints(folder: Path) -> list[Path]:
     """Newest first."""
     return sorted(folder.glob("step-*.run"), reverse=True)
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Have a folder to oneself.
+
+    Raises:
+        ArgumentError: if another process has it.
+    """
+    handle = _locked(folder)
+    try:
+        yield
+    finally:
+        os.close(handle)
 
 
 def _locked(folder: Path) -> int:

@@ -139,6 +139,7 @@ class DataSet:
         """
         if positive_int("batch_size", batch_size) > len(self):
             raise ArgumentError("batch_size", f"at most the {len(self)} samples of {self.name}", batch_size)
+        workers = positive_int("workers", workers, least=0)
         if labels and self.labels is None:
             raise ArgumentError("labels", f"False: {self.name} has none", labels)
         if not isinstance(self.samples, Tensor):

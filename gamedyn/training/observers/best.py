@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gamedyn._lib.errors import ArgumentError
 from gamedyn.integrators import Observer
 from gamedyn.training.observers._disk import written
 
@@ -39,6 +40,8 @@ class Best(Observer):
     def __init__(self, score: Score, folder: str | os.PathLike[str], number: str | None = None) -> None:
         prefix = "ema." if score.ema is not None else ""
         self.number = number or prefix + score.scorer.best
+        if self.number.startswith("ema.") and score.ema is None:
+            raise ArgumentError("number", "a number of the weights: there is no average", self.number, "ema = {...}")
         self.larger = score.scorer.better(self.number.removeprefix("ema.")) == "larger"
         self.path = Path(folder) / "best.state"
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -48,7 +51,7 @@ class Best(Observer):
 
     def hear(self, result: Mapping[str, Any], state: State, average: State | None) -> None:
         """A score has come."""
-        found = float(result[self.number])
+        found = float(result.get(self.number, math.nan))  # there may be no average yet
         sign = -1 if self.larger else 1
         if math.isfinite(found) and (self.value is None or sign * found < sign * self.value):
             chosen = average if self.number.startswith("ema.") and average is not None else state

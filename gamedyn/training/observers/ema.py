@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from gamedyn._lib.checks import positive_int
+from gamedyn._lib.errors import ArgumentError
 from gamedyn.integrators import Every, Observer
 from gamedyn.integrators.drive.observers import every as rhythm
 
@@ -27,6 +29,9 @@ class EMA(Observer):
         every: rhythm.
         start: steps before which the average is the state itself.
 
+    Raises:
+        ArgumentError: for a half-life in seconds, which no two runs share, or a start below 0.
+
     Attributes:
         state: the average, a State; None before the first step.
 
@@ -41,7 +46,9 @@ class EMA(Observer):
 
     def __init__(self, half_life: int | Every, *, every: int | Every = 1, start: int = 0) -> None:
         self.half_life = rhythm(half_life)
-        self.every, self.start = every, start
+        if self.half_life.unit == "seconds":
+            raise ArgumentError("half_life", "steps, images, evaluations or time", half_life, "EMA(Every(images=...))")
+        self.every, self.start = every, positive_int("start", start, least=0)
         self.state: State | None = None
         self._last = 0.0
         self._read: tuple[Any, ...] | None = None

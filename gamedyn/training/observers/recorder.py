@@ -89,6 +89,7 @@ class Recorder(Observer):
         except OSError:
             with contextlib.suppress(OSError):
                 self._file.truncate(before)
+                self._file.seek(before)
             raise
 
     def finish(self) -> None:
@@ -105,9 +106,11 @@ class Recorder(Observer):
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from there; later lines are cut off."""
         self._before = self._seconds = float(state["seconds"])
-        if self.path.stat().st_size >= int(state["bytes"]):
-            os.truncate(self.path, int(state["bytes"]))
-            self._file.seek(0, os.SEEK_END)
+        end = int(state["bytes"])
+        if self.path.stat().st_size < end:  # somebody has cut it: whole lines are left
+            end = self.path.read_bytes().rfind(b"\n") + 1
+        os.truncate(self.path, end)
+        self._file.seek(end)
 
 
 @contextlib.contextmanager
@@ -151,10 +154,12 @@ class TensorBoard:
 def read_records(path: str | os.PathLike[str], kind: str = "") -> list[dict[str, Any]]:
     """The rows of a file, or those of a kind ("score", "stability"); a last line that was cut short is left out."""
     rows = []
-    for line in Path(path).read_text(encoding="utf-8").splitlines():
+    for line in Path(path).read_text(encoding="utf-8", errors="replace").splitlines():
         try:
             row = json.loads(line)
         except json.JSONDecodeError:
+            continue
+        if not isinstance(row, dict):
             continue
         for name in row.pop("not_finite", ()):
             row[name] = math.inf

@@ -64,6 +64,8 @@ class Score(Observer):
         self.heard: list[Callable[[dict[str, Any], State, State | None], None]] = []
         self._pool: concurrent.futures.ProcessPoolExecutor | None = None
         self._pending: list[tuple[dict[str, Any], State, State | None, concurrent.futures.Future[dict[str, Any]]]] = []
+        if not isinstance(background, bool):
+            raise ArgumentError("background", "True or False", background)
         if background:
             self._pool = concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
             self._pool.submit(_ready, pickle.dumps(scorer))
@@ -73,7 +75,7 @@ class Score(Observer):
         self.collect()
         average = None if self.ema is None else self.ema.state
         if self._pool is not None and average is not None:
-            average = average.with_y(average.y.clone())
+            average = replace(average, y=average.y.clone(), buffers=tuple(b.clone() for b in average.buffers))
         row = {"step": view.step, "images": view.images, "evaluations": view.evaluations}
         self._take(row, view.state, average)
 

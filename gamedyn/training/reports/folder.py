@@ -34,7 +34,7 @@ class RunFolder:
         self.text = (folder / "config.toml").read_text(encoding="utf-8")
         self.config: Config = read_config(folder / "config.toml")
         summary = folder / "summary.json"
-        self.summary: dict[str, Any] = json.loads(summary.read_text(encoding="utf-8")) if summary.is_file() else {}
+        self.summary: dict[str, Any] = _json(summary) if summary.is_file() else {}
         self._rows: dict[str, list[dict[str, Any]]] = {}
 
     def rows(self, kind: str = "") -> list[dict[str, Any]]:
@@ -100,3 +100,13 @@ def score_names(runs: Iterable[RunFolder]) -> list[str]:
                 if k not in skipped and not k.startswith("floor.") and isinstance(v, (int, float)):
                     names[plain] = None
     return [n for n in names if not n.endswith(("_std", "_floor"))]
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ArgumentError("run", "a summary that gamedyn train wrote", f"{path}: {error}") from None
+    if not isinstance(found, dict):
+        raise ArgumentError("run", "a summary that gamedyn train wrote", f"{path}")
+    return found

@@ -97,7 +97,7 @@ def classifier(
     if data.labels is None or data.classes < 2:
         remedy = 'features = "efficientnet_lite0" for images, "pixels" for small samples'
         raise ArgumentError("features", "a data set with labels for a classifier", data.name, remedy)
-    planes = 3 if data.classes == 1000 and len(data.shape) == 3 and data.shape[0] == 3 else 1
+    planes = 3 if "planes" in data.facts else 1
     settings = (VERSION, data.digest(), epochs, seed, planes)
     key = hashlib.sha256(repr(settings).encode()).hexdigest()[:16]
     path = (kept_in() if folder is None else Path(folder)) / f"{data.name}-{key}.pt"
@@ -109,7 +109,11 @@ def classifier(
         x, y, test = _split(data, planes, seed)
         _trained(network, x, y, epochs, seed, progress)
         content = {"weights": network.state_dict(), "accuracy": _accuracy(network, *test)}
-        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            got = f"{path.parent}: {error.strerror}"
+            raise ArgumentError("GAMEDYN_CACHE", "a folder that can be made", got) from error
         files.write(path, content)
     network.load_state_dict(content["weights"])
     network.eval().requires_grad_(False)
@@ -147,13 +151,15 @@ def _split(data: DataSet, planes: int, seed: int) -> tuple[Tensor, Tensor, tuple
     if planes == 3:
         from gamedyn.training.data import load
 
-        data = load("digits" if data.shape[1] == 8 else "mnist_sample")
+        data = load(data.facts["planes"])
     x, y = data.take(len(data), seed), data.labels
     order = torch.randperm(len(data), generator=torch.Generator().manual_seed(seed))
     y = y[order.to(y.device)].cpu()  # type: ignore[index, union-attr]
     if data.test is not None:
         return x, y, data.test
     held = len(x) // 5
+    if not held:
+        raise ArgumentError("features", "at least 5 samples for a classifier", f"{len(x)} of {data.name}")
     return x[held:], y[held:], (x[:held], y[:held])
 
 

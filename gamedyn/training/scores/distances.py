@@ -14,6 +14,8 @@ from gamedyn.training.scores._types import Account, Measure, Reference, finite_o
 __all__ = ["FRECHET", "KERNEL"]
 
 SUBSETS, SUBSET = 100, 1000
+LEAST = 4
+"""Samples that make two subsets, or two halves, of two."""
 
 
 class _Known(nn.Module):
@@ -44,11 +46,14 @@ class _Distance(Account):
     """A metric of torchmetrics that has seen the real samples; infinite once a sample is not finite."""
 
     def __init__(self, metric: Any, reference: Reference) -> None:
-        self.metric, self.finite = metric, True
+        self.metric, self.finite, self.made = metric, True, 0
+        if len(reference.known) < LEAST:
+            raise ArgumentError("scores", f"at least {LEAST} real samples", len(reference.known))
         self.metric.update(reference.known, real=True)
 
     def add(self, samples: Tensor, features: Tensor) -> None:
         self.finite = self.finite and bool(features.isfinite().all())
+        self.made += len(features)
         if self.finite:
             self.metric.update(features, real=False)
 
@@ -58,20 +63,18 @@ class _Frechet(_Distance):
         super().__init__(_metric("frechet", reference.features.size), reference)
 
     def result(self) -> dict[str, float]:
-        return {"frechet": finite_or(float(self.metric.compute())) if self.finite else float("inf")}
+        if not self.finite or self.made < 2:  # of one sample there is no covariance
+            return {"frechet": float("inf")}
+        return {"frechet": finite_or(float(self.metric.compute()))}
 
 
 class _Kernel(_Distance):
     def __init__(self, reference: Reference) -> None:
         super().__init__(_metric("kernel", reference.features.size, subsets=SUBSETS), reference)
-        self.real, self.made = len(reference.known), 0
-
-    def add(self, samples: Tensor, features: Tensor) -> None:
-        super().add(samples, features)
-        self.made += len(features)
+        self.real = len(reference.known)
 
     def result(self) -> dict[str, float]:
-        if not self.finite:
+        if not self.finite or self.made < LEAST:
             return {"kernel": float("inf"), "kernel_std": float("nan")}
         self.metric.subset_size = min(SUBSET, self.made // 2, self.real // 2)
         with OwnRandomness(0).drawn_from():  # its subsets

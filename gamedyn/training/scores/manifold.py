@@ -26,13 +26,15 @@ class _Neighbours(Account):
     def __init__(self, reference: Reference, k: int) -> None:
         if len(reference.known) <= k:
             raise ArgumentError("scores", f"more than {k} real samples", len(reference.known))
-        self.real, self.k = reference.known[:MOST].float(), k
+        known = reference.known[:MOST].double()
+        self._centre = known.mean(0)  # squares of an offset would swallow the distances
+        self.real, self.k = known - self._centre, k
         self.kept: list[Tensor] = []
         self.count = 0
 
     def add(self, samples: Tensor, features: Tensor) -> None:
         if self.count < MOST:
-            self.kept.append(features[: MOST - self.count].float())
+            self.kept.append(features[: MOST - self.count].double() - self._centre)
             self.count += len(self.kept[-1])
 
     def made(self) -> Tensor | None:
