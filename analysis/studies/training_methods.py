@@ -60,7 +60,8 @@ STACKED = Bench(
     weights=(("squared_gradient", 0.1), ("r1", 1.0), ("r2", 1.0)),
     measures=("modes", "frechet"),
     features="classifier",
-    count=5000,
+    rates=RATES[::2],
+    count=4000,
 )
 FASHION = Bench(
     "fashion_mnist",
