@@ -62,6 +62,30 @@ def test_alternating_adam_is_the_usual_loop(weight_decay):
     assert run.stats["batches"] == 12
 
 
+@pytest.mark.parametrize("pair", [("extragradient", "ExtrapolatedMap"), ("alternating", "AlternatingMap")])
+def test_the_time_of_an_evaluation_is_that_of_the_method(pair):
+    # rejects: the second evaluation at the time of the first; opponents' time lost
+    name, kind = pair
+    flow = gd.flows.custom(
+        lambda t, s, _: {"x": torch.cos(torch.as_tensor(t)) - s["y"], "y": s["x"] * (1 + t)}, like=gd.games.bilinear()
+    )
+    ours, theirs = (gd.solve(flow, m, h=0.3, steps=5) for m in (getattr(gd.methods, kind)("euler"), name))
+    torch.testing.assert_close(ours.state.y, theirs.state.y, rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize("optimiser", ["torch.optim:Adafactor", "torch.optim:ASGD"])
+def test_lengths_of_optimisers_whose_step_depends_on_the_place(optimiser):
+    # rejects: their step taken from 0
+    flow = gd.flows.gradient(gan())
+    far = flow.initial_state().with_y(flow.initial_state().y * 10)
+    grafted = gd.methods.Grafted(optimiser, "euler")
+    own, made = (
+        gd.solve(flow, m, h=H, steps=1, y0=far, batches=stream()).state.y - far.y for m in (optimiser, grafted)
+    )
+    for at in flow.game.layout.slices:
+        torch.testing.assert_close(made[at].norm(), own[at].norm(), rtol=1e-9, atol=0)
+
+
 def test_options_reach_families_by_name():
     # rejects: options that are dropped, a name that is no family
     assert gd.methods.get("alternating", cycles={"D": 5, "G": 1}).evaluations == 3

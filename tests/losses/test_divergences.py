@@ -97,6 +97,14 @@ class TestRelativistic:
         expected = torch.relu(1 - a).mean() + (0 if kind == "paired" else torch.relu(1 + b).mean())
         assert float(loss_d) == pytest.approx(float(expected), rel=1e-14)
 
+    @pytest.mark.parametrize("kind", ["paired", "average"])
+    @pytest.mark.parametrize("base", ["minimax", "hinge", "jensen_shannon"])
+    def test_is_declared_zero_sum_only_where_it_is(self, base, kind):
+        # rejects: the flag of the loss that it is made of
+        loss = gd.losses.relativistic(gd.losses.get(base), kind)
+        assert abs(float(sum(loss(self.real, self.fake)))) > 0.01
+        assert not loss.zero_sum
+
     def test_what_cannot_be_paired_is_refused(self):
         with pytest.raises(gd.ArgumentError, match="as many samples as there are real ones"):
             gd.losses.get("rpgan")(self.real, self.fake[:2])

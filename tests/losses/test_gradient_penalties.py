@@ -9,7 +9,7 @@ from torch import nn
 import gamedyn as gd
 
 DOUBLE = torch.float64
-N = 7
+N, MIDDLE = 7, 0.45
 EVEN = (torch.arange(N, dtype=DOUBLE)[:, None] + 0.5) / N
 
 
@@ -36,15 +36,23 @@ class Toy:
 
 
 def one_sided(slope):
-    return 3.0 * (slope.norm(dim=1) - 0.2).relu().square().mean()
+    return 3.0 * (slope.norm(dim=1) - MIDDLE).relu().square().mean()
 
 
 CASES = {  # term, where it looks, the penalty on the slopes (N, 3)
     "r2": (gd.losses.r2(0.7), 0.0, lambda s: 0.35 * s.square().sum(1).mean()),
     "wgan_gp": (gd.losses.gradient_penalty(3.0), EVEN, lambda s: 3.0 * (s.norm(dim=1) - 1).square().mean()),
-    "one_sided": (gd.losses.gradient_penalty(3.0, target=0.2, one_sided=True), EVEN, one_sided),
+    "one_sided": (gd.losses.gradient_penalty(3.0, target=MIDDLE, one_sided=True), EVEN, one_sided),
     "zero_centred": (gd.losses.gradient_penalty(0.35, target=0), EVEN, lambda s: 0.35 * s.square().sum(1).mean()),
 }
+
+
+def test_one_sided_norms_lie_on_both_sides():
+    # rejects: a target that all norms are above, where one side is both
+    toy = Toy()
+    x = toy.batch[0].lerp(toy.G(toy.batch[1]), 0.5).detach().requires_grad_()
+    (slope,) = torch.autograd.grad(toy.D(x).sum(), x)
+    assert float(slope.norm(dim=1).min()) < MIDDLE < float(slope.norm(dim=1).max())
 
 
 @pytest.mark.parametrize("case", sorted(CASES))

@@ -228,6 +228,18 @@ class TestFolder:
         expected = torch.as_tensor(values / 65535 * 2 - 1, dtype=torch.float32).expand(channels, 16, 16)
         torch.testing.assert_close(found, expected, rtol=0, atol=0.5 / 127)
 
+    def test_cameras_and_hidden_folders(self, tmp_path):
+        # rejects: images that lie on their side, a class of what an editor keeps
+        turned, exif = Image.new("L", (8, 8), 0), Image.Exif()
+        turned.paste(255, (0, 0, 8, 4))
+        exif[0x0112] = 3  # upside down
+        turned.save(tmp_path / "a.png", exif=exif)
+        (tmp_path / ".kept").mkdir()
+        turned.save(tmp_path / ".kept" / "b.png")
+        found = data.load("folder", folder=str(tmp_path), size=8, channels=1)
+        assert len(found) == 1
+        assert found.samples[0, 0, :4].max() == -1 < found.samples[0, 0, 4:].min() == 1
+
     def test_images_of_an_unknown_range_are_refused(self, tmp_path):
         Image.fromarray(np.random.default_rng(0).random((8, 8), np.float32)).save(tmp_path / "x.tif")
         with pytest.raises(gd.ArgumentError, match="8 or 16 bits"):

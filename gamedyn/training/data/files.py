@@ -50,7 +50,8 @@ class ImageFiles(torch.utils.data.Dataset[Any]):
 
         try:
             with Image.open(path) as opened:
-                image = _eight_bits(opened).convert("RGB" if self.channels == 3 else "L")
+                upright = ImageOps.exif_transpose(opened)
+                image = _eight_bits(upright).convert("RGB" if self.channels == 3 else "L")
             image = ImageOps.fit(image, (self.size, self.size), Image.Resampling.LANCZOS)
         except (OSError, SyntaxError, ValueError, UnidentifiedImageError, Image.DecompressionBombError) as error:
             raise ArgumentError("data.folder", "images that can be read", f"{path}: {error}", "remove it") from error
@@ -84,8 +85,9 @@ def _folder(
 ) -> DataSet:
     """All images in a folder and its folders; where each image lies in a folder of the first level, that is its class.
 
-    `size`: side; `channels`: 3, or 1 for grey, of 8 or 16 bits (transparency is dropped); `memory_gb`: up to so many
-    GB they are all read at once, else as they are needed.
+    Hidden files and folders are left out; images stand as their cameras say. `size`: side; `channels`: 3, or 1 for
+    grey, of 8 or 16 bits (transparency is dropped); `memory_gb`: up to so many GB they are all read at once, else as
+    they are needed.
 
     Raises:
         ArgumentError: for a folder without images, or an image that cannot be read.
@@ -93,7 +95,8 @@ def _folder(
     where = Path(folder).expanduser()
     if not folder or not where.is_dir():
         raise ArgumentError("data.folder", "a folder with images", folder or "none")
-    paths = sorted(p for p in where.rglob("*") if p.suffix.lower() in KINDS and p.is_file())
+    found = (p for p in where.rglob("*") if p.suffix.lower() in KINDS and p.is_file())
+    paths = sorted(p for p in found if not any(part.startswith(".") for part in p.relative_to(where).parts))
     if not paths:
         raise ArgumentError("data.folder", f"images ({', '.join(KINDS)}) in it", f"{where}, which has none")
     if channels not in (1, 3):
