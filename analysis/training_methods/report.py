@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.colors import LogNorm
 
 from analysis.work_precision.page import figure, paragraph, table, write_page
 
@@ -63,7 +64,7 @@ def write_report(settings: Any, results: dict[str, Result], out: Path) -> Path:
             _table(bench, mine, 1.0),
         ]
         if any((c["evaluations"] or 1) > 1 for c in mine):
-            body += [paragraph("At equal evaluations: as many as Euler's method makes in half of the steps above.")]
+            body += [paragraph("At equal evaluations, as many as Euler's method makes in those steps.")]
             body += [_table(bench, mine, None)]
     body += ["<h2>What this does not show</h2>", *(paragraph(text) for text in LIMITATIONS)]
     (out / "summary.json").write_text(json.dumps({"cells": cells}, indent=1))
@@ -104,9 +105,9 @@ def _order(value: float, more: bool) -> float:
 
 
 def _at(bench: Any, cell: dict[str, Any], share: float | None) -> list[float] | None:
-    """The seeds' scores after this share of the steps; None: after half of Euler's evaluations."""
+    """The seeds' scores after this share of the steps; None: after as many evaluations as Euler's method makes."""
     if share is None:
-        share = 0.5 / (cell["evaluations"] or math.nan)
+        share = 1 / (cell["evaluations"] or math.nan)
     found: list[float] | None = cell["scores"].get(round(bench.steps * share) if math.isfinite(share) else None)
     return found
 
@@ -158,6 +159,7 @@ def _claims(bench: Any, cells: list[dict[str, Any]]) -> list[str]:
             f"Best without Adam: {_shown(_last(a))}, {_name(a)}. Best with Adam: {_shown(_last(b))}, {_name(b)}. "
             f"The first is ahead in {ahead} of {bench.seeds} seeds."
         )
+    claims += _duel(bench, cells, "alternating", "adam_in_turn")
     groups = [(TITLES[p], _best(c for c in cells if c["penalty"] == p)) for p in bench.penalties]
     claims.append(
         "Best by penalty: "
@@ -165,6 +167,18 @@ def _claims(bench: Any, cells: list[dict[str, Any]]) -> list[str]:
         + "."
     )
     return claims
+
+
+def _duel(bench: Any, cells: list[dict[str, Any]], one: str, other: str) -> list[str]:
+    """Two methods with the same penalty and loss: whose mean is better, and in how many seeds."""
+    if not {one, other} <= set(bench.methods):
+        return []
+    told = []
+    for loss, penalty in _columns(bench):
+        a, b = (_of(cells, m, loss, penalty) for m in (one, other))
+        ahead = sum(_order(x, a["more"]) < _order(y, a["more"]) for x, y in zip(_last(a), _last(b), strict=True))
+        told.append(f"{loss}, {TITLES[penalty]} {_shown(_last(a))} beside {_shown(_last(b))}, ahead in {ahead}")
+    return [f"{one} beside {other} (seeds of {bench.seeds} in which the first is ahead): {'; '.join(told)}."]
 
 
 def _columns(bench: Any) -> list[tuple[str, str]]:
@@ -204,15 +218,13 @@ def _draw(bench: Any, cells: list[dict[str, Any]]) -> Figure:
     size = (2.6 + 1.15 * len(columns), 1.6 + 0.36 * len(bench.methods))
     fig, ax = plt.subplots(figsize=size, layout="constrained")
     colours = plt.get_cmap("viridis" if not more else "viridis_r").with_extremes(bad="0.8")
-    shown = np.log10(np.maximum(values, 1e-3))
-    image = ax.imshow(shown, cmap=colours, aspect="auto")
-    middle = np.nanmean([np.nanmin(shown), np.nanmax(shown)]) if np.isfinite(shown).any() else 0.0
+    image = ax.imshow(values, cmap=colours, norm=None if more else LogNorm(), aspect="auto")
     for (i, j), v in np.ndenumerate(values):
         if np.isfinite(v):
-            dark = (shown[i, j] < middle) != more
+            dark = (image.norm(v) < 0.5) != more
             ax.text(j, i, f"{v:.3g}", ha="center", va="center", fontsize=8, color="white" if dark else "black")
     ax.set_xticks(range(len(columns)), [f"{loss}\n{TITLES[p]}" for loss, p in columns], fontsize=7)
     ax.set_yticks(range(len(bench.methods)), bench.methods, fontsize=8)
     word = WORDS.get(cells[0]["measure"], cells[0]["measure"])
-    fig.colorbar(image, ax=ax, label=f"log10 of {word}")
+    fig.colorbar(image, ax=ax, label=word)
     return fig

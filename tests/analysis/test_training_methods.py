@@ -67,8 +67,8 @@ def test_more_modes_are_better():
     assert cell["rate"] == 0.1  # a failed seed is no success, whichever way is better
 
 
-@pytest.mark.parametrize(("evaluations", "share"), [(1, 4), (2, None), (None, None)])
-def test_equal_evaluations_are_those_of_half_of_eulers_steps(evaluations, share):
+@pytest.mark.parametrize(("evaluations", "share"), [(1, 8), (2, 4), (4, None), (None, None)])
+def test_equal_evaluations_are_those_of_eulers_steps(evaluations, share):
     # rejects: scores of a mark with more or fewer evaluations
     (cell,) = report._cells(figures(evaluations=evaluations))
     found = report._at(BENCH, cell, None)
