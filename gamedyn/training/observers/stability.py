@@ -22,8 +22,8 @@ class Stability(Observer):
     """Outer eigenvalues on the way, and how near the step is to the method's limit, as rows of kind "stability".
 
     A row has `leftmost`, `largest_imaginary`, `ratio` (the step over the largest stable one of the modes that the flow
-    damps; 1 is the boundary), `amplification`, `growing` and the products spent. Where a run was gone on from, the search
-    begins anew: its figures agree to the residuals of the eigenvalues, not to the bit.
+    damps; 1 is the boundary), `amplification`, `growing` and the products spent. Where a run was gone on from, the
+    search begins anew: its figures agree to the residuals of the eigenvalues, not to the bit.
 
     Args:
         flow: the flow.
