@@ -221,10 +221,11 @@ def _draw(bench: Any, cells: list[dict[str, Any]]) -> Figure:
     image = ax.imshow(values, cmap=colours, norm=None if more else LogNorm(), aspect="auto")
     for (i, j), v in np.ndenumerate(values):
         if np.isfinite(v):
-            dark = (image.norm(v) < 0.5) != more
+            dark = (float(np.asarray(image.norm(v))) < 0.5) != more
             ax.text(j, i, f"{v:.3g}", ha="center", va="center", fontsize=8, color="white" if dark else "black")
     ax.set_xticks(range(len(columns)), [f"{loss}\n{TITLES[p]}" for loss, p in columns], fontsize=7)
     ax.set_yticks(range(len(bench.methods)), bench.methods, fontsize=8)
     word = WORDS.get(cells[0]["measure"], cells[0]["measure"])
-    fig.colorbar(image, ax=ax, label=word)
+    bar = fig.colorbar(image, ax=ax, label=word, format="{x:g}")
+    bar.ax.yaxis.set_minor_formatter("{x:g}")
     return fig
