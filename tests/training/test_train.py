@@ -382,6 +382,19 @@ def test_a_killed_run_goes_on_to_the_same_bits(file, tmp_path, how):
         assert a.get("loss.G", 0.0) == pytest.approx(b.get("loss.G", 0.0), rel=1e-5)
 
 
+@pytest.mark.slow
+def test_scores_in_a_process_of_their_own_end_with_a_killed_run(file, tmp_path):
+    # rejects: a process that waits for ever, and holds the killed run's pipes open
+    out = tmp_path / "a"
+    process = started(file, out, "--set", "observers.score.background=true", "--set", "solve.steps=100000")
+    records, deadline = out / "records.jsonl", time.monotonic() + 120
+    while time.monotonic() < deadline and not (records.exists() and read_records(records, "score")):
+        time.sleep(0.2)
+    process.kill()
+    process.communicate(timeout=20)
+    assert process.returncode == -signal.SIGKILL
+
+
 class TestCommand:
     def test_train_compare_and_their_exit_status(self, file, tmp_path, capsys):
         assert cli.main(["train", str(file), "--out", str(tmp_path / "a"), "--quiet"]) == 0

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import concurrent.futures
 import multiprocessing
+import os
 import pickle
+import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -164,8 +166,17 @@ _SCORER: list[Scorer] = []
 
 
 def _ready(scorer: bytes) -> None:
+    threading.Thread(target=_end_with_the_run, daemon=True).start()
     torch.set_num_threads(1)
     _SCORER[:] = [pickle.loads(scorer)]
+
+
+def _end_with_the_run() -> None:
+    """Do not outlive a run that is killed."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _scored(modules: list[bytes], given: list[tuple[Tensor, ...]], dtype: torch.dtype) -> dict[str, Any]:
