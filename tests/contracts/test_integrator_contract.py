@@ -252,7 +252,9 @@ def test_work_of_explicit_methods_is_what_they_say(method, monkeypatch):
     steps, starting = 12, start_up(method)
     run, calls, products = counted(monkeypatch, method, steps)
     expected = (steps - starting) * method.evaluations + starting * (method.start.evaluations if starting else 0)
-    in_turn = isinstance(inner_of(method), Partitioned)  # a move calls the losses for one player's sake
+    in_turn = isinstance(
+        inner_of(method), (Partitioned, gd.methods.AlternatingMap)
+    )  # a move calls the losses for one player's sake
     assert run.stats["evaluations"] == expected
     assert calls == expected * (2 if in_turn else 1)
     assert run.stats["player_gradients"] == 2 * expected
