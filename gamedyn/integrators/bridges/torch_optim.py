@@ -140,7 +140,13 @@ class TorchOptimStepper(Stepper):
             rate = field.rates[name]
             for lr in self._each(h * rate):
                 next(groups)["lr"] = lr
-            torch.div(v[..., at], -rate, out=self._gradient[..., at])
+            part = self._gradient[..., at]
+            if isinstance(rate, Tensor):  # of a schedule, where 0 holds still, or of every member
+                part.copy_(torch.where(rate == 0, 0.0, v[..., at] / -rate).view_as(part))
+            elif rate:
+                torch.div(v[..., at], -rate, out=part)
+            else:
+                part.zero_()
         whose = [leaf.player for leaf in field.layout.leaves] * len(self._members)
         for leaf, gradient, state, i in zip(self._leaves, self._gradients, memory["state"], whose, strict=True):
             leaf.grad = gradient if player in (None, i) else None
