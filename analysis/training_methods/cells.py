@@ -75,7 +75,7 @@ class Setting:
         if state is None:
             return {self.decides: -math.inf if self.more else math.inf}
         found = self.scorer(self._sampler.blocks(state, self.bench.count))
-        return {k: v for k, v in found.items() if isinstance(v, float) and k != "seconds"}
+        return {k: v for k, v in found.items() if isinstance(v, float) and k not in ("seconds", "accuracy")}
 
     @property
     def decides(self) -> str:

@@ -63,6 +63,9 @@ def write_report(settings: Any, results: dict[str, Result], out: Path) -> Path:
             paragraph(f"At equal images: mean over {bench.seeds} seeds (least to largest), and the rate."),
             _table(bench, mine, 1.0),
         ]
+        for name in sorted({k for c in mine for k in c["others"]}):
+            body += [paragraph(f"{WORDS.get(name, name)} at equal images, mean over the seeds:")]
+            body += [_other(bench, mine, name)]
         if any((c["evaluations"] or 1) > 1 for c in mine):
             body += [paragraph("At equal evaluations, as many as Euler's method makes in those steps.")]
             body += [_table(bench, mine, None)]
@@ -201,6 +204,16 @@ def _table(bench: Any, cells: list[dict[str, Any]], share: float | None) -> str:
             row.append("" if values is None else _shown(values) + rate)
         rows.append(row)
     return table(heads, rows)
+
+
+def _other(bench: Any, cells: list[dict[str, Any]], name: str) -> str:
+    """A number of the score that does not decide."""
+    columns = _columns(bench)
+    rows = []
+    for m in bench.methods:
+        found = [_of(cells, m, *column)["others"].get(name) for column in columns]
+        rows.append([m, *("" if v is None else f"{v:.4g}" for v in found)])
+    return table(["method", *(f"{loss}, {TITLES[p]}" for loss, p in columns)], rows)
 
 
 def _caption(bench: Any, cells: list[dict[str, Any]]) -> str:
