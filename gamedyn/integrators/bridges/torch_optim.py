@@ -147,8 +147,7 @@ class TorchOptimStepper(Stepper):
                 torch.div(v[..., at], -rate, out=part)
             else:
                 part.zero_()
-        whose = [leaf.player for leaf in field.layout.leaves] * len(self._members)
-        for leaf, gradient, state, i in zip(self._leaves, self._gradients, memory["state"], whose, strict=True):
+        for leaf, gradient, state, i in zip(self._leaves, self._gradients, memory["state"], self._whose, strict=True):
             leaf.grad = gradient if player in (None, i) else None
             if isinstance(state.get("step"), Tensor) and not keep:
                 state["step"] = state["step"].cpu()  # where torch.optim keeps it; loading may have moved it
@@ -165,6 +164,7 @@ class TorchOptimStepper(Stepper):
             n = field.layout.n
             self._members = [field.layout.views(row) for row in self._point.view(-1, n)]
             self._leaves = [leaf for member in self._members for leaf in member]
+            self._whose = [leaf.player for leaf in field.layout.leaves] * len(self._members)
             self._gradients = [g for row in self._gradient.view(-1, n) for g in field.layout.views(row)]
             self._entries = [(name, field.layout.entries(at)) for name, at in field.rated]
             self._optimiser = self._made(self._groups(field))
