@@ -138,10 +138,12 @@ def test_an_orbit_that_crosses_its_section_more_than_once_per_period():
 
 
 def test_an_unstable_cycle_and_the_reversed_flow():
-    # rejects: the later crossing alone as a guess, multipliers of M^T J, 1 / multiplier
+    # rejects: the later crossing alone as a guess, multipliers of M^T J, 1 / multiplier; the first guess, whose
+    # solution ends at t = 6.149, followed in steps that no longer move t
     flow = hopf(0.25, sign=-1.0)
     found = find_limit_cycle(flow, at(0.5005, 0.0), horizon=20.0)
     assert (found.status, found.kind) == ("cycle", "unstable")
+    assert found.evaluations < 20_000
     assert found.multipliers[0].real == pytest.approx(math.exp(math.pi), rel=1e-8)
     assert float(found.state.y.norm()) == pytest.approx(0.5, rel=1e-9)
     back = gd.flows.mapped(flow, lambda v: {k: -2 * x for k, x in v.items()})  # backwards, and twice as fast

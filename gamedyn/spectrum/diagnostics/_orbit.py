@@ -133,6 +133,8 @@ class Orbit:
                 if not bool(new.isfinite().all()):
                     raise Failure("non_finite")
                 h, first = float(info.h or 0.0), memory["slope"]
+                if t + h == t:  # a solution that ends in finite time; the stepper is told t = 0 and cannot see it
+                    raise Failure("step_too_small")
                 late = h >= (stop - t) * (1 - 1e-12)
                 yield Step(t, h, y, new, self.v(y) if first is None else first, late, adaptive, memory)
                 t = float(stop) if late else t + h
