@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gamedyn import __version__, methods
+from gamedyn._lib.allocator import keep_freed_memory
 from gamedyn._lib.errors import ArgumentError, GamedynError
 
 if TYPE_CHECKING:
@@ -130,6 +131,7 @@ def _add_train(commands: Any) -> None:
     def run(chosen: argparse.Namespace) -> tuple[str, int]:
         from gamedyn.training import train
 
+        keep_freed_memory()
         try:
             ended = train(chosen.config, chosen.out, over=chosen.set, resume=chosen.resume, progress=not chosen.quiet)
         except KeyboardInterrupt:
@@ -160,6 +162,7 @@ def _add_classifier(commands: Any) -> None:
     def run(chosen: argparse.Namespace) -> tuple[str, int]:
         from gamedyn.training import data, read_config, scores
 
+        keep_freed_memory()
         sections = {"data": {"name": chosen.data}, "models": {"name": "mlp"}, "solve": {"method": "euler", "steps": 1}}
         section = read_config(sections, [f"data.{s}" for s in chosen.set]).data
         found = scores.classifier(data.load(section.name, **section.options), progress=not chosen.quiet)

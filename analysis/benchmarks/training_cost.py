@@ -2,10 +2,11 @@
 
 The 28-pixel convolutional pair. "Bare" is a hand-written evaluation on the same modules: one shared forward, one pruned
 `torch.autograd.grad` for each player; where players move in turn, one gradient each. A run is `solve` with what
-`gamedyn train` gives it: a stream, the average of the parameters, a record of every step, a look at the state every 50
-steps. Rounds of all variants in random order, CPU time, one thread; the figure is the median of a step over that of its
-bare work in the same run. Beside it a hand-written loop with `torch.optim.Adam`. Then the most memory that a run holds
-at a time, over what one bare evaluation holds, in vectors as long as the parameters, beside the method's registers.
+`examples/fashion_dcgan.toml` gives it: batches of 64, the average of the parameters, a record every 20 steps, a look at
+the state every 50. After each step as much bare work is done, so that both meet the same machine; the figure is the
+median over the steps of the one over the other, with its quartiles. CPU time, one thread, methods in random order,
+round after round. Beside it a hand-written loop with `torch.optim.Adam`. Then the most memory that a run holds at a
+time, over what one bare evaluation holds, in vectors as long as the parameters, beside the method's registers.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ from tqdm.auto import tqdm
 
 import gamedyn as gd
 from analysis.benchmarks.living import Living
+from gamedyn._lib.allocator import keep_freed_memory
+from gamedyn.integrators import Observer
 from gamedyn.training import EMA, Recorder, models
 
 if TYPE_CHECKING:
@@ -68,16 +71,16 @@ class Setting:
         for i in range(2):
             torch.autograd.grad(self.losses()[i], self.own[i])
 
-    def run(self, method: str, steps: int) -> None:
+    def run(self, method: str, steps: int, *observers: Observer) -> None:
         """A run as `gamedyn train` makes it."""
         stream = gd.batches(self.data, latent=64, batch_size=self.batch)
         with tempfile.TemporaryDirectory() as folder:
-            recorder = Recorder(Path(folder) / "records.jsonl", every=1)
-            watching = [EMA(half_life=100), recorder]
-            gd.solve(self.flow, method, h=H, steps=steps, batches=stream, observers=watching, every=10)
+            recorder = Recorder(Path(folder) / "records.jsonl", every=20)
+            watching = [EMA(half_life=100), recorder, *observers]
+            gd.solve(self.flow, method, h=H, steps=steps, batches=stream, observers=watching, every=10, check_every=50)
             recorder.finish()
 
-    def adam(self, steps: int) -> None:
+    def adam(self, steps: int, beside: Beside) -> None:
         """The usual loop: the discriminator's step, then the generator's, fresh noise for each."""
         G, D = self.players
         made, judged = torch.optim.Adam(G.parameters(), lr=H), torch.optim.Adam(D.parameters(), lr=H)
@@ -91,27 +94,45 @@ class Setting:
             made.zero_grad()
             softplus(-D(G(torch.randn(self.batch, 64, generator=draw)))).mean().backward()  # type: ignore[no-untyped-call]
             made.step()
+            beside.step()
 
 
-def seconds(work: Callable[[], Any]) -> float:
-    """CPU time of a piece of work."""
-    began = time.process_time()
-    work()
-    return time.process_time() - began
+class Beside(Observer):
+    """After every step, as much bare work.
+
+    Attributes:
+        pairs: CPU seconds of each step, and of the bare work after it, without the first two steps, which warm up.
+    """
+
+    def __init__(self, bare: Callable[[], None], count: int) -> None:
+        self.bare, self.count = bare, count
+        self.pairs: list[tuple[float, float]] = []
+        self._seen, self._since = 0, 0.0
+
+    def after_step(self, view: object) -> None:
+        """Measure."""
+        self.step()
+
+    def step(self) -> None:
+        """A step has ended."""
+        now = time.process_time()
+        for _ in range(self.count):
+            self.bare()
+        then = time.process_time()
+        if self._seen >= 2:
+            self.pairs.append((now - self._since, then - now))
+        self._seen, self._since = self._seen + 1, time.process_time()
 
 
-def timed(setting: Setting, short: int, long: int) -> dict[str, Callable[[], float]]:
-    """By name, what measures a bare piece of work, or a step: a long run less a short one."""
-
-    def step(run: Callable[[int], None]) -> Callable[[], float]:
-        return lambda: (seconds(lambda: run(long)) - seconds(lambda: run(short))) / (long - short)
-
-    works: dict[str, Callable[[], float]] = {
-        "bare": lambda: seconds(setting.bare),
-        "in turn": lambda: seconds(setting.bare_in_turn),
-    }
-    works |= {name: step(partial(setting.run, name)) for name in METHODS}
-    return {**works, "Adam by hand": step(setting.adam)}
+def pairs(setting: Setting, name: str, steps: int) -> list[tuple[float, float]]:
+    """Seconds of each step, and of its bare work."""
+    in_turn = name not in METHODS or name == "alternating"
+    beside = Beside(setting.bare_in_turn if in_turn else setting.bare, METHODS.get(name, 1))
+    if name in METHODS:
+        setting.run(name, steps + 2, beside)
+    else:
+        setting.adam(steps + 2, beside)
+    return beside.pairs
 
 
 def held(setting: Setting, work: Callable[[], Any]) -> float:
@@ -134,35 +155,33 @@ def memory(setting: Setting) -> dict[str, dict[str, float]]:
 def main(arguments: list[str] | None = None) -> int:
     """Measure, print the table, write JSON; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=12)
-    parser.add_argument("--steps", type=int, default=6, help="steps of a run, of which those but the first two count")
-    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--rounds", type=int, default=4)
+    parser.add_argument("--steps", type=int, default=10, help="steps of a method in a round")
+    parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--channels", type=int, default=128)
     parser.add_argument("--out", type=Path, default=Path("out/training_cost.json"))
     chosen = parser.parse_args(arguments)
     torch.set_num_threads(1)
+    keep_freed_memory()  # as `gamedyn train` does
     setting = Setting(chosen.batch, chosen.channels)
     print(setting.pair)
-    works = timed(setting, 2, chosen.steps)
-    times: dict[str, list[float]] = {name: [] for name in works}
+    found: dict[str, list[tuple[float, float]]] = {name: [] for name in (*METHODS, "Adam by hand")}
     shuffled = random.Random(0)
     for _ in tqdm(range(chosen.rounds), desc="measuring", disable=None):
-        for name in shuffled.sample([*works], len(works)):
-            times[name].append(works[name]())
-    median = {name: statistics.median(t) for name, t in times.items()}
+        for name in shuffled.sample([*found], len(found)):
+            found[name] += pairs(setting, name, chosen.steps)
+    print(f"\nbatch {chosen.batch}, one thread: a step over its bare work, median over steps (quartiles)")
     rows = {}
-    for name, count in METHODS.items():
-        floor = median["in turn"] if name == "alternating" else count * median["bare"]
-        rows[name] = {"seconds": median[name], "over bare work": median[name] / floor}
-    rows["Adam by hand"] = {"seconds": median["Adam by hand"], "over one bare": median["Adam by hand"] / median["bare"]}
-    print(f"\nbare {median['bare']:.4f} s, in turn {median['in turn']:.4f} s, batch {chosen.batch}, one thread")
-    for name, row in rows.items():
-        print(f"  {name:14s}" + "".join(f"  {k} {v:8.4f}" for k, v in row.items()))
+    for name, measured in found.items():
+        low, middle, high = statistics.quantiles([step / bare for step, bare in measured], n=4)
+        step, bare = (statistics.median(x) for x in zip(*measured, strict=True))
+        rows[name] = {"step": step, "bare": bare, "over": middle, "quartiles": (low, high)}
+        print(f"  {name:14s}  step {step:7.4f} s  bare {bare:7.4f} s  over {middle:.3f} ({low:.3f} to {high:.3f})")
     print("\nthe most memory at a time, in vectors of the parameters' size")
     for name, row in (holds := memory(setting)).items():
         print(f"  {name:14s}" + "".join(f"  {k} {v:6.2f}" for k, v in row.items()))
     chosen.out.parent.mkdir(parents=True, exist_ok=True)
-    figures = {"median": median, "rows": rows, "memory": holds, "torch": torch.__version__}
+    figures = {"pairs": found, "rows": rows, "memory": holds, "torch": torch.__version__}
     chosen.out.write_text(json.dumps(figures, indent=1))
     print(f"\nwritten: {chosen.out}")
     return 0

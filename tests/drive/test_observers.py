@@ -127,6 +127,66 @@ class TestLookingChangesNothing:
         gd.solve(flow, "euler", h=0.1, steps=3, batches=stream(), observers=[lambda v: seen.append(v._state is None)])
         assert seen == [True] * 3
 
+    def test_an_average_without_a_copy(self):
+        # rejects: a copy, a share of the way back, buffers left as they were, another run than without
+        states, copied = [], []
+
+        class Quarter(gd.Observer):
+            draws = False
+
+            def after_step(self, view):
+                if view.step == 1:
+                    self.average = view.state
+                else:
+                    view.average_into(self.average, 0.25)
+                    copied.append(view._state is not None)
+
+        def solved(observers):
+            G, D = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2)), nn.Linear(2, 1)
+            flow = gd.flows.gradient(gd.games.gan(G, D))
+            return gd.solve(flow, "rk4", h=0.1, steps=5, batches=stream(), observers=observers, y0=start(flow))
+
+        def start(flow):
+            y = flow.initial_state().y
+            return flow.initial_state().with_y(torch.linspace(-1, 1, len(y)))
+
+        quarter = Quarter()
+        solved([quarter])
+        assert copied == [False] * 4
+        solved([lambda view: states.append(view.state)])
+        y, buffers = states[0].y, states[0].buffers
+        for state in states[1:]:
+            y = y + 0.25 * (state.y - y)
+            buffers = [
+                b + 0.25 * (n - b) if b.is_floating_point() else n for b, n in zip(buffers, state.buffers, strict=True)
+            ]
+        torch.testing.assert_close(quarter.average.y, y)
+        for found, expected in zip(quarter.average.buffers, buffers, strict=True):
+            torch.testing.assert_close(found, expected)
+        assert len(buffers) == 3
+
+    def test_one_that_draws_nothing_says_so(self):
+        # rejects: generators set back for nobody, or not set back because one of several does not draw
+        saved = []
+
+        class Still(gd.Observer):
+            draws = False
+
+            def after_step(self, view):
+                saved.append(torch.default_generator.get_state())
+
+        def drawing(view):
+            torch.randn(3)
+
+        flow, _ = gan()
+        for observers, back in (([Still()], False), ([Still(), drawing], True)):
+            torch.default_generator.manual_seed(5)
+            before = torch.default_generator.get_state()
+            observers = [*observers, Still()]
+            gd.solve(flow, "euler", h=0.1, steps=1, batches=stream(), observers=observers)
+            assert torch.equal(torch.default_generator.get_state(), before)
+            assert torch.equal(saved[-1], before) != back
+
     def test_what_an_observer_raises_comes_out_with_the_run(self):
         flow, _ = gan()
 

@@ -128,6 +128,12 @@ class View:
             self._state = self._open().field.state(self._y.clone())
         return self._state
 
+    def average_into(self, average: State, share: float) -> None:
+        """Move a state's vector and buffers this share of the way to the step's, in place: no copy is made."""
+        average.y.lerp_(self._y, share)
+        for own, new in zip(average.buffers, self._open().field.buffers, strict=True):
+            own.lerp_(new, share) if own.is_floating_point() else own.copy_(new)
+
     @property
     def evaluations(self) -> float:
         """Field evaluations so far."""
@@ -166,6 +172,7 @@ class Observer:
 
     Attributes:
         every: its rhythm: steps, or an `Every`.
+        draws: whether it may draw from default generators; they are set back after those that may have looked.
 
     Example:
         >>> import gamedyn as gd
@@ -180,6 +187,7 @@ class Observer:
     """
 
     every: int | Every = 1
+    draws: bool = True
 
     def after_step(self, view: View) -> Any:
         """See a step; what is true, returned, stops the run."""
@@ -226,6 +234,7 @@ class Watch:
         self.observer = observer
         self.after: Callable[[View], Any] = getattr(observer, "after_step", observer)
         self.rhythm = Due(getattr(observer, "every", 1))
+        self.draws: bool = getattr(observer, "draws", True)
 
     def begin(self, flow: FlowLike) -> None:
         """Tell it whose steps come."""
@@ -280,10 +289,11 @@ def looked(watching: Sequence[Watch], loop: Loop, view: View) -> bool:
     due = [w for w in watching if w.rhythm.due(loop, view.step, view.t)]
     if not due:
         return False
-    random = RandomState(loop.field.flow.game.device)
+    random = RandomState(loop.field.flow.game.device) if any(w.draws for w in due) else None
     try:
         answers = [w.look(view) for w in due]  # all of them see it, also where one stops
         return any(answers)
     finally:
-        random.restore()
+        if random is not None:
+            random.restore()
         view.close()

@@ -37,6 +37,8 @@ class Best(Observer):
         UnknownNameError: for a number that no measure gives.
     """
 
+    draws = False
+
     def __init__(self, score: Score, folder: str | os.PathLike[str], number: str | None = None) -> None:
         prefix = "ema." if score.ema is not None else ""
         self.number = number or prefix + score.scorer.best

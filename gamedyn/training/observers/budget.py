@@ -28,6 +28,8 @@ class Budget(Observer):
         ArgumentError: for no limit, or one that is not positive.
     """
 
+    draws = False
+
     def __init__(
         self, *, evaluations: float | None = None, images: int | None = None, seconds: float | None = None
     ) -> None:

@@ -44,6 +44,8 @@ class EMA(Observer):
         True
     """
 
+    draws = False
+
     def __init__(self, half_life: int | Every, *, every: int | Every = 1, start: int = 0) -> None:
         self.half_life = rhythm(half_life)
         if self.half_life.unit == "seconds":
@@ -65,14 +67,10 @@ class EMA(Observer):
         """Average a step in."""
         unit = self.half_life.unit
         now = float(view.t if unit == "time" else view.step if unit == "steps" else getattr(view, unit))
-        fresh = view.state
         if self.state is None or view.step <= self.start:
-            self.state = _copied(fresh)
+            self.state = _copied(view.state)
         else:
-            share = 1 - 2 ** (-(now - self._last) / self.half_life.count)
-            self.state.y.lerp_(fresh.y, share)
-            for own, new in zip(self.state.buffers, fresh.buffers, strict=True):
-                own.lerp_(new, share) if own.is_floating_point() else own.copy_(new)
+            view.average_into(self.state, 1 - 2 ** (-(now - self._last) / self.half_life.count))
         self._last = now
 
     def state_dict(self) -> dict[str, Any]:

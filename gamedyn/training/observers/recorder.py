@@ -55,6 +55,7 @@ class Recorder(Observer):
         self, path: str | os.PathLike[str], *, every: int | Every = 50, loggers: Sequence[Logger] = ()
     ) -> None:
         self.path, self.every, self.loggers = Path(path), every, list(loggers)
+        self.draws = bool(self.loggers)
         self._before = self._seconds = 0.0
         try:
             self._file = self.path.open("ab", buffering=0)
