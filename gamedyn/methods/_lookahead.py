@@ -118,8 +118,8 @@ class Lookahead(Method):
 
     @property
     def registers(self) -> int:
-        """Vectors of parameter size that a step holds: the inner method's, and y."""
-        return self.inner.registers + 1
+        """Vectors of parameter size that a step holds: the inner method's, y; and the result, of one in place."""
+        return self.inner.registers + 1 + isinstance(self.inner, Partitioned)
 
     @property
     def order(self) -> int:

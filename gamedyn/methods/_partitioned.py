@@ -161,8 +161,8 @@ class Partitioned(Method):
 
     @property
     def registers(self) -> int:
-        """Vectors of parameter size that a step holds: stages, y, its point, the result, a checked state."""
-        return self.substep.evaluations + 4 + (self.substep.evaluations > 1)
+        """Vectors of parameter size that a step holds: stages, y, a checked state; of moves with stages their start."""
+        return self.substep.evaluations + 2 + (self.substep.evaluations > 1)
 
     @cached_property
     def order_general(self) -> int:

@@ -48,10 +48,12 @@ def units(method):
 
 @pytest.mark.parametrize("method", ["euler", "heun2", "rk4", "dopri5", "ck54", "alternating", "extragradient"])
 def test_a_solve_holds_the_registers_and_three_more(method):
-    # rejects: the first state held throughout (4 more), a checked state that is copied twice; a start above the steps
+    # rejects: the first state held throughout (4 more), a checked state that is copied twice; a start above the steps,
+    # but for two evaluations that are compared: y, its point, both values, the gradients and modules of one (7 where
+    # the comparison makes vectors of its own)
     start, steady = units(method)
     assert steady <= methods.get(method).registers + 3
-    assert start <= steady + 0.1
+    assert start <= max(steady, 5.9) + 0.1
 
 
 def test_a_resumed_run_is_let_go_of(tmp_path):

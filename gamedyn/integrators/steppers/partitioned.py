@@ -18,9 +18,14 @@ __all__ = ["PartitionedStepper"]
 
 
 class PartitionedStepper(Stepper):
-    """Each move takes one player along its own field, the others held, by the sub-step method."""
+    """Each move takes one player along its own field, the others held, by the sub-step method.
+
+    In place: y is advanced where the field is evaluated. A y that is not the field's point is copied there first and
+    left as it is.
+    """
 
     takes: ClassVar[type] = Partitioned
+    in_place: ClassVar[bool] = True
 
     def __init__(self, method: Partitioned) -> None:
         self.method = method
@@ -40,7 +45,8 @@ class PartitionedStepper(Stepper):
     ) -> tuple[Tensor, dict[str, Any], StepInfo]:
         """One step; one player's share of an evaluation for every stage of every move."""
         order = self.method.order_of_play(field.names)
-        work = y.clone() if field.point is None else field.point.copy_(y)
+        point = field.point
+        work = y.clone() if point is None else point if y is point else point.copy_(y)
         for move in self.method.moves(len(order)):
             i = order[move.place]
             at, span = field.players[i], h * float(move.length)
@@ -49,13 +55,13 @@ class PartitionedStepper(Stepper):
             base = mine.clone() if len(self._inner) > 1 else mine
             for s, inner in enumerate(self._inner):
                 if inner.used:
-                    mine.copy_(inner(base, K, span))
+                    _put(inner, base, K, span, mine)
                 field.player(i, when, work, out=K[s])
             if len(self._inner) == 1 and not isinstance(span, torch.Tensor):
                 mine.add_(K[0], alpha=span * self._final.values[0])
             else:
-                mine.copy_(self._final(base, K, span))
-        return work.clone(), {}, OK
+                _put(self._final, base, K, span, mine)
+        return work, {}, OK
 
     def _room(self, field: VectorField, player: int) -> Tensor:
         if not field.persistent:
@@ -65,3 +71,11 @@ class PartitionedStepper(Stepper):
         if player not in self._rooms:
             self._rooms[player] = field.stages(len(self._inner), player)
         return self._rooms[player]
+
+
+def _put(combine: Combination, base: Tensor, K: Tensor, span: float | Tensor, out: Tensor) -> None:
+    """Write a combination where it belongs: without a vector in between, but of members and in traces."""
+    if out.dim() == 1 and not isinstance(span, torch.Tensor):
+        combine(base, K, span, out)
+    else:
+        out.copy_(combine(base, K, span))
