@@ -190,7 +190,7 @@ class Field(Holding):
         finally:
             random.restore()
             self.draw, self.losses = draw, ()
-        self.finite_at_start = all(bool(x.isfinite().all()) for x in first.flatten().split(PIECE))
+        self.finite_at_start = all(bool(x.isfinite().all()) for x in _pieces(first))
         if not _close(first, second):
             gap = float((first - second).norm() / first.norm().clamp_min(1e-30))
             differing = [n for n, a, b in zip(self.names, losses, again, strict=False) if not torch.equal(a, b)]
@@ -279,6 +279,11 @@ class Field(Holding):
 
 def _close(a: Tensor, b: Tensor) -> bool:
     """Whether two evaluations are the same, but for what sums in another order make of them."""
-    rtol, pieces = torch.finfo(a.dtype).eps ** 0.5, (a.flatten().split(PIECE), b.flatten().split(PIECE))
+    rtol, pieces = torch.finfo(a.dtype).eps ** 0.5, (_pieces(a), _pieces(b))
     atol = 1e-3 * rtol * max(float(x.abs().nan_to_num().max()) for x in pieces[0])
     return all(torch.allclose(x, y, rtol=rtol, atol=atol, equal_nan=True) for x, y in zip(*pieces, strict=True))
+
+
+def _pieces(x: Tensor) -> tuple[Tensor, ...]:
+    found: tuple[Tensor, ...] = torch.split(x.flatten(), PIECE)
+    return found
