@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
 import torch
@@ -141,10 +142,16 @@ class Stepper:
 def label(method: Any) -> str:
     """A member's name; of a user-made method what it is, with a digest of its coefficients."""
     name = getattr(method, "name", "")
-    if isinstance(method, Delegated) or (name and name in {*names(), *maps()} and get(name) is method):
+    if isinstance(method, Delegated) or (name and name in {*names(), *maps()} and _data(get(name)) == _data(method)):
         return str(name)
-    data = sorted((k, repr(v)) for k, v in vars(method).items() if not k.startswith("_"))
-    return f"{method!r} {zlib.crc32(repr(data).encode()):08x}"
+    return f"{method!r} {zlib.crc32(repr(_data(method)).encode()):08x}"
+
+
+def _data(method: Any) -> list[tuple[str, str]]:
+    """What a method is made of: no cached properties, which are there once somebody has asked for them."""
+    own = {k: v for k, v in vars(method).items() if not k.startswith("_")}
+    kept = [k for k in own if not isinstance(getattr(type(method), k, None), cached_property)]
+    return sorted((k, repr(own[k])) for k in kept)
 
 
 class Combination:

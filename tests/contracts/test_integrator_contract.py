@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import pickle
 import weakref
 
 import pytest
@@ -11,6 +13,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import gamedyn as gd
 from gamedyn.integrators import stepper
+from gamedyn.integrators._types import label
 from gamedyn.integrators.bridges.scipy import scipy_methods
 from gamedyn.integrators.bridges.torch_optim import torch_optim_methods
 from gamedyn.jacobian import HeldField as Field
@@ -410,6 +413,18 @@ def held_by_a_step(method):
 def test_registers_are_those_that_the_method_declares(method):
     # rejects: a low-storage method run from its tableau, a temporary too many, history kept twice
     assert held_by_a_step(method) + 1 == method.registers  # the last checked state counts as one
+
+
+@methods
+def test_a_method_is_called_the_same_whatever_is_known_of_it(method):
+    # rejects: properties that somebody has asked for in the digest of its coefficients: a run that went on was refused
+    # in a process that had computed fewer; a member that came from another process taken for a user's own
+    copy = pickle.loads(pickle.dumps(method))
+    before = label(copy)
+    for name in dir(copy):
+        with contextlib.suppress(Exception):
+            getattr(copy, name)
+    assert label(copy) == before == label(method)
 
 
 class TestPrecision:
