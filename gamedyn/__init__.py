@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from gamedyn._lib.version import __version__
 
 _PACKAGES = (
-    *("core", "flows", "games", "integrators", "jacobian", "krylov", "losses", "methods", "optim", "plot"),
+    *("ablation", "core", "flows", "games", "integrators", "jacobian", "krylov", "losses", "methods", "optim", "plot"),
     *("spectrum", "stability", "training"),
 )
 _NAMES = {
@@ -51,6 +51,7 @@ __all__ = [
     "State",
     "UnknownNameError",
     "__version__",
+    "ablation",
     "batches",
     "citation",
     "core",
@@ -74,6 +75,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from gamedyn import (
+        ablation,
         core,
         flows,
         games,

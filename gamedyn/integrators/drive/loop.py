@@ -66,6 +66,7 @@ class Loop:
         self.saved: dict[float, State] = {}
         self.log = RecordLog(field.names)
         self.recording = Due(plan.every)
+        self._lead = int(field.members is not None and field.members.batch_dim == 0)
         self.figures: dict[str, Any] = {}
         self._scheduled: dict[str, float] = {}
         self.counts: dict[str, float] = {}
@@ -161,7 +162,7 @@ class Loop:
             self._signals.obeyed()
             field.begin_step(batch, step)
             self.pending = [batch]
-            self.drawn_samples += samples(batch)
+            self.drawn_samples += samples(batch, self._lead)
             still = self._schedule(step) if self.around.schedules else ()
             h = self._asked(step, t)
             left = y.clone() if self.integrator.in_place and (self._saves or self.events or still) else y
@@ -360,7 +361,7 @@ class Loop:
         if self.pending:
             return self.pending.pop()
         batch = self._next_batch()
-        self.drawn_samples += samples(batch)
+        self.drawn_samples += samples(batch, self._lead)
         return batch
 
     def _next_batch(self) -> Any:

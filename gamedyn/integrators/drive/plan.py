@@ -148,10 +148,10 @@ class Progress:
             self._bar.update(done - self._bar.n)
 
 
-def samples(batch: Any) -> int:
-    """How many samples a batch has: the length of its first tensor."""
-    first = next((x for x in tree_leaves(batch) if isinstance(x, Tensor) and x.dim()), None)
-    return 0 if first is None else len(first)
+def samples(batch: Any, lead: int = 0) -> int:
+    """How many samples a batch has: the length of its first tensor, after `lead` dimensions of members."""
+    first = next((x for x in tree_leaves(batch) if isinstance(x, Tensor) and x.dim() > lead), None)
+    return 0 if first is None else first.shape[lead]
 
 
 def copied(memory: Any) -> Any:

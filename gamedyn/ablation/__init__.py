@@ -1,0 +1,11 @@
+"""Ablations: grids of games, methods, steps and whatever else, run at once where that is the same; a tidy table.
+
+Needs joblib and pandas: the extra `ablation`.
+"""
+
+from gamedyn.ablation.cells import Outcome
+from gamedyn.ablation.grid import Cell, Grid, Setup
+from gamedyn.ablation.run import run
+from gamedyn.ablation.summaries import differences, effects, means
+
+__all__ = ["Cell", "Grid", "Outcome", "Setup", "differences", "effects", "means", "run"]

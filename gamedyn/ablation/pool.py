@@ -1,0 +1,106 @@
+"""Groups of cells in processes of their own, here or on a cluster; a worker that is killed costs its cells alone."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import joblib
+
+from gamedyn._lib.errors import ArgumentError
+
+__all__ = ["KILLED", "pooled"]
+
+ATTEMPTS = 3
+"""How often a group is begun whose worker is killed every time."""
+
+KILLED = "the worker was killed"
+"""What is said of cells whose worker died."""
+
+
+def pooled(
+    work: Callable[..., Any], groups: Mapping[int, Sequence[Any]], folder: Path, *, jobs: int, cluster: str = ""
+) -> Iterator[tuple[int, Any]]:
+    """By group, what `work(*arguments)` gives, as it comes; KILLED for one whose worker died again and again.
+
+    Args:
+        work: a function that can be sent to a process.
+        groups: by number, its arguments.
+        folder: where a group that has begun is marked, to tell whose worker was killed.
+        jobs: processes; 1: this one.
+        cluster: address of a dask.distributed scheduler, which then gives the processes.
+
+    Raises:
+        ArgumentError: where there is no such cluster.
+    """
+    left, suspects = dict(groups), list[int]()
+    while len(left) > len(suspects):
+        try:
+            for n, found in _parallel(work, {n: left[n] for n in left if n not in suspects}, folder, jobs, cluster):
+                del left[n]
+                yield n, found
+        except _lost():  # the pool ends with a worker, and all that was begun: whose fault it was is not known yet
+            begun = [n for n in left if (folder / f"{n}.begun").exists()]
+            suspects += [n for n in begun or left if n not in suspects]
+    for n in suspects:  # one at a time
+        for attempt in range(2, ATTEMPTS + 1):
+            try:
+                yield from _parallel(work, {n: left[n]}, folder, 2, cluster)
+                break
+            except _lost() as error:
+                if attempt == ATTEMPTS:
+                    yield n, f"{KILLED} {ATTEMPTS} times ({type(error).__name__})"
+        (folder / f"{n}.begun").unlink(missing_ok=True)
+
+
+def _parallel(
+    work: Callable[..., Any], groups: Mapping[int, Sequence[Any]], folder: Path, jobs: int, cluster: str
+) -> Iterator[tuple[int, Any]]:
+    with _backend(cluster):
+        pool = joblib.Parallel(n_jobs=-1 if cluster else jobs, return_as="generator_unordered", batch_size=1)
+        yield from pool(joblib.delayed(_marked)(work, n, groups[n], folder / f"{n}.begun") for n in groups)
+
+
+def _marked(work: Callable[..., Any], number: int, arguments: Sequence[Any], mark: Path) -> tuple[int, Any]:
+    """Do a group's work; a file says so meanwhile, where the folder is here."""
+    with contextlib.suppress(OSError):
+        mark.write_text(str(os.getpid()))
+    found = work(*arguments)
+    with contextlib.suppress(OSError):
+        mark.unlink()
+    return number, found
+
+
+@contextlib.contextmanager
+def _backend(cluster: str) -> Iterator[None]:
+    if not cluster:
+        yield
+        return
+    try:
+        from distributed import Client
+    except ModuleNotFoundError:
+        remedy = "pip install 'gamedyn[cluster]'"
+        raise ArgumentError("cluster", "dask.distributed", "it is not installed", remedy) from None
+    try:
+        client = Client(cluster, timeout="20s")  # type: ignore[no-untyped-call]
+    except OSError as error:
+        raise ArgumentError("cluster", "the address of a scheduler that answers", f"{cluster} ({error})") from error
+    with client, joblib.parallel_config("dask", client=client, wait_for_workers_timeout=60):
+        yield
+
+
+def _lost() -> tuple[type[BaseException], ...]:
+    """What is raised where a worker dies."""
+    from concurrent.futures.process import BrokenProcessPool
+
+    from joblib.externals.loky.process_executor import TerminatedWorkerError
+
+    lost: tuple[type[BaseException], ...] = (TerminatedWorkerError, BrokenProcessPool)
+    with contextlib.suppress(ModuleNotFoundError):
+        from distributed.scheduler import KilledWorker
+
+        lost = (*lost, KilledWorker)
+    return lost

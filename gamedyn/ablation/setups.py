@@ -1,0 +1,143 @@
+"""Where set-ups and measures come from, and the source files that a cell's result depends on."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.metadata
+import importlib.util
+import inspect
+import sys
+from collections.abc import Callable
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any
+
+import joblib
+
+from gamedyn._lib.errors import ArgumentError
+
+__all__ = ["digest", "identity", "resolved", "root_of", "sources", "versions"]
+
+
+def resolved(given: Callable[..., Any] | str) -> Callable[..., Any]:
+    """The function that "module:function" or "file.py:function" names; a function is itself.
+
+    Raises:
+        ArgumentError: for what cannot be imported, or is no function.
+    """
+    if callable(given):
+        return given
+    if not isinstance(given, str) or ":" not in given:
+        raise ArgumentError("setup", 'a function, "module:function" or "file.py:function"', given)
+    where, _, name = given.rpartition(":")
+    try:
+        module = _of_file(Path(where)) if where.endswith(".py") else importlib.import_module(where)
+    except (ImportError, OSError) as error:
+        raise ArgumentError("setup", "a module that can be imported", f"{where} ({error})") from error
+    found = getattr(module, name, None)
+    if not callable(found):
+        raise ArgumentError("setup", f"a function of {where}", name)
+    return found  # type: ignore[no-any-return]
+
+
+def _of_file(path: Path) -> Any:
+    """The module of a file, with its folder in the search path, as if the file were run."""
+    path = path.resolve()
+    if not path.is_file():
+        raise ArgumentError("setup", "a file that is there", str(path))
+    if str(path.parent) not in sys.path:
+        sys.path.insert(0, str(path.parent))
+    known = sys.modules.get(path.stem)
+    if known is not None and Path(getattr(known, "__file__", "") or "").resolve() != path:
+        raise ArgumentError("setup", "a file whose name no other module has", str(path))
+    return importlib.import_module(path.stem)
+
+
+def root_of(function: Callable[..., Any]) -> Path | None:
+    """The folder of the sources that belong to a function: its package's, or its file's; None: of no file."""
+    inner = _unwrapped(function)
+    name = getattr(inner, "__module__", None) or type(inner).__module__
+    file = getattr(sys.modules.get(name), "__file__", None)
+    code = getattr(inner, "__code__", None)
+    if file is None or (code is not None and not Path(code.co_filename).is_file()):
+        return None
+    top = name.partition(".")[0]
+    package = getattr(sys.modules.get(top), "__path__", None)
+    return Path(next(iter(package))).resolve() if package else Path(file).resolve().parent
+
+
+def identity(function: Callable[..., Any]) -> list[str]:
+    """What tells a function from others: its place, what it holds besides; of one that is in no file, its text."""
+    inner = _unwrapped(function)
+    held: list[Any] = [getattr(inner, "__defaults__", None), getattr(inner, "__kwdefaults__", None)]
+    held += [c.cell_contents for c in getattr(inner, "__closure__", None) or ()]
+    if isinstance(function, partial):
+        held += [function.args, function.keywords]
+    if not inspect.isfunction(inner):
+        held.append(getattr(function, "__self__", function))
+    kind = inner if hasattr(inner, "__qualname__") else type(inner)
+    return [kind.__module__, kind.__qualname__, _text(inner) if root_of(function) is None else "", *map(_hash, held)]
+
+
+def _unwrapped(function: Any) -> Any:
+    return _unwrapped(function.func) if isinstance(function, partial) else function
+
+
+def _hash(held: Any) -> str:
+    if callable(held) and hasattr(held, "__qualname__"):
+        return "/".join(identity(held))
+    try:
+        return str(joblib.hash(held))
+    except Exception:  # what cannot be pickled, whatever it raises
+        return repr(type(held))
+
+
+def _text(function: Any) -> str:
+    try:
+        return inspect.getsource(function)
+    except (OSError, TypeError):
+        code = getattr(function, "__code__", None)
+        return repr(type(function)) if code is None else f"{code.co_code.hex()} {code.co_consts} {code.co_names}"
+
+
+def sources(roots: tuple[Path, ...]) -> dict[str, str]:
+    """By path, the digests of all modules that have been imported from gamedyn and from these folders."""
+    own = (Path(__file__).parents[1].resolve(), *roots)
+    found = {}
+    for module in [*sys.modules.values()]:
+        file = getattr(module, "__file__", None)
+        if not file or not str(file).endswith(".py"):
+            continue
+        path = Path(file).resolve()
+        root = next((r for r in own if path.is_relative_to(r)), None)
+        if root is not None and "site-packages" not in path.relative_to(root).parts:
+            found[str(path)] = digest(path)
+    return found
+
+
+def digest(path: Path) -> str:
+    """Of a file's content; "" where there is none."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return ""
+    return _digest(path, stat.st_mtime_ns, stat.st_size)
+
+
+@lru_cache(maxsize=10_000)
+def _digest(path: Path, modified: int, size: int) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def versions() -> dict[str, str]:
+    """Of Python and of the distributions that have been imported."""
+    top = {name.partition(".")[0] for name in sys.modules}
+    known = _distributions()
+    named = sorted({d for t in top for d in known.get(t, ())})
+    return {"python": sys.version.split()[0], **{d: importlib.metadata.version(d) for d in named}}
+
+
+@lru_cache(maxsize=1)
+def _distributions() -> dict[str, list[str]]:
+    return dict(importlib.metadata.packages_distributions())

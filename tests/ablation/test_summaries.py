@@ -1,0 +1,176 @@
+"""Means, differences and effects: by hand, on planted effects, and how often their intervals hold the truth."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import gamedyn as gd
+from gamedyn.ablation import differences, effects, means
+
+
+def table(fn, seeds=5, **levels):
+    """A full grid: `fn(values, seed)`."""
+    rows = []
+    for values in itertools.product(*levels.values()):
+        own = dict(zip(levels, values, strict=True))
+        rows += [{**own, "seed": s, "at": 1.0, "status": "done", "score": fn(own, s)} for s in range(seeds)]
+    return pd.DataFrame(rows)
+
+
+class TestMeans:
+    def test_by_hand(self):
+        # rejects: rows of earlier marks in the mean, groups in another order, a failed cell counted as 0
+        values = table(lambda own, s: own["x"] + s, x=[30, 10, 20], seeds=3)
+        early = values.assign(at=0.5, score=1e9)
+        values.loc[0, "score"] = math.nan
+        found = means(pd.concat([early, values]), "score", ["x"])
+        assert found["x"].tolist() == [30, 10, 20]
+        assert found["mean"].tolist() == [31.5, 11.0, 21.0]
+        assert found["n"].tolist() == [2, 3, 3]
+        assert found["failed"].tolist() == [1, 0, 0]
+        assert means(values, "score", ["x"], failed=-1.0)["mean"].tolist()[0] == pytest.approx((-1 + 31 + 32) / 3)
+        assert means(pd.concat([early, values]), "score", ["x", "at"])["mean"].max() == 1e9
+
+    def test_infinite_scores_have_failed(self):
+        found = means(table(lambda own, s: math.inf if s == 0 else 2.0, x=[1]), "score", ["x"])
+        assert (found.loc[0, "mean"], found.loc[0, "failed"], found.loc[0, "low"]) == (2.0, 1, 2.0)
+
+    def test_logarithms(self):
+        found = means(table(lambda own, s: 10.0 ** (s - 1), x=[1], seeds=3), "score", ["x"], log=True)
+        assert found.loc[0, "mean"] == pytest.approx(1.0)
+        assert 0.0999 <= found.loc[0, "low"] < 1 < found.loc[0, "high"] <= 10.001
+
+    def test_one_value_has_no_interval(self):
+        found = means(table(lambda own, s: 1.0, x=[1], seeds=1), "score", ["x"])
+        assert found[["low", "high"]].isna().all().all()
+
+    def test_intervals_hold_the_truth_as_often_as_they_say(self, rng):
+        # rejects: standard deviations in the place of errors, one-sided ends, the level's complement
+        held = {0.95: 0, 0.5: 0}
+        for _ in range(150):
+            values = table(lambda own, s: float(rng.exponential()), x=[1], seeds=25)
+            for level in held:
+                found = means(values, "score", ["x"], level=level, resamples=400).iloc[0]
+                held[level] += found["low"] <= 1.0 <= found["high"]
+        assert 0.88 <= held[0.95] / 150 <= 0.99
+        assert 0.38 <= held[0.5] / 150 <= 0.62
+
+    def test_the_same_table_gives_the_same_interval(self, rng):
+        values = table(lambda own, s: float(rng.normal()), x=[1, 2])
+        pd.testing.assert_frame_equal(means(values, "score", ["x"]), means(values, "score", ["x"]))
+
+    def test_unknown_columns(self):
+        with pytest.raises(gd.UnknownNameError, match="score"):
+            means(table(lambda own, s: 1.0, x=[1]), "skore", ["x"])
+
+
+class TestDifferences:
+    def test_pairs_see_what_means_do_not(self, rng):
+        # rejects: differences of means with the seeds' spread, pairs of different seeds, the other sign
+        level = rng.normal(size=8) * 100
+        values = table(
+            lambda own, s: level[s] + (1.0 if own["method"] == "rk4" else 0.0), method=["euler", "rk4"], seeds=8
+        )
+        shuffled = values.sample(frac=1, random_state=3)
+        found = differences(shuffled, "score", "method", "rk4", "euler").iloc[0]
+        assert found["difference"] == pytest.approx(1.0)
+        assert found["low"] == pytest.approx(1.0)
+        assert (found["n"], found["below"]) == (8, 0)
+
+    def test_for_each_of_something_else(self):
+        def score(own, seed):
+            return (2.0 if own["method"] == "rk4" else 1.0) ** (1 if own["loss"] == "a" else -1) * 10.0**seed
+
+        values = table(score, method=["euler", "rk4"], loss=["a", "b"])
+        found = differences(values, "score", "method", "rk4", "euler", by=["loss"], log=True)
+        assert found["loss"].tolist() == ["a", "b"]
+        assert found["difference"].tolist() == pytest.approx([2.0, 0.5])
+        assert found["below"].tolist() == [0, 5]
+
+    def test_failed_cells_leave_their_pair(self):
+        values = table(
+            lambda own, s: math.nan if own["method"] == "rk4" and s == 1 else float(s), method=["euler", "rk4"]
+        )
+        found = differences(values, "score", "method", "rk4", "euler").iloc[0]
+        assert (found["n"], found["failed"]) == (4, 1)
+
+    def test_refusals(self):
+        values = table(lambda own, s: 1.0, method=["euler", "rk4"], loss=["a", "b"])
+        with pytest.raises(gd.UnknownNameError, match="rk4"):
+            differences(values, "score", "method", "rk5", "euler")
+        with pytest.raises(gd.ArgumentError, match="several cells"):
+            differences(values, "score", "method", "rk4", "euler")
+
+
+class TestEffects:
+    def test_planted_effects_are_found(self):
+        # rejects: effects against a first level, interactions that hold main effects, levels in another order
+        main = {"euler": -1.0, "heun2": 0.0, "rk4": 1.0}
+        loss = {"a": 0.5, "b": -0.5}
+        both = {("euler", "a"): 0.3, ("euler", "b"): -0.3, ("rk4", "a"): -0.3, ("rk4", "b"): 0.3}
+
+        def score(own, seed):
+            return 7 + main[own["method"]] + loss[own["loss"]] + both.get((own["method"], own["loss"]), 0.0)
+
+        values = table(score, method=["heun2", "rk4", "euler"], loss=["a", "b"])
+        found = effects(values, "score", ["method", "loss"]).set_index(["term", "level"])["effect"]
+        for level, effect in main.items():
+            assert found["method", level] == pytest.approx(effect)
+        for level, effect in loss.items():
+            assert found["loss", level] == pytest.approx(effect)
+        for levels, effect in both.items():
+            assert found["method x loss", " x ".join(levels)] == pytest.approx(effect)
+        assert found["method x loss", "heun2 x a"] == pytest.approx(0.0, abs=1e-12)
+
+    def test_shares_add_up_and_intervals_hold(self, rng):
+        noise = rng.normal(size=(2, 6)) * 0.1
+
+        def score(own, seed):
+            return 3.0 * own["x"] + noise[own["x"], seed]
+
+        found = effects(table(score, x=[0, 1], seeds=6), "score", ["x"], order=1)
+        assert found["effect"].tolist() == pytest.approx([-1.5, 1.5], abs=0.1)
+        assert (found["low"] <= found["effect"]).all()
+        assert (found["effect"] <= found["high"]).all()
+        assert ((found["high"] - found["low"]) < 0.2).all()
+        assert 0.99 < found["share"].iloc[0] <= 1
+
+    def test_seeds_are_drawn_whole(self, rng):
+        # rejects: rows drawn one by one, whose intervals would hold the seeds' own spread
+        own_level = rng.normal(size=10) * 50
+        values = table(lambda own, s: own_level[s] + own["x"], x=[0, 1], seeds=10)
+        found = effects(values, "score", ["x"], order=1)
+        assert (found["high"] - found["low"]).max() < 1e-9
+
+    def test_missing_cells(self):
+        # rejects: means of what is there, which holds the other factor's effect
+        values = table(lambda own, s: own["x"] + 10.0 * own["y"], x=[0, 1], y=[0, 1, 2])
+        values = values[~((values["x"] == 1) & (values["y"] == 2))]
+        found = effects(values, "score", ["x", "y"], order=1).set_index(["term", "level"])["effect"]
+        assert found["x", "1"] - found["x", "0"] == pytest.approx(1.0)
+        assert found["y", "2"] - found["y", "0"] == pytest.approx(20.0)
+
+    def test_as_factors(self):
+        values = table(lambda own, s: 5.0 * 4.0 ** own["x"], x=[0, 1])
+        assert effects(values, "score", ["x"], log=True)["effect"].tolist() == pytest.approx([0.5, 2.0])
+
+    def test_one_level(self):
+        with pytest.raises(gd.ArgumentError, match="two levels"):
+            effects(table(lambda own, s: 1.0, x=[1], y=[0, 1]), "score", ["x", "y"])
+
+
+def test_signs_of_random_tables_agree_with_least_squares(rng):
+    values = table(lambda own, s: float(rng.normal()), a=[0, 1, 2], b=["u", "v"], seeds=4)
+    found = effects(values, "score", ["a", "b"]).set_index(["term", "level"])["effect"]
+    grand = values["score"].mean()
+    for a in (0, 1, 2):
+        assert found["a", str(a)] == pytest.approx(values[values["a"] == a]["score"].mean() - grand)
+    cell = values[(values["a"] == 1) & (values["b"] == "v")]["score"].mean()
+    expected = cell - found["a", "1"] - found["b", "v"] - grand
+    assert found["a x b", "1 x v"] == pytest.approx(expected)
+    assert np.isfinite(found).all()
