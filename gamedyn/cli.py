@@ -27,6 +27,8 @@ INSTALL = {
     "torch": "torch",
     "torchdiffeq": "torchdiffeq",
     "matplotlib": "'gamedyn[plot]'",
+    "joblib": "'gamedyn[ablation]'",
+    "pandas": "'gamedyn[ablation]'",
 }
 """What a command may lack, and what installs it."""
 
@@ -42,7 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     for add in (
         *(_add_methods, _add_stability, _add_verify, _add_rank, _add_explore),
-        *(_add_train, _add_compare, _add_classifier),
+        *(_add_train, _add_compare, _add_classifier, _add_ablate),
     ):
         add(commands)
     chosen = parser.parse_args(arguments)
@@ -171,6 +173,29 @@ def _add_classifier(commands: Any) -> None:
     parser = _command(commands, "classifier", "train the classifier of a data set that scores use, and keep it", run)
     parser.add_argument("data", help="the data set, such as fashion_mnist")
     parser.add_argument("--set", action="append", default=[], metavar="OPTION=VALUE", help="such as folder=FOLDER")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+
+
+def _add_ablate(commands: Any) -> None:
+    def run(chosen: argparse.Namespace) -> tuple[str, int]:
+        from gamedyn.ablation import ablate
+
+        keep_freed_memory()
+        options = {"jobs": chosen.jobs, "cluster": chosen.cluster, "progress": not chosen.quiet}
+        try:
+            table, text = ablate(chosen.config, chosen.out, over=chosen.set, **options)
+        except KeyboardInterrupt:
+            return "interrupted; what is finished is kept: the same command goes on", 130
+        failed = int(table["status"].isin(["error", "killed"]).sum())
+        return f"{text}\ntable: {Path(chosen.out) / 'table.csv'}", 1 if failed else 0
+
+    text = "run a grid of methods, steps and whatever else on a game of your own; a table with intervals"
+    parser = _command(commands, "ablate", text, run)
+    parser.add_argument("config", help="the ablation, a TOML file")
+    parser.add_argument("--out", required=True, help="folder of the table and of what is kept")
+    parser.add_argument("--jobs", type=int, default=min(2, os.cpu_count() or 1), help="processes (%(default)s)")
+    parser.add_argument("--cluster", default="", metavar="ADDRESS", help="of a dask.distributed scheduler instead")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="such as factors.seed=3")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
 
 

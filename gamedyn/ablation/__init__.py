@@ -3,9 +3,23 @@
 Needs joblib and pandas: the extra `ablation`.
 """
 
+from gamedyn.ablation.ablate import ablate
 from gamedyn.ablation.cells import Outcome
+from gamedyn.ablation.config import Ablation, read_ablation
 from gamedyn.ablation.grid import Cell, Grid, Setup
 from gamedyn.ablation.run import run
 from gamedyn.ablation.summaries import differences, effects, means
 
-__all__ = ["Cell", "Grid", "Outcome", "Setup", "differences", "effects", "means", "run"]
+__all__ = [
+    "Ablation",
+    "Cell",
+    "Grid",
+    "Outcome",
+    "Setup",
+    "ablate",
+    "differences",
+    "effects",
+    "means",
+    "read_ablation",
+    "run",
+]

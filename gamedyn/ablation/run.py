@@ -107,6 +107,7 @@ def run(
     size = min(positive_int("members", members), max(1, math.ceil(len(todo) / positive_int("jobs", jobs))))
     groups = [[todo[k] for k in g] for g in grouped([cells[i] for i in todo], size)]
     roots = tuple({r for f in functions if (r := root_of(f)) is not None})
+    sources(roots)  # as they are imported, before anybody changes them
     asked = {
         n: (grid.setup, [cells[i] for i in g], dict(measures), shares, options, roots, jobs)
         for n, g in enumerate(groups)
@@ -131,6 +132,9 @@ def _worked(
     """In a worker: the rows of a group's cells, and with what they were made."""
     import torch
 
+    for function in (setup, *measures.values()):
+        resolved(function)
+    sources(roots)
     if jobs > 1:
         torch.set_num_threads(1)
     rows = run_cells(setup, cells, measures, marks, options)

@@ -46,12 +46,21 @@ def _of_file(path: Path) -> Any:
     path = path.resolve()
     if not path.is_file():
         raise ArgumentError("setup", "a file that is there", str(path))
-    if str(path.parent) not in sys.path:
-        sys.path.insert(0, str(path.parent))
-    known = sys.modules.get(path.stem)
-    if known is not None and Path(getattr(known, "__file__", "") or "").resolve() != path:
-        raise ArgumentError("setup", "a file whose name no other module has", str(path))
-    return importlib.import_module(path.stem)
+    name = f"{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}_{digest(path)[:8]}"
+    if name not in sys.modules:  # of this file, as it is now
+        if str(path.parent) not in sys.path:
+            sys.path.insert(0, str(path.parent))
+        spec = importlib.util.spec_from_file_location(name, path)
+        if spec is None or spec.loader is None:
+            raise ArgumentError("setup", "a Python file", str(path))
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module
+        try:
+            spec.loader.exec_module(module)
+        except BaseException:
+            del sys.modules[name]
+            raise
+    return sys.modules[name]
 
 
 def root_of(function: Callable[..., Any]) -> Path | None:
@@ -101,8 +110,12 @@ def _text(function: Any) -> str:
         return repr(type(function)) if code is None else f"{code.co_code.hex()} {code.co_consts} {code.co_names}"
 
 
+IMPORTED: dict[str, str] = {}
+"""By path, the digests of sources when they were first seen here: what has changed since is not what is running."""
+
+
 def sources(roots: tuple[Path, ...]) -> dict[str, str]:
-    """By path, the digests of all modules that have been imported from gamedyn and from these folders."""
+    """By path, the digests of all modules that have been imported from gamedyn and from these folders, as imported."""
     own = (Path(__file__).parents[1].resolve(), *roots)
     found = {}
     for module in [*sys.modules.values()]:
@@ -112,7 +125,7 @@ def sources(roots: tuple[Path, ...]) -> dict[str, str]:
         path = Path(file).resolve()
         root = next((r for r in own if path.is_relative_to(r)), None)
         if root is not None and "site-packages" not in path.relative_to(root).parts:
-            found[str(path)] = digest(path)
+            found[str(path)] = IMPORTED.setdefault(str(path), digest(path))
     return found
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from types import UnionType
 from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 
-from gamedyn._lib.errors import ArgumentError, UnknownNameError
+from gamedyn._lib.errors import ArgumentError
+from gamedyn._lib.toml import Source, parsed, set_over, unknown
 
 if TYPE_CHECKING:
     import os
@@ -201,45 +201,6 @@ class Config:
         return "\n\n".join(blocks) + "\n"
 
 
-@dataclass(frozen=True)
-class Source:
-    """The text of a configuration, and what was set over it.
-
-    Attributes:
-        name: of the file.
-        text: its content.
-        over: keys that were set by --set.
-    """
-
-    name: str
-    text: str
-    over: tuple[str, ...] = ()
-
-    def where(self, section: str, key: str = "") -> str:
-        """The place of a key: file, line, section and key."""
-        dotted = f"{section}.{key}" if key else section
-        if any(o == dotted or o.startswith(f"{dotted}.") for o in self.over):
-            return f"--set {dotted}"
-        line = self._line(section, key) or self._line(section, "")
-        at = f", line {line}" if line else ""
-        return f"{self.name or 'config'}{at}, [{section}] {key}".rstrip()
-
-    def _line(self, section: str, key: str) -> int:
-        inside = ""
-        for number, line in enumerate(self.text.splitlines(), 1):
-            header = re.match(r"\s*\[+\s*([\w.\"'-]+)\s*\]+", line)
-            if header:
-                inside = header[1]
-                if inside == (f"{section}.{key}" if key else section):
-                    return number
-            elif key:
-                found = re.match(r"\s*([\w\"'.-]+)\s*=", line)
-                path = f"{inside}.{found[1]}" if found and inside else found[1] if found else ""
-                if path.replace('"', "") in (f"{section}.{key}",) or path.startswith(f"{section}.{key}."):
-                    return number
-        return 0
-
-
 def read_config(path: str | os.PathLike[str] | Mapping[str, Any], over: Iterable[str] = ()) -> Config:
     """The configuration in a TOML file, or in a mapping of sections.
 
@@ -260,14 +221,14 @@ def read_config(path: str | os.PathLike[str] | Mapping[str, Any], over: Iterable
     if isinstance(path, Mapping):
         table, source = _plain(path), Source("", "")
     else:
-        table, source = _parsed(Path(path))
+        table, source = parsed(Path(path))
     settings = list(over)
     for setting in settings:
-        _set(table, setting)
+        set_over(table, setting)
     source = replace(source, over=tuple(s.partition("=")[0].strip() for s in settings))
     for name in table:
         if name not in SECTIONS:
-            raise _unknown(source, "section", name, SECTIONS, name, "")
+            raise unknown(source, "section", name, SECTIONS, name, "")
     parts = {}
     for name, kind in SECTIONS.items():
         given = table.get(name, {})
@@ -310,32 +271,6 @@ def _plain(value: Any, where: str = "") -> Any:
     raise ArgumentError(where or "config", "text, numbers, lists and tables", type(value).__name__, remedy)
 
 
-def _parsed(path: Path) -> tuple[dict[str, Any], Source]:
-    try:
-        text = path.read_text(encoding="utf-8")
-        return tomllib.loads(text), Source(path.name, text)
-    except OSError as error:
-        raise ArgumentError("config", "a TOML file that can be read", f"{path}: {error.strerror}") from None
-    except (ValueError, RecursionError) as error:  # what tomllib raises, too many digits, too deep tables
-        raise ArgumentError("config", "a TOML file", f"{path}: {error}") from None
-
-
-def _set(table: dict[str, Any], setting: str) -> None:
-    name, equals, text = setting.partition("=")
-    path = name.strip().split(".")
-    if not equals or len(path) < 2:
-        raise ArgumentError("--set", "section.key=value", setting, "for instance solve.steps=400")
-    try:
-        value = tomllib.loads(f"x = {text}")["x"]
-    except (ValueError, RecursionError):
-        value = text.strip()  # a word without quotes
-    for part in path[:-1]:
-        table = table.setdefault(part, {})
-        if not isinstance(table, dict):
-            raise ArgumentError("--set", "a key inside a table", setting)
-    table[path[-1]] = value
-
-
 def _section(kind: type, name: str, given: Mapping[str, Any], source: Source) -> Any:
     known = {f.name: f for f in fields(kind)}
     rest = OPEN.get(name, "")
@@ -348,12 +283,12 @@ def _section(kind: type, name: str, given: Mapping[str, Any], source: Source) ->
         elif rest:
             others[key] = value
         else:
-            raise _unknown(source, "key", key, known, name, key)
+            raise unknown(source, "key", key, known, name, key)
     if name == "observers":
         for key, value in own.items():
             for inner in value or {}:
                 if inner not in KEYS[key]:
-                    raise _unknown(source, "key", inner, KEYS[key], name, key)
+                    raise unknown(source, "key", inner, KEYS[key], name, key)
     for needed in ("name", "method"):
         if needed in known and needed not in own:
             raise ArgumentError(source.where(name), f"a {needed}", "none", f"[{name}] {needed} = ...")
@@ -372,11 +307,6 @@ def _checked(source: Source, section: str, key: str, value: Any, hint: Any) -> A
     words = {int: "a whole number", float: "a number", str: "text", bool: "true or false", dict: "a table"}
     expected = " or ".join(words[k] for k in plain if k in words)
     raise ArgumentError(source.where(section, key), expected, value)
-
-
-def _unknown(source: Source, what: str, name: str, known: Iterable[str], section: str, key: str) -> ArgumentError:
-    found = UnknownNameError(what, name, known)
-    return ArgumentError(source.where(section, key), f"a known {what}", name, found.remedy)
 
 
 def _table(name: str, section: Any) -> dict[str, Any]:

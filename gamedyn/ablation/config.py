@@ -1,0 +1,161 @@
+"""Ablations in TOML: `gamedyn ablate my.toml`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gamedyn._lib.checks import choice, finite, positive_int
+from gamedyn._lib.errors import ArgumentError, GamedynError, UnknownNameError
+from gamedyn._lib.toml import Source, parsed, set_over, unknown
+from gamedyn.ablation.grid import Grid
+from gamedyn.ablation.setups import resolved
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterable
+
+__all__ = ["Ablation", "read_ablation"]
+
+SECTIONS: dict[str, tuple[str, ...] | None] = {
+    "setup": ("function",),
+    "factors": None,
+    "measures": None,
+    "run": ("marks", "members", "ensembles", "check_every", "compile"),
+    "summary": ("measure", "by", "failed", "log"),
+}
+"""Sections, and their keys; None: names of one's own."""
+
+RANGE = ("from", "to", "count", "spacing")
+"""Keys of a range of values."""
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """What a file asks for.
+
+    Attributes:
+        grid: the cells.
+        measures: by name, text as `Grid`'s set-up is.
+        options: of `run`.
+        summary: what is told at the end: measure, by, failed, log.
+    """
+
+    grid: Grid
+    measures: dict[str, str]
+    options: dict[str, Any] = field(default_factory=dict)
+    summary: dict[str, Any] = field(default_factory=dict)
+
+
+def read_ablation(path: str | os.PathLike[str], over: Iterable[str] = ()) -> Ablation:
+    """The ablation that a TOML file describes.
+
+    Sections: `[setup]`, `function = "my_gan.py:setup"` (from the file's own folder, or "module:function");
+    `[factors]`, values by name, lists or single ones, or `{from = 0.01, to = 1, count = 5, spacing = "log"}`, and
+    `{count = 5}` for 0 to 4; `[measures]`, functions by name; `[run]`, options of `run`; `[summary]`, the measure whose
+    means are told, `by` which factors, `failed` (the value of cells without one), `log`.
+
+    Args:
+        path: of the file.
+        over: "section.key=value", set over it.
+
+    Raises:
+        ArgumentError: for a file that cannot be read, an unknown section or key, a factor or function that is wrong;
+            file, line and key are named.
+    """
+    file = Path(path)
+    table, source = parsed(file)
+    settings = list(over)
+    for setting in settings:
+        set_over(table, setting)
+    source = Source(source.name, source.text, tuple(s.partition("=")[0].strip() for s in settings))
+    for name, section in table.items():
+        if name not in SECTIONS:
+            raise unknown(source, "section", name, SECTIONS, name, "")
+        if not isinstance(section, dict):
+            raise ArgumentError(source.where(name), "a section", section, f"[{name}]")
+        for key in section:
+            if (known := SECTIONS[name]) is not None and key not in known:
+                raise unknown(source, "key", key, known, name, key)
+    for name in ("setup", "factors", "measures"):
+        if not table.get(name):
+            raise ArgumentError(source.where(name), f"a section [{name}]", "none")
+    setup = _function(source, file, "setup", "function", table["setup"].get("function"))
+    measures = {k: _function(source, file, "measures", k, v) for k, v in table["measures"].items()}
+    factors = {k: _values(source, k, v) for k, v in _flat(table["factors"]).items()}
+    options = _options(source, table.get("run", {}))
+    return Ablation(_grid(source, setup, factors), measures, options, _summary(source, table, factors))
+
+
+def _flat(section: Mapping[str, Any], before: str = "") -> dict[str, Any]:
+    """`[factors.weights] r1 = ...` as `weights.r1`."""
+    out: dict[str, Any] = {}
+    for key, value in section.items():
+        if isinstance(value, Mapping) and not set(value) <= set(RANGE):
+            out |= _flat(value, f"{before}{key}.")
+        else:
+            out[before + key] = value
+    return out
+
+
+def _values(source: Source, name: str, given: Any) -> Any:
+    if not isinstance(given, Mapping):
+        return given
+    where = source.where("factors", name)
+    count = positive_int(f"{where} count", given.get("count"))
+    if "from" not in given and "to" not in given:
+        return range(count)
+    first, last = (finite(f"{where} {k}", given.get(k)) for k in ("from", "to"))
+    spacing = choice(f"{where} spacing", given.get("spacing", "linear"), ("linear", "log"))
+    if spacing == "log" and not min(first, last) > 0:
+        raise ArgumentError(where, "positive ends, for log spacing", f"{first} to {last}")
+    found = np.geomspace(first, last, count) if spacing == "log" else np.linspace(first, last, count)
+    return [float(f"{x:.12g}") for x in found]
+
+
+def _function(source: Source, file: Path, section: str, key: str, given: Any) -> str:
+    """The text that names a function, its file's path made absolute."""
+    where = source.where(section, key)
+    if not isinstance(given, str):
+        raise ArgumentError(where, '"module:function" or "file.py:function"', given)
+    place, colon, name = given.rpartition(":")
+    full = f"{(file.parent / place).resolve()}{colon}{name}" if place.endswith(".py") else given
+    try:
+        resolved(full)
+    except ArgumentError as error:
+        raise ArgumentError(where, error.expected, error.got, error.remedy) from error
+    return full
+
+
+def _options(source: Source, given: Mapping[str, Any]) -> dict[str, Any]:
+    kinds = {"marks": list, "ensembles": bool, "compile": bool, "members": int, "check_every": int}
+    for key, value in given.items():
+        if not isinstance(value, kinds[key]) or (kinds[key] is int and isinstance(value, bool)):
+            words = {list: "a list of shares", bool: "true or false", int: "a whole number"}
+            raise ArgumentError(source.where("run", key), words[kinds[key]], value)
+    return dict(given)
+
+
+def _grid(source: Source, setup: str, factors: dict[str, Any]) -> Grid:
+    try:
+        return Grid(setup, factors)
+    except GamedynError as error:
+        told = f"{getattr(error, 'argument', '')} {getattr(error, 'got', '')}"
+        key = next((k for k in factors if k in told), "")
+        if isinstance(error, (ArgumentError, UnknownNameError)):
+            raise ArgumentError(source.where("factors", key), error.expected, error.got, error.remedy) from error
+        raise
+
+
+def _summary(source: Source, table: Mapping[str, Any], factors: Mapping[str, Any]) -> dict[str, Any]:
+    given = dict(table.get("summary", {}))
+    given.setdefault("measure", next(iter(table["measures"])))
+    given.setdefault("by", [k for k, v in factors.items() if k != "seed" and isinstance(v, list) and len(v) > 1])
+    for name in given["by"]:
+        if name not in (*factors, "at"):
+            raise unknown(source, "factor", name, (*factors, "at"), "summary", "by")
+    return given
