@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 import traceback
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +19,7 @@ from gamedyn._lib.errors import ArgumentError
 from gamedyn.ablation.grid import BUDGETS, Cell, Setup
 from gamedyn.ablation.setups import resolved
 from gamedyn.core import Game, State
-from gamedyn.core.randomness import RandomState
+from gamedyn.core.randomness import OwnRandomness, RandomState
 from gamedyn.flows import Flow, gradient
 from gamedyn.integrators import solve, solve_ensemble, stepper
 
@@ -89,11 +91,12 @@ class _Group:
         self.setup, self.cells, self.measures, self.marks = setup, cells, measures, marks
         self.options = options
         self.rows: list[list[dict[str, Any]]] = [[] for _ in cells]
-        self._made: dict[str, Setup] = {}
+        self.why: dict[int, str] = {}
 
     def made(self, i: int) -> Setup:
         """The set-up of a cell, one of its own."""
-        found = self.setup(**self.cells[i].arguments)
+        with self.randomness(i):
+            found = self.setup(**self.cells[i].arguments)
         if isinstance(found, Game):
             found = gradient(found)
         if isinstance(found, Flow):
@@ -101,6 +104,10 @@ class _Group:
         if not isinstance(found, Setup):
             raise ArgumentError("setup", "a flow, a game or a Setup", type(found).__name__)
         return found
+
+    def randomness(self, i: int) -> contextlib.AbstractContextManager[None]:
+        """The default generators, seeded by the set-up's arguments: nothing depends on what ran before."""
+        return OwnRandomness(zlib.crc32(joblib.hash(self.cells[i].arguments).encode())).drawn_from()
 
     def flow(self, i: int, setup: Setup) -> Any:
         """The flow with a cell's rates and weights."""
@@ -122,28 +129,33 @@ class _Group:
 
     def run_at_once(self, places: list[int]) -> bool:
         """Run cells as one ensemble, if they are one flow; whether that was done."""
+        if len(places) == 1:
+            return False
         try:
-            setups = self._alike(places) if len(places) > 1 else None
-            if setups is not None:
-                self._together(places, setups)
-        except Exception:  # whatever users' code raises: by itself the cell at fault says so, and the others go on
-            setups = None
-        if setups is None:
-            for i in places:
-                self.rows[i] = []
-        return setups is not None
+            setups = self._alike(places)
+            if not isinstance(setups, str):
+                with self.randomness(places[0]):
+                    self._together(places, setups)
+                return True
+            why = setups
+        except Exception as error:  # whatever users' code raises: by itself the cell at fault says so, the others go on
+            why = f"{type(error).__name__}: {error}".splitlines()[0]
+        for i in places:
+            self.rows[i], self.why[i] = [], why
+        return False
 
     def run_alone(self, i: int) -> None:
         """Run a cell by itself; where it fails its row says why."""
         try:
-            self._alone(i)
+            with self.randomness(i):
+                self._alone(i)
         except Exception:
             self.rows[i].append({"at": 1.0, "status": "error", "error": traceback.format_exc(limit=-6)})
 
-    def _alike(self, places: list[int]) -> list[Setup] | None:
+    def _alike(self, places: list[int]) -> list[Setup] | str:
         """The set-ups, if the first one's flow is that of all: of one layout, with the same velocity where each begins.
 
-        Flows with buffers advance them, which ensembles do not.
+        If not, why.
         """
         shared: dict[str, Setup] = {}
         setups = []
@@ -154,10 +166,10 @@ class _Group:
             setups.append(shared[key])
         first = setups[0]
         if first.flow.noise is not None or first.flow.declared_h is not None:
-            return None
+            return "a flow with noise, or for one step alone"
         if any(s.flow.game.state().buffers for s in setups):
-            return None
-        return setups if all(_same(first, s) for s in shared.values()) else None
+            return "players with buffers, which ensembles do not advance"
+        return setups if all(_same(first, s) for s in shared.values()) else "set-ups whose flows differ"
 
     def _together(self, places: list[int], setups: list[Setup]) -> None:
         cells, first = [self.cells[i] for i in places], setups[0]
@@ -218,7 +230,8 @@ class _Group:
             stats, seconds = run.stats, time.perf_counter() - began
             cost = (run.step, stats["evaluations"], stats.get("images", 0), run.t, seconds)
             state = run.state if run.status == "done" else None
-            self._measured(i, setup, state, _row(share, str(run.status), cost, 1))
+            alone = {"alone": self.why[i]} if i in self.why else {}
+            self._measured(i, setup, state, _row(share, str(run.status), cost, 1) | alone)
 
     def _measured(self, i: int, setup: Setup, state: State | None, row: dict[str, Any]) -> None:
         """Add a row, with the measures of a state that is finite."""
@@ -228,7 +241,8 @@ class _Group:
             outcome = Outcome(dict(cell.values), setup, self.flow(i, setup), state, row["at"], cell.h, **spent)
             try:
                 for name, measure in self.measures.items():
-                    row |= _numbers(name, measure(outcome))
+                    with self.randomness(i):
+                        row |= _numbers(name, measure(outcome))
             except Exception:
                 row |= {"status": "error", "error": traceback.format_exc(limit=-4)}
         self.rows[i].append(row)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["run"]
 
 FIRST = ("at", "status")
-LAST = (*(f"spent.{u}" for u in (*BUDGETS, "seconds")), "together", "error")
+LAST = (*(f"spent.{u}" for u in (*BUDGETS, "seconds")), "together", "alone", "error")
 """Columns before and after the measures."""
 
 
@@ -56,7 +56,8 @@ def run(
 
     Columns: the factors; `at`, the share of the budget; `status`, "done", or why there is no measure ("non_finite",
     "error", "killed"); the measures; `spent.steps`, `.evaluations`, `.images`, `.time` and `.seconds` (of an ensemble
-    each member's share); `together`, members of the ensemble; `error`, a traceback.
+    each member's share); `together`, members of the ensemble; `alone`, why cells that might have run together did not;
+    `error`, a traceback.
 
     Args:
         grid: what to run.

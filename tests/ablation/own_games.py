@@ -42,6 +42,17 @@ def gan(seed, width=8, norm=False):
     return Setup(flow, batches=gd.batches(data, latent=4, batch_size=16, seed=seed))
 
 
+def unseeded(seed):
+    """A GAN whose seed says nothing of how it begins, with losses that draw."""
+    G, D = nn.Linear(4, 2), nn.Sequential(nn.Linear(2, 8), nn.Dropout(0.3), nn.Tanh(), nn.Linear(8, 1))
+    data = torch.randn(64, 2)
+    return Setup(gd.flows.gradient(gd.games.gan(G, D)), batches=gd.batches(data, latent=4, batch_size=16, seed=seed))
+
+
+def with_noise(outcome):
+    return outcome.state.y.norm() + torch.randn(())
+
+
 def distance(outcome):
     return outcome.state.y.norm()
 

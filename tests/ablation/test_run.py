@@ -64,6 +64,7 @@ class TestSameAsSolves:
         grid = Grid(own("another_game"), {"seed": range(3)}, method="rk4", h=0.1, steps=10)
         found = run(grid, tmp_path)
         assert list(found["together"]) == [1] * 3
+        assert set(found["alone"]) == {"set-ups whose flows differ"}
         expected = [
             run(Grid(own("another_game"), seed=s, method="rk4", h=0.1, steps=10), tmp_path / str(s)) for s in range(3)
         ]
@@ -97,6 +98,18 @@ class TestSameAsSolves:
         grid = Grid(own("gan"), {"method": ["euler", "rk4"], "seed": range(3)}, h=0.05, steps=5)
         tables = [run(grid, tmp_path / str(i), jobs=jobs, members=3) for i, jobs in enumerate((1, 1, 2))]
         assert list(tables[0]["distance"]) == list(tables[1]["distance"]) == list(tables[2]["distance"])
+
+    def test_whatever_is_drawn_is_the_same_again(self, tmp_path):
+        # rejects: default generators left where the last cell, or the caller, left them; and drawn from
+        before = torch.default_generator.get_state()
+        grid = Grid(own("unseeded"), {"method": ["euler", "rk4"], "seed": range(3)}, h=0.05, steps=5)
+        first = run(grid, tmp_path / "a", {"it": own("with_noise")}, ensembles=False)
+        assert torch.equal(torch.default_generator.get_state(), before)
+        torch.randn(3)
+        only = Grid(own("unseeded"), {"method": ["rk4"], "seed": [2]}, h=0.05, steps=5)
+        again = run(only, tmp_path / "b", {"it": own("with_noise")}, ensembles=False)
+        assert again["it"].iloc[0] == first["it"].iloc[-1]
+        assert len(set(first["it"])) == 6
 
 
 class TestKept:
