@@ -187,7 +187,10 @@ def _add_ablate(commands: Any) -> None:
         except KeyboardInterrupt:
             return "interrupted; what is finished is kept: the same command goes on", 130
         failed = int(table["status"].isin(["error", "killed"]).sum())
-        return f"{text}\ntable: {Path(chosen.out) / 'table.csv'}", 1 if failed else 0
+        return (
+            f"{text}\ntable: {Path(chosen.out) / 'table.csv'}\nreport: {Path(chosen.out) / 'report.html'}",
+            1 if failed else 0,
+        )
 
     text = "run a grid of methods, steps and whatever else on a game of your own; a table with intervals"
     parser = _command(commands, "ablate", text, run)

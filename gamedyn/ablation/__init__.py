@@ -7,6 +7,8 @@ from gamedyn.ablation.ablate import ablate
 from gamedyn.ablation.cells import Outcome
 from gamedyn.ablation.config import Ablation, read_ablation
 from gamedyn.ablation.grid import Cell, Grid, Setup
+from gamedyn.ablation.plots import curves, effect_bars, heat_map
+from gamedyn.ablation.report import write_report
 from gamedyn.ablation.run import run
 from gamedyn.ablation.summaries import differences, effects, means
 
@@ -17,9 +19,13 @@ __all__ = [
     "Outcome",
     "Setup",
     "ablate",
+    "curves",
     "differences",
+    "effect_bars",
     "effects",
+    "heat_map",
     "means",
     "read_ablation",
     "run",
+    "write_report",
 ]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from gamedyn._lib.errors import ArgumentError
 from gamedyn._lib.tables import aligned
 from gamedyn.ablation.config import read_ablation
+from gamedyn.ablation.report import write_report
 from gamedyn.ablation.run import run
 from gamedyn.ablation.summaries import means
 
@@ -31,7 +32,7 @@ def ablate(
 ) -> tuple[pd.DataFrame, str]:
     """Run the grid of a TOML file in a folder; the table, and what it says as text.
 
-    Beside `run`'s files the folder gets `means.csv`. What is there already is not computed again.
+    Beside `run`'s files the folder gets `means.csv` and `report.html`. What is there already is not computed again.
 
     Args:
         config: the file; see `read_ablation`.
@@ -57,8 +58,9 @@ def ablate(
                 "[summary] measure", "a column of the table", name, f"it has {', '.join(table.columns)}"
             )
         name = near[0]
-    own = {k: v for k, v in asked.summary.items() if k in ("failed", "log")}
-    found = means(table, name, by or ["method"], **own)
+    own, by = {k: v for k, v in asked.summary.items() if k in ("failed", "log")}, by or ["method"]
+    found = means(table, name, by, **own)
+    write_report(folder, table, name, by, **own)
     found.to_csv(folder / "means.csv", index=False)
     rows = [[_text(v) for v in row] for row in found.itertuples(index=False)]
     intervals = f"{name}: mean of n cells, 95 % interval"

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gamedyn._lib.errors import ArgumentError
+from gamedyn._lib.page import figure, number, page, picture, table, text
 from gamedyn.training.config import differences
 from gamedyn.training.reports.curves import losses, score_curves, stability
 from gamedyn.training.reports.folder import RunFolder, score_names
-from gamedyn.training.reports.page import figure, number, page, picture, table, text
 
 if TYPE_CHECKING:
     import os

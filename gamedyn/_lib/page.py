@@ -51,7 +51,7 @@ def figure(draw: Callable[[], Any], caption: str, title: str) -> list[str]:
     try:
         drawn = draw()
     except ImportError:
-        return [*head, "<p>The figure needs matplotlib: pip install 'gamedyn[train]'.</p>"]
+        return [*head, "<p>The figure needs matplotlib: pip install 'gamedyn[plot]'.</p>"]
     stored = io.BytesIO()
     drawn.savefig(stored, format="png")
     data = base64.b64encode(stored.getvalue()).decode()

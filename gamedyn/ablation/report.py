@@ -1,0 +1,94 @@
+"""The report of an ablation: one page that opens in a browser."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gamedyn._lib.page import figure, page, table, text
+from gamedyn.ablation.plots import curves, effect_bars, heat_map
+from gamedyn.ablation.summaries import effects, means
+
+if TYPE_CHECKING:
+    import pandas as pd  # type: ignore[import-untyped]
+
+__all__ = ["write_report"]
+
+
+def write_report(
+    folder: Path, found: pd.DataFrame, measure: str, by: list[str], *, log: bool = False, failed: float | None = None
+) -> Path:
+    """Write `report.html` into the folder of a run: means, heat map, the way there, effects, failures, provenance."""
+    how: dict[str, Any] = {"log": log, "failed": failed}
+    kind = "geometric mean" if log else "mean"
+    summary = means(found, measure, by, **how)
+    head = [str(c) for c in summary.columns]
+    rows = [[_plain(v) for v in row] for row in summary.itertuples(index=False)]
+    parts = [f"<h1>{text(measure)}</h1>", f"<p>{text(_said(found, summary, by))}</p>"]
+    down, across = (by[:1], by[1:]) if len(by) > 1 else (by, ["at"])
+    ends = found[found["at"] == 1]
+    told = (
+        f"{kind} of {measure} over seeds, with its 95 % interval: look along rows and columns for what a factor does."
+    )
+    parts += figure(lambda: heat_map(ends, measure, down, across, **how).figure, told, "Where it ends")
+    if found["at"].nunique() > 1:
+        told = f"{kind} of {measure} at shares of the budget, bars are 95 % intervals over seeds."
+        parts += figure(lambda: curves(found, measure, "at", by, **how).figure, told, "On the way")
+    several = [f for f in by if ends.dropna(subset=[measure])[f].nunique() > 1]
+    if several and "seed" in found.columns and found["seed"].nunique() > 1:
+        known = effects(found, measure, several, order=min(2, len(several)), **how)
+        told = "What a level, or two together, add to the mean of all"
+        told += " (as a factor)" if log else ""
+        told += ": intervals that hold the grey line are no effect that these seeds show."
+        parts += figure(lambda: effect_bars(known, log=log).figure, told, "Effects")
+        shares = known.drop_duplicates("term")
+        rows_of = [[t, f"{s:.3f}"] for t, s in zip(shares["term"], shares["share"], strict=True)]
+        parts += ["<p>Share of the spread that each term explains:</p>", table(["term", "share"], rows_of)]
+    parts += ["<h2>Means</h2>", table(head, rows), *_failures(found), *_provenance(folder)]
+    path = folder / "report.html"
+    path.write_text(page(f"{measure}: ablation", parts), encoding="utf-8")
+    return path
+
+
+def _said(found: pd.DataFrame, summary: pd.DataFrame, by: list[str]) -> str:
+    cells = int((found["at"] == 1).sum())
+    said = f"{cells} cells, {int(summary['failed'].sum())} of them without a result."
+    known = summary.dropna(subset=["mean"])
+    if not len(known):
+        return said
+    low, high = known.loc[known["mean"].idxmin()], known.loc[known["mean"].idxmax()]
+    told = [
+        f"{word} {_plain(r['mean'])} at {', '.join(f'{k} {r[k]}' for k in by)}"
+        for word, r in (("Smallest", low), ("largest", high))
+    ]
+    return f"{said} {'; '.join(told)}."
+
+
+def _failures(found: pd.DataFrame) -> list[str]:
+    """What failed, and the first traceback."""
+    bad = found[found["status"] != "done"]
+    if not len(bad):
+        return []
+    counts = bad["status"].value_counts()
+    parts = ["<h2>What failed</h2>", table(["status", "rows"], [[str(k), str(v)] for k, v in counts.items()])]
+    errors = [*bad["error"].dropna()] if "error" in bad.columns else []
+    return [*parts, f"<pre>{text(errors[0])}</pre>"] if errors else parts
+
+
+def _provenance(folder: Path) -> list[str]:
+    about = json.loads((folder / "ablation.json").read_text(encoding="utf-8"))
+    versions = ", ".join(f"{k} {v}" for k, v in about["versions"].items())
+    rows = [
+        ["command", about["command"]],
+        ["begun", about["began"]],
+        ["seconds", f"{about['seconds']:.1f}"],
+        ["cells computed", str(about["computed_cells"])],
+        ["machine", f"{about['machine']['system']}, {about['machine']['cores']} cores"],
+        ["versions", versions],
+    ]
+    return ["<h2>How it was made</h2>", table(["", ""], rows)]
+
+
+def _plain(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

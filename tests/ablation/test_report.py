@@ -1,0 +1,85 @@
+"""Figures and the report of a table."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from matplotlib import pyplot as plt
+
+import gamedyn as gd
+from gamedyn import ablation
+
+GAMES = Path(__file__).with_name("own_games.py")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A table with two factors, marks, and cells that diverge."""
+    folder = tmp_path_factory.mktemp("made")
+    factors = {"method": ["euler", "rk4"], "h": [0.1, 0.2, 60.0], "seed": range(3)}
+    grid = ablation.Grid(f"{GAMES}:quadratic", factors, steps=300, coupling=2.0)
+    measures = {"distance": f"{GAMES}:distance"}
+    return folder, ablation.run(grid, measures, folder=folder, marks=[0.5, 1], progress=False)
+
+
+class TestFigures:
+    def test_a_heat_map_says_what_its_cells_are(self, made):
+        # rejects: rows and columns exchanged, means of the half way in the end's
+        table = made[1]
+        ax = ablation.heat_map(table, "distance", ["method"], ["h"], log=True)
+        texts = {(t.get_position()[1], t.get_position()[0]): t.get_text() for t in ax.texts}
+        assert len(texts) == 6
+        known = ablation.means(table, "distance", ["method", "h"], log=True).set_index(["method", "h"])
+        assert texts[0, 1].startswith(f"{known.loc[('euler', 0.2), 'mean']:.3g}\n")
+        assert texts[1, 2] == "3 failed"
+        assert [t.get_text() for t in ax.get_yticklabels()] == ["euler", "rk4"]
+        assert (ax.get_xlabel(), ax.get_ylabel()) == ("h", "method")
+
+    def test_curves(self, made):
+        table = made[1]
+        finite = table[table["h"] < 1]
+        ax = ablation.curves(finite, "distance", "at", ["method", "h"], log=True)
+        assert [t.get_text() for t in ax.get_legend().get_texts()] == [
+            "euler, 0.1",
+            "euler, 0.2",
+            "rk4, 0.1",
+            "rk4, 0.2",
+        ]
+        assert ax.get_ylabel() == "distance"
+        lines = [c.lines[0].get_ydata() for c in ax.containers]
+        known = ablation.means(finite, "distance", ["method", "h", "at"], log=True)["mean"]
+        assert [y for line in lines for y in line] == pytest.approx(list(known))
+        own = plt.figure().subplots()
+        assert ablation.curves(finite, "distance", "h", ax=own) is own
+        plt.close("all")
+
+    def test_effects(self, made):
+        table = made[1]
+        found = ablation.effects(table[table["h"] < 1], "distance", ["method", "h"], log=True)
+        ax = ablation.effect_bars(found, term="method", log=True)
+        assert [t.get_text() for t in ax.get_yticklabels()] == ["method: euler", "method: rk4"]
+        with pytest.raises(gd.ArgumentError, match="term"):
+            ablation.effect_bars(found, term="loss")
+
+
+def test_the_report_stands_alone(made):
+    # rejects: a page that asks a network, failures left out, a mean that is not the table's
+    folder, table = made
+    page = ablation.write_report(folder, table, "distance", ["method", "h"], log=True).read_text()
+    assert "http" not in page.replace("http-equiv", "")
+    assert page.count("data:image/png") == 3
+    for word in ("18 cells, 6 of them without a result", "non_finite", "Effects", "How it was made", "torch"):
+        assert word in page
+    mean = ablation.means(table, "distance", ["method", "h"], log=True)["mean"].iloc[0]
+    assert f"{mean:.4g}" in page
+
+
+def test_a_report_of_failures_alone(made, tmp_path):
+    table = made[1].assign(distance=math.nan, status="non_finite")
+    (tmp_path / "ablation.json").write_text((made[0] / "ablation.json").read_text())
+    page = ablation.write_report(tmp_path, table, "distance", ["method"]).read_text()
+    assert "18 of them without a result" in page
+    assert isinstance(table, pd.DataFrame)
