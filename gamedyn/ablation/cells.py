@@ -40,7 +40,10 @@ class Outcome:
         state: where it is.
         share: of the budget that is spent.
         h: the step.
-        steps, evaluations, images, time: what it has cost.
+        steps: done.
+        evaluations: of the field.
+        images: samples seen.
+        time: integrated.
     """
 
     cell: dict[str, Any]

@@ -140,9 +140,11 @@ class Cell:
         values: by factor, as given.
         method: what steps it.
         h: the step.
-        unit, amount: how long it runs.
+        unit: of what says how long it runs.
+        amount: how much of it.
         seed: of start and batches, or None.
-        rates, weights: in the place of the flow's own.
+        rates: by player, in the place of the flow's own.
+        weights: by term, likewise.
         arguments: of the set-up, the seed included where it takes it.
     """
 
