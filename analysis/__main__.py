@@ -26,7 +26,7 @@ def main(arguments: list[str] | None = None) -> int:
         for name, study in members().items():
             print(f"{name}: {study.question}")
         return 0
-    from analysis.study import run_study
+    from analysis.common.study import run_study
     from gamedyn._lib.errors import GamedynError
 
     try:

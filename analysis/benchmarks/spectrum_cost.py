@@ -26,7 +26,7 @@ from tqdm.auto import tqdm
 
 import gamedyn as gd
 from analysis.benchmarks.step_cost import Setting
-from analysis.digits import digits
+from analysis.common.digits import digits
 from gamedyn.krylov import LinearOperator, eigenpairs, symmetric_eigenpairs
 
 if TYPE_CHECKING:

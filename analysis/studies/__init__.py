@@ -1,8 +1,8 @@
-"""One module per question."""
+"""One package per question."""
 
 from __future__ import annotations
 
-from analysis.study import Study
+from analysis.common.study import Study
 from gamedyn._lib.discover import Registry
 
 __all__ = ["get", "members"]

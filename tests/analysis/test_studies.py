@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 
 import gamedyn as gd
-from analysis.digits import digits, frechet_distance, reference_distances
+from analysis.common.digits import digits, frechet_distance, reference_distances
+from analysis.common.study import Part, Result, run_study, writable
 from analysis.studies import get, members
-from analysis.study import Part, Result, run_study, writable
 
 
 @pytest.fixture(scope="module", params=sorted(members()))

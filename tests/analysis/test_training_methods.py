@@ -9,8 +9,7 @@ import pytest
 import torch
 
 import gamedyn as gd
-from analysis.studies.training_methods import DIGITS
-from analysis.training_methods import cells, report
+from analysis.studies.training_methods import DIGITS, cells, report
 
 BENCH = replace(DIGITS, methods=("alternating",), steps=8, count=100)
 

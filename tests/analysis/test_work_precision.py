@@ -11,14 +11,14 @@ import pytest
 import torch
 
 import gamedyn as gd
-from analysis.implicit_training import training
-from analysis.method_limits import limits
+from analysis.common.kinds import KINDS, kind
+from analysis.common.study import run_study
 from analysis.studies import get
-from analysis.study import run_study
-from analysis.work_precision import jax_peer, runs
-from analysis.work_precision.curves import Curve, cheapest, price
-from analysis.work_precision.kinds import KINDS, kind
-from analysis.work_precision.problems import STIFF, flow_and_batch, problem
+from analysis.studies.implicit_training import training
+from analysis.studies.method_limits import limits
+from analysis.studies.work_precision import jax_peer, runs
+from analysis.studies.work_precision.curves import Curve, cheapest, price
+from analysis.studies.work_precision.problems import STIFF, flow_and_batch, problem
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +81,7 @@ def test_prices_are_read_off_between_two_runs():
 
 def test_every_member_has_a_kind_and_a_place_in_a_panel():
     # rejects: a family that no panel shows
-    from analysis.work_precision.figures import PANELS
+    from analysis.studies.work_precision.figures import PANELS
 
     assert {kind(m) for m in gd.methods.names()} == set(KINDS)
     assert set(KINDS) <= {group for panel in PANELS for group in panel}

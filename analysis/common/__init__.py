@@ -1,0 +1,1 @@
+"""What several studies share: the engine, pages, the digits GANs."""

@@ -1,1 +1,0 @@
-"""The parts of the study `edge_of_stability`."""

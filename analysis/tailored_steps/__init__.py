@@ -1,1 +1,0 @@
-"""Methods made for a spectrum, on the digits GANs: predicted, then measured."""

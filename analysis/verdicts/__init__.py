@@ -1,1 +1,0 @@
-"""Verdicts on points whose class is known, and on trained GANs."""
