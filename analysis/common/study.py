@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import tempfile
@@ -16,9 +17,14 @@ import joblib
 import numpy as np
 from tqdm.auto import tqdm
 
-from gamedyn._lib.errors import ArgumentError
+from gamedyn._lib.errors import ArgumentError, GamedynError
+from gamedyn.ablation.records import Records
+from gamedyn.ablation.setups import sources, versions
 
 __all__ = ["Part", "Result", "Study", "run_study"]
+
+ROOTS = (Path(__file__).resolve().parents[1],)
+"""Folders whose sources a part's result depends on, besides gamedyn's."""
 
 
 @dataclass
@@ -64,7 +70,7 @@ def run_study(study: Study, out: Path, *, smoke: bool = False, jobs: int = 2, pr
 
     Args:
         study: the study.
-        out: folder for everything; parts finished with the same settings are reused.
+        out: folder for everything; parts finished with the same settings, sources and versions are reused.
         smoke: whether to use the small settings.
         jobs: processes.
         progress: whether to show a bar over the parts (never unless standard error is a terminal).
@@ -74,23 +80,26 @@ def run_study(study: Study, out: Path, *, smoke: bool = False, jobs: int = 2, pr
 
     Raises:
         ArgumentError: if the folder cannot be written.
+        GamedynError: if a record is damaged meanwhile.
     """
     settings = study.smoke if smoke else study.settings
     stamp = hashlib.sha256(json.dumps(asdict(settings), sort_keys=True, default=str).encode()).hexdigest()[:12]
-    records = out / "records"
-    writable(records)
-    parts = study.parts(settings)
-    files = {part.name: records / f"{part.name}-{stamp}" for part in parts}
-    todo = [p for p in parts if not _finished(files[p.name])]
+    writable(out / "records")
+    records, parts = Records(out / "records"), study.parts(settings)
+    keys = {part.name: f"{part.name}-{stamp}" for part in parts}
+    todo = [p for p in parts if _read(records, keys[p.name]) is None]
     bar = tqdm(total=len(parts), initial=len(parts) - len(todo), unit="part", disable=None if progress else True)
     with bar:
-        bar.set_description(f"{study.name}: {len(parts) - len(todo)} of {len(parts)} parts kept from before")
+        again = f", {len(records.stale)} to be made again" if records.stale else ""
+        bar.set_description(f"{study.name}: {len(parts) - len(todo)} of {len(parts)} parts kept from before{again}")
         pool = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1)
-        for name, seconds in pool(joblib.delayed(_run_part)(p, settings, files[p.name]) for p in todo):
+        for name, seconds in pool(joblib.delayed(_run_part)(p, settings, records, keys[p.name]) for p in todo):
             bar.update()
             bar.set_description(f"{study.name}: {name} took {seconds:.0f} s")
-    results = {name: _read(stem) for name, stem in files.items()}
-    return study.report(settings, results, out)
+    results = {name: _read(records, key, changed=True) for name, key in keys.items()}  # since it began, that is
+    if damaged := [name for name, result in results.items() if result is None]:
+        raise GamedynError(f"the record of {damaged[0]} was damaged while {study.name} ran: run it again")
+    return study.report(settings, {k: r for k, r in results.items() if r is not None}, out)
 
 
 def writable(folder: Path) -> None:
@@ -108,29 +117,33 @@ def writable(folder: Path) -> None:
         raise ArgumentError("out", "a folder that can be written", f"{folder} ({error.strerror})", remedy) from error
 
 
-def _run_part(part: Part, settings: Any, stem: Path) -> tuple[str, float]:
+def _run_part(part: Part, settings: Any, records: Records, key: str) -> tuple[str, float]:
     import torch
 
+    sources(ROOTS)  # as they are imported, before anybody changes them
     torch.set_num_threads(1)
     began = time.perf_counter()
     result = part.run(settings, **part.arguments)
     seconds = time.perf_counter() - began
-    # A record gets its name when it is whole; the figures come last: their being there means finished.
-    text = json.dumps({**result.figures, "seconds": seconds}, indent=1)
-    partial = stem.with_name(stem.name + ".partial")
-    with partial.open("wb") as file:
-        np.savez_compressed(file, **result.arrays)  # type: ignore[arg-type]
-    os.replace(partial, stem.with_name(stem.name + ".npz"))
-    partial.write_text(text)
-    os.replace(partial, stem.with_name(stem.name + ".json"))
+    arrays = io.BytesIO()
+    np.savez_compressed(arrays, **result.arrays)  # type: ignore[arg-type]
+    partial = records.folder / f"{key}.partial"  # the record comes last: its being there means finished
+    partial.write_bytes(arrays.getvalue())
+    os.replace(partial, records.folder / f"{key}.npz")
+    figures = {**result.figures, "seconds": seconds}
+    row = {"figures": figures, "arrays": hashlib.sha256(arrays.getvalue()).hexdigest()}
+    records.write(key, [row], {"sources": sources(ROOTS), "versions": versions()})
     return part.name, seconds
 
 
-def _finished(stem: Path) -> bool:
-    return stem.with_name(stem.name + ".json").exists()
-
-
-def _read(stem: Path) -> Result:
-    figures = json.loads(stem.with_name(stem.name + ".json").read_text())
-    with np.load(stem.with_name(stem.name + ".npz")) as arrays:
-        return Result(figures, dict(arrays))
+def _read(records: Records, key: str, *, changed: bool = False) -> Result | None:
+    """What was kept of a part, if it is whole and (unless that is allowed) nothing it was made with has changed."""
+    rows, path = records.read(key, changed=changed), records.folder / f"{key}.npz"
+    if rows is None:
+        return None
+    content = path.read_bytes() if path.exists() else b""
+    if hashlib.sha256(content).hexdigest() != rows[0]["arrays"]:
+        records.stale.append(f"{key}: damaged")
+        return None
+    with np.load(io.BytesIO(content)) as arrays:
+        return Result(rows[0]["figures"], dict(arrays))

@@ -52,8 +52,13 @@ class Records:
         except OSError as error:
             raise ArgumentError("folder", "one that can be made", f"{folder} ({error.strerror})") from error
 
-    def read(self, key: str) -> list[dict[str, Any]] | None:
-        """The rows that were kept; None where there are none, or none that count."""
+    def read(self, key: str, *, changed: bool = False) -> list[dict[str, Any]] | None:
+        """The rows that were kept; None where there are none, or none that count.
+
+        Args:
+            key: of the cell.
+            changed: whether those count too whose sources or versions have changed since.
+        """
         try:
             told = json.loads(self._path(key).read_text(encoding="utf-8"))
             body = told["record"]
@@ -65,16 +70,16 @@ class Records:
         if not whole:
             self.stale.append(f"{key}: damaged")
             return None
-        changed = _changed(body)
-        if changed:
-            self.stale.append(f"{key}: {changed}")
+        why = "" if changed else _changed(body)
+        if why:
+            self.stale.append(f"{key}: {why}")
             return None
         rows: list[dict[str, Any]] = body["rows"]
         return rows
 
     def write(self, key: str, rows: list[dict[str, Any]], made_with: Mapping[str, Any]) -> None:
         """Keep rows: the file gets its name when it is whole."""
-        body = {"rows": rows, **made_with}
+        body = json.loads(json.dumps({"rows": rows, **made_with}))  # as it will be read
         partial = self._path(key).with_suffix(f".{os.getpid()}.partial")
         partial.write_text(json.dumps({"record": body, "digest": _digest(body)}, indent=1), encoding="utf-8")
         os.replace(partial, self._path(key))

@@ -1,5 +1,6 @@
 """Every study runs at smoke size to a report that needs nothing else; finished parts are kept."""
 
+import importlib
 import json
 import os
 import re
@@ -7,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -15,8 +16,9 @@ import numpy as np
 import pytest
 
 import gamedyn as gd
+from analysis.common import study as study_module
 from analysis.common.digits import digits, frechet_distance, reference_distances
-from analysis.common.study import Part, Result, run_study, writable
+from analysis.common.study import Part, Result, Study, run_study, writable
 from analysis.studies import get, members
 
 
@@ -61,6 +63,51 @@ def test_a_second_run_computes_nothing_anew(finished, monkeypatch):
     broken = replace(study, parts=lambda s: [Part(p.name, refuse, p.arguments) for p in study.parts(s)])
     run_study(broken, out, smoke=True, jobs=1, progress=False)
     assert {p: p.stat().st_mtime_ns for p in (out / "records").iterdir()} == before
+
+
+def test_parts_are_made_again_after_a_change(tmp_path, monkeypatch):
+    # rejects: parts kept by their settings alone; a damaged record, or arrays, that are read all the same
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "made_by_test.py").write_text("VALUE = 1\n")
+    monkeypatch.syspath_prepend(str(mine))
+    monkeypatch.setattr(study_module, "ROOTS", (mine,))
+    importlib.import_module("made_by_test")
+    ran = []
+
+    def part(settings):
+        ran.append(settings.x)
+        return Result({"x": settings.x, 3: float("inf"), 12: 1}, {"a": np.arange(3.0)})
+
+    def report(settings, results, out):
+        assert results["part"].figures["x"] == settings.x
+        assert results["part"].figures["3"] == float("inf")
+        assert results["part"].arrays["a"].tolist() == [0, 1, 2]
+        return out
+
+    study = Study("made", "?", Made(1), Made(2), lambda s: [Part("part", part, {})], report)
+
+    def again(**options):
+        run_study(study, tmp_path / "out", jobs=1, progress=False, **options)
+        return len(ran)
+
+    assert again() == again() == 1
+    assert again(smoke=True) == 2
+    for path in (tmp_path / "out/records").glob("*.json"):
+        path.write_text(path.read_text().replace('"x": 1', '"x": 7'))
+    assert (again(), again(smoke=True)) == (3, 3)
+    for path in (tmp_path / "out/records").glob("*.npz"):
+        path.write_bytes(path.read_bytes()[:-3])
+    assert (again(), again(smoke=True)) == (4, 5)
+    (mine / "made_by_test.py").write_text("VALUE = 2\n")
+    assert (again(), again()) == (6, 7)  # this process has the old source still: what it makes does not last
+
+
+@dataclass(frozen=True)
+class Made:
+    """Settings."""
+
+    x: int
 
 
 @pytest.mark.slow
