@@ -72,3 +72,12 @@ def test_equal_evaluations_are_those_of_eulers_steps(evaluations, share):
     (cell,) = report._cells(figures(evaluations=evaluations))
     found = report._at(BENCH, cell, None)
     assert found == (None if share is None else cell["scores"][share])
+
+
+def test_a_table_of_failures_alone_is_drawn():
+    # rejects: a logarithmic scale of nothing, which is refused
+    rows = [{**r, "frechet": math.inf} for r in figures()["rows"]]
+    bench = replace(BENCH, methods=("euler",), penalties=("none",), losses=("nonsaturating",))
+    drawn = report._draw(bench, list(report._cells(figures(rows=rows))))
+    drawn.canvas.draw()
+    assert not drawn.axes[0].texts

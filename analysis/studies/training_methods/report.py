@@ -231,7 +231,8 @@ def _draw(bench: Any, cells: list[dict[str, Any]]) -> Figure:
     size = (2.6 + 1.15 * len(columns), 1.6 + 0.36 * len(bench.methods))
     fig, ax = plt.subplots(figsize=size, layout="constrained")
     colours = plt.get_cmap("viridis" if not more else "viridis_r").with_extremes(bad="0.8")
-    image = ax.imshow(values, cmap=colours, norm=None if more else LogNorm(), aspect="auto")
+    known = np.isfinite(values).any()  # a scale of nothing is refused
+    image = ax.imshow(values, cmap=colours, norm=None if more or not known else LogNorm(), aspect="auto")
     for (i, j), v in np.ndenumerate(values):
         if np.isfinite(v):
             dark = (float(np.asarray(image.norm(v))) < 0.5) != more
