@@ -160,8 +160,11 @@ def _table(pd: Any, grid: Grid, kept: Mapping[int, list[dict[str, Any]]]) -> pd.
 def _written(folder: Path, table: pd.DataFrame, began: float, stale: Sequence[str], computed: int) -> None:
     """The table, and with what it was made."""
     table.to_csv(folder / "table.csv", index=False)
+    mixed = {
+        c: str for c in table if table[c].map(type).where(table[c].notna()).nunique() > 1
+    }  # Parquet takes one type
     try:
-        table.to_parquet(folder / "table.parquet", index=False)
+        table.astype(mixed).to_parquet(folder / "table.parquet", index=False)
     except ImportError:
         warn_caller("no table.parquet: it takes pyarrow, pip install 'gamedyn[ablation]'", UserWarning)
     about = {

@@ -195,6 +195,12 @@ class TestKept:
         about = json.loads((tmp_path / "ablation.json").read_text())
         assert {"command", "began", "seconds", "machine", "versions"} <= set(about)
 
+    def test_a_factor_of_several_kinds(self, tmp_path):
+        # rejects: a table that is lost at the end because one of its formats takes one type a column
+        grid = Grid(own("quadratic"), {"mark": ["a", 1, 2.5, None]}, method="euler", h=0.1, steps=2, seed=0)
+        run(grid, tmp_path)
+        assert list(pd.read_parquet(tmp_path / "table.parquet")["mark"])[:2] == ["a", "1"]
+
 
 class TestFailures:
     def test_a_measure_that_fails_keeps_the_others(self, tmp_path):
