@@ -1,4 +1,4 @@
-"""The command line: methods, their property sheets, checks of tableaus, rankings for a spectrum, the explorer."""
+"""The command line: methods, sheets, checks, rankings, the explorer; training runs and ablations from files."""
 
 from __future__ import annotations
 

@@ -154,6 +154,8 @@ def _grid(source: Source, setup: str, factors: dict[str, Any]) -> Grid:
 def _summary(source: Source, table: Mapping[str, Any], factors: Mapping[str, Any]) -> dict[str, Any]:
     given = dict(table.get("summary", {}))
     given.setdefault("measure", next(iter(table["measures"])))
+    if (name := str(given["measure"])).partition(".")[0] not in {k.partition(".")[0] for k in table["measures"]}:
+        raise unknown(source, "measure", name, table["measures"], "summary", "measure")
     given.setdefault("by", [k for k, v in factors.items() if k != "seed" and isinstance(v, list) and len(v) > 1])
     for name in given["by"]:
         if name not in (*factors, "at"):

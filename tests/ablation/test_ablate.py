@@ -89,6 +89,7 @@ def test_tables_of_factors(written):
         (":off_circle", ":of_circle", r"my.toml, line 14, \[measures\] off_circle: expected a function"),
         ("[0.5, 1.0]", "1.0", r"my.toml, line 17, \[run\] marks: expected a list of shares"),
         ('"method", "h_per', '"metod", "h_per', r"my.toml, line 21, \[summary\] by: expected a known factor.*method"),
+        ('measure = "off', 'measure = "of', r"line 20, \[summary\] measure: expected a known measure.*off_circle"),
         ("from = 0.08", "from = -1", r"line 8, \[factors\] h_per_evaluation: expected positive ends"),
         ("count = 3", "count = 0", r"line 10, \[factors\] seed count: expected a whole number"),
         ("[setup]", "x = 1\n[setup]", r"line 3, \[x\]: expected a known section"),
