@@ -1,47 +1,49 @@
-"""A study: one question, frozen settings, parts that survive an interruption, a report."""
+"""A study: one question, frozen settings at three scales, claims that numbers decide, a report."""
 
 from __future__ import annotations
 
-import hashlib
-import io
 import json
-import os
 import tempfile
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import joblib
-import numpy as np
-from tqdm.auto import tqdm
+from analysis.common.claims import VERDICTS, Claim, claims_table
+from analysis.common.page import figure, paragraph, write_page
+from analysis.common.parts import ROOTS, Part, Result, run_parts
+from gamedyn import ablation
+from gamedyn._lib.errors import ArgumentError
+from gamedyn.ablation.provenance import provenance, provenance_table
 
-from gamedyn._lib.errors import ArgumentError, GamedynError
-from gamedyn.ablation.records import Records
-from gamedyn.ablation.setups import sources, versions
+if TYPE_CHECKING:
+    import pandas as pd  # type: ignore[import-untyped]
+    from matplotlib.figure import Figure
 
-__all__ = ["Part", "Result", "Study", "run_study"]
+__all__ = ["SCALES", "Findings", "Study", "Workplace", "of_parts", "run_study"]
 
-ROOTS = (Path(__file__).resolve().parents[1],)
-"""Folders whose sources a part's result depends on, besides gamedyn's."""
+SCALES = ("smoke", "default", "paper")
+"""Small settings for tests; what a reader reruns in minutes; what takes hours."""
 
 
 @dataclass
-class Result:
-    """What a part gives: figures that go to JSON, and arrays that go to an npz file."""
+class Findings:
+    """What a study has found.
 
-    figures: dict[str, Any]
-    arrays: dict[str, np.ndarray]
+    Attributes:
+        title: of its report.
+        claims: what it set out to decide, each with its number.
+        body: the report's paragraphs, tables and figures, as HTML.
+        data: everything that is quoted, for `summary.json`.
+        limitations: what it does not show.
+    """
 
-
-@dataclass(frozen=True)
-class Part:
-    """A piece of a study that is run once and kept: `run(settings) -> Result`, a module-level function's call."""
-
-    name: str
-    run: Callable[..., Result]
-    arguments: Mapping[str, Any]
+    title: str
+    claims: list[Claim]
+    body: list[str]
+    data: Any = None
+    limitations: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -51,55 +53,126 @@ class Study:
     Attributes:
         name: of the study.
         question: in a sentence.
-        settings: a frozen dataclass: everything the results depend on.
-        smoke: the same, small, for tests.
-        parts: of given settings.
-        report: writes the figures and report.html into a folder, from the parts' results; gives its path.
+        scales: by name (`SCALES`; "smoke" and "default" at least), a frozen dataclass: all that the results depend on.
+        run: finds the answer at given settings.
+        source: whose claims it is about; "" for our own.
     """
 
     name: str
     question: str
-    settings: Any
-    smoke: Any
-    parts: Callable[[Any], list[Part]]
-    report: Callable[[Any, dict[str, Result], Path], Path]
+    scales: Mapping[str, Any]
+    run: Callable[[Any, Workplace], Findings]
+    source: str = ""
+
+    def settings(self, scale: str) -> Any:
+        """The settings of a scale; a study without one of "paper" has no more to show there.
+
+        Raises:
+            ArgumentError: for an unknown scale.
+        """
+        if scale not in SCALES:
+            raise ArgumentError("scale", f"one of {', '.join(SCALES)}", scale)
+        return self.scales.get(scale, self.scales["default"])
 
 
-def run_study(study: Study, out: Path, *, smoke: bool = False, jobs: int = 2, progress: bool = True) -> Path:
-    """Run what is not finished yet, then write the report.
+@dataclass
+class Workplace:
+    """Where a study runs: its folder, its processes, what it may keep.
+
+    Attributes:
+        study: its name.
+        out: the folder of everything.
+        jobs: processes.
+        progress: whether to show bars (never unless standard error is a terminal).
+        cluster: address of a dask.distributed scheduler for ablations, in the place of processes.
+    """
+
+    study: str
+    out: Path
+    jobs: int = 1
+    progress: bool = False
+    cluster: str = ""
+    pictures: list[Path] = field(default_factory=list)
+
+    def parts(self, parts: Sequence[Part], settings: Any) -> dict[str, Result]:
+        """Run what is not kept yet; the results by name."""
+        how: dict[str, Any] = {"jobs": self.jobs, "progress": self.progress, "title": self.study}
+        return run_parts(parts, settings, self.out / "records", **how)
+
+    def ablation(self, name: str, grid: ablation.Grid, measures: Mapping[str, Any], **how: Any) -> pd.DataFrame:
+        """Run a grid, in a folder of its own; `how` as `gamedyn.ablation.run` takes it."""
+        how = {"jobs": self.jobs, "cluster": self.cluster, "progress": self.progress, **how}
+        return ablation.run(grid, measures, folder=self.out / name, **how)
+
+    def figure(self, name: str, drawn: Figure, caption: str) -> str:
+        """Keep a figure as PNG; it and its caption for the report."""
+        path = self.out / f"{name}.png"
+        drawn.savefig(path, dpi=150)
+        self.pictures.append(path)
+        return figure(path, caption)
+
+
+def of_parts(
+    parts: Callable[[Any], list[Part]], report: Callable[[Any, dict[str, Result], Workplace], Findings]
+) -> Callable[[Any, Workplace], Findings]:
+    """What runs a study that is a list of parts and a report of their results."""
+
+    def run(settings: Any, work: Workplace) -> Findings:
+        return report(settings, work.parts(parts(settings), settings), work)
+
+    return run
+
+
+def run_study(
+    study: Study, out: Path, *, scale: str = "default", jobs: int = 2, progress: bool = True, cluster: str = ""
+) -> tuple[Path, Findings]:
+    """Run what is not finished yet, then write `report.html`, `summary.json` and `findings.json`.
 
     Args:
         study: the study.
-        out: folder for everything; parts finished with the same settings, sources and versions are reused.
-        smoke: whether to use the small settings.
+        out: folder for everything; what was finished with the same settings, sources and versions is reused.
+        scale: one of `SCALES`.
         jobs: processes.
-        progress: whether to show a bar over the parts (never unless standard error is a terminal).
+        progress: whether to show bars (never unless standard error is a terminal).
+        cluster: address of a dask.distributed scheduler for the study's ablations.
 
     Returns:
-        Path of report.html.
+        Path of report.html, and what was found.
 
     Raises:
-        ArgumentError: if the folder cannot be written.
+        ArgumentError: for an unknown scale, or if the folder cannot be written.
         GamedynError: if a record is damaged meanwhile.
     """
-    settings = study.smoke if smoke else study.settings
-    stamp = hashlib.sha256(json.dumps(asdict(settings), sort_keys=True, default=str).encode()).hexdigest()[:12]
-    writable(out / "records")
-    records, parts = Records(out / "records"), study.parts(settings)
-    keys = {part.name: f"{part.name}-{stamp}" for part in parts}
-    todo = [p for p in parts if _read(records, keys[p.name]) is None]
-    bar = tqdm(total=len(parts), initial=len(parts) - len(todo), unit="part", disable=None if progress else True)
-    with bar:
-        again = f", {len(records.stale)} to be made again" if records.stale else ""
-        bar.set_description(f"{study.name}: {len(parts) - len(todo)} of {len(parts)} parts kept from before{again}")
-        pool = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1)
-        for name, seconds in pool(joblib.delayed(_run_part)(p, settings, records, keys[p.name]) for p in todo):
-            bar.update()
-            bar.set_description(f"{study.name}: {name} took {seconds:.0f} s")
-    results = {name: _read(records, key, changed=True) for name, key in keys.items()}  # since it began, that is
-    if damaged := [name for name, result in results.items() if result is None]:
-        raise GamedynError(f"the record of {damaged[0]} was damaged while {study.name} ran: run it again")
-    return study.report(settings, {k: r for k, r in results.items() if r is not None}, out)
+    settings, began = study.settings(scale), time.time()
+    writable(out)
+    found = study.run(settings, Workplace(study.name, out, jobs, progress, cluster))
+    about = {"study": study.name, "scale": scale, **provenance(began, ROOTS)}
+    told = {
+        "question": study.question,
+        "claims": [c.record() for c in found.claims],
+        "about": about,
+    }
+    (out / "summary.json").write_text(json.dumps(found.data, indent=1, default=str), encoding="utf-8")
+    (out / "findings.json").write_text(json.dumps(told, indent=1), encoding="utf-8")
+    body = [
+        f"<h1>{found.title}</h1>",
+        paragraph(study.question),
+        "<h2>Claims</h2>",
+        paragraph(tally(found.claims)),
+        claims_table(found.claims),
+        *found.body,
+        *(["<h2>What this does not show</h2>"] if found.limitations else []),
+        *(paragraph(text) for text in found.limitations),
+        "<h2>How it was made</h2>",
+        provenance_table(about, {"study": study.name, "scale": scale}),
+    ]
+    return write_page(out / "report.html", found.title, body), found
+
+
+def tally(claims: Sequence[Claim]) -> str:
+    """How many claims hold, fail and are undecided."""
+    counts = {v: sum(c.verdict == v for c in claims) for v in VERDICTS}
+    return ", ".join(f"{n} {v}" for v, n in counts.items())
 
 
 def writable(folder: Path) -> None:
@@ -115,35 +188,3 @@ def writable(folder: Path) -> None:
     except OSError as error:
         remedy = "give another one with --out"
         raise ArgumentError("out", "a folder that can be written", f"{folder} ({error.strerror})", remedy) from error
-
-
-def _run_part(part: Part, settings: Any, records: Records, key: str) -> tuple[str, float]:
-    import torch
-
-    sources(ROOTS)  # as they are imported, before anybody changes them
-    torch.set_num_threads(1)
-    began = time.perf_counter()
-    result = part.run(settings, **part.arguments)
-    seconds = time.perf_counter() - began
-    arrays = io.BytesIO()
-    np.savez_compressed(arrays, **result.arrays)  # type: ignore[arg-type]
-    partial = records.folder / f"{key}.partial"  # the record comes last: its being there means finished
-    partial.write_bytes(arrays.getvalue())
-    os.replace(partial, records.folder / f"{key}.npz")
-    figures = {**result.figures, "seconds": seconds}
-    row = {"figures": figures, "arrays": hashlib.sha256(arrays.getvalue()).hexdigest()}
-    records.write(key, [row], {"sources": sources(ROOTS), "versions": versions()})
-    return part.name, seconds
-
-
-def _read(records: Records, key: str, *, changed: bool = False) -> Result | None:
-    """What was kept of a part, if it is whole and (unless that is allowed) nothing it was made with has changed."""
-    rows, path = records.read(key, changed=changed), records.folder / f"{key}.npz"
-    if rows is None:
-        return None
-    content = path.read_bytes() if path.exists() else b""
-    if hashlib.sha256(content).hexdigest() != rows[0]["arrays"]:
-        records.stale.append(f"{key}: damaged")
-        return None
-    with np.load(io.BytesIO(content)) as arrays:
-        return Result(rows[0]["figures"], dict(arrays))

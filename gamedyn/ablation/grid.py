@@ -61,8 +61,9 @@ class Grid:
 
     Args:
         setup: what makes the flow.
-        factors: by name, the values; one that is no list, tuple, range or array stands for itself.
-        where: which cells are wanted, given each as a dict; None: all.
+        factors: by name, the values, or a dict of values by the names that the table shows; one that is no list, tuple,
+            range, array or dict stands for itself.
+        where: which cells are wanted, given each as a dict, named values by their names; None: all.
         fixed: factors with one value each.
 
     Raises:
@@ -94,9 +95,10 @@ class Grid:
         accepted = _parameters(setup)
         names, found = list(given), []
         for combination in itertools.product(*given.values()):
-            values = dict(zip(names, combination, strict=True))
-            if where is None or where(dict(values)):
-                found.append(Cell.of(values, accepted))
+            values = {n: value for n, (_, value) in zip(names, combination, strict=True)}
+            named = {n: name for n, (name, _) in zip(names, combination, strict=True) if name is not None}
+            if where is None or where({**values, **named}):
+                found.append(Cell.of(values, accepted, named))
         if not found:
             raise ArgumentError("where", "at least one cell", "none of them")
         self.cells = found
@@ -146,6 +148,7 @@ class Cell:
         rates: by player, in the place of the flow's own.
         weights: by term, likewise.
         arguments: of the set-up, the seed included where it takes it.
+        named: by factor, what the table shows in the place of the value.
     """
 
     values: dict[str, Any]
@@ -157,10 +160,11 @@ class Cell:
     rates: dict[str, float]
     weights: dict[str, float]
     arguments: dict[str, Any]
+    named: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, values: dict[str, Any], accepted: tuple[str, ...] | None) -> Cell:
-        """What the values mean; `accepted`: the set-up's parameters, None: any."""
+    def of(cls, values: dict[str, Any], accepted: tuple[str, ...] | None, named: dict[str, str]) -> Cell:
+        """What the values mean; `accepted`: the set-up's parameters, None: any; `named`: names of values."""
         budget = [u for u in BUDGETS if u in values]
         if len(budget) != 1:
             raise ArgumentError("budget", f"one of {', '.join(BUDGETS)}", ", ".join(budget) or "none")
@@ -180,12 +184,12 @@ class Cell:
         method = methods.get(values["method"]) if isinstance(values["method"], str) else values["method"]
         amount = positive(budget[0], values[budget[0]])
         h = _step(values, method)
-        return cls(values, method, h, budget[0], amount, values.get("seed"), **scaled, arguments=arguments)
+        return cls(values, method, h, budget[0], amount, values.get("seed"), **scaled, arguments=arguments, named=named)
 
     @property
     def shown(self) -> dict[str, Any]:
         """The values as a table can hold them."""
-        return {k: shown(v) for k, v in self.values.items()}
+        return {k: self.named.get(k, shown(v)) for k, v in self.values.items()}
 
     @property
     def work(self) -> int | None:
@@ -230,15 +234,18 @@ def _step(values: dict[str, Any], method: Any) -> float:
     return step * float(work)
 
 
-def _values(name: str, given: Any) -> list[Any]:
-    many = isinstance(given, Iterable) and not isinstance(given, (str, bytes, Mapping)) and not hasattr(given, "order")
+def _values(name: str, given: Any) -> list[tuple[str | None, Any]]:
+    """The values, each with the name that it was given."""
+    names = [str(n) for n in given] if isinstance(given, Mapping) else None
+    given = [*given.values()] if isinstance(given, Mapping) else given
+    many = isinstance(given, Iterable) and not isinstance(given, (str, bytes)) and not hasattr(given, "order")
     values = [v.item() if hasattr(v, "item") else v for v in given] if many else [given]
     if not values:
         raise ArgumentError(name, "at least one value", "none")
     told = [repr(v) for v in values]
     if len(set(told)) < len(told):
         raise ArgumentError(name, "every value once", next(v for v in told if told.count(v) > 1))
-    return values
+    return [*zip(names or itertools.repeat(None, len(values)), values, strict=True)]
 
 
 def _parameters(setup: Callable[..., Any] | str) -> tuple[str, ...] | None:

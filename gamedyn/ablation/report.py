@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from gamedyn._lib.page import figure, page, table, text
 from gamedyn.ablation.plots import curves, effect_bars, heat_map
+from gamedyn.ablation.provenance import provenance_table
 from gamedyn.ablation.summaries import effects, means
 
 if TYPE_CHECKING:
@@ -78,16 +79,8 @@ def _failures(found: pd.DataFrame) -> list[str]:
 
 def _provenance(folder: Path) -> list[str]:
     about = json.loads((folder / "ablation.json").read_text(encoding="utf-8"))
-    versions = ", ".join(f"{k} {v}" for k, v in about["versions"].items())
-    rows = [
-        ["command", about["command"]],
-        ["begun", about["began"]],
-        ["seconds", f"{about['seconds']:.1f}"],
-        ["cells computed", str(about["computed_cells"])],
-        ["machine", f"{about['machine']['system']}, {about['machine']['cores']} cores"],
-        ["versions", versions],
-    ]
-    return ["<h2>How it was made</h2>", table(["", ""], rows)]
+    computed = {"cells computed": str(about["computed_cells"])}
+    return ["<h2>How it was made</h2>", provenance_table(about, computed)]
 
 
 def _plain(value: Any) -> str:

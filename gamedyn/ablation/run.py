@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import platform
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -19,6 +17,7 @@ from gamedyn._lib.errors import ArgumentError, warn_caller
 from gamedyn.ablation.cells import grouped, run_cells
 from gamedyn.ablation.grid import BUDGETS
 from gamedyn.ablation.pool import pooled
+from gamedyn.ablation.provenance import provenance
 from gamedyn.ablation.records import Records, key_of
 from gamedyn.ablation.setups import resolved, root_of, sources, versions
 
@@ -122,7 +121,7 @@ def run(
                     records.write(keys[i], kept[i], found[1])
             bar.update(len(groups[n]))
     table = _table(pd, grid, kept)
-    _written(folder, table, began, records.stale, len(todo))
+    _written(folder, table, began, roots, records.stale, len(todo))
     _told(table)
     return table
 
@@ -157,7 +156,9 @@ def _table(pd: Any, grid: Grid, kept: Mapping[int, list[dict[str, Any]]]) -> pd.
     return pd.DataFrame(rows, columns=[*factors, *FIRST, *measured, *(k for k in LAST if k in named)])
 
 
-def _written(folder: Path, table: pd.DataFrame, began: float, stale: Sequence[str], computed: int) -> None:
+def _written(
+    folder: Path, table: pd.DataFrame, began: float, roots: tuple[Path, ...], stale: Sequence[str], computed: int
+) -> None:
     """The table, and with what it was made."""
     table.to_csv(folder / "table.csv", index=False)
     mixed = {
@@ -167,16 +168,8 @@ def _written(folder: Path, table: pd.DataFrame, began: float, stale: Sequence[st
         table.astype(mixed).to_parquet(folder / "table.parquet", index=False)
     except ImportError:
         warn_caller("no table.parquet: it takes pyarrow, pip install 'gamedyn[ablation]'", UserWarning)
-    about = {
-        "command": " ".join(sys.argv),
-        "began": time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(began)),
-        "seconds": time.time() - began,
-        "rows": len(table),
-        "computed_cells": computed,
-        "computed_again": list(stale),
-        "machine": {"system": platform.platform(), "processor": platform.machine(), "cores": os.cpu_count()},
-        "versions": versions(),
-    }
+    cells = {"rows": len(table), "computed_cells": computed, "computed_again": list(stale)}
+    about = {**provenance(began, roots), **cells}
     (folder / "ablation.json").write_text(json.dumps(about, indent=1), encoding="utf-8")
 
 

@@ -103,3 +103,12 @@ class TestRefusals:
     def test_set_ups_that_are_none(self, given):
         with pytest.raises(gd.ArgumentError, match="setup"):
             Grid(given, method="euler", h=0.1, steps=1)
+
+
+def test_values_may_be_named():
+    # rejects: a dict taken for one value; a name that the table does not show, or that is stepped in its value's place
+    methods = {"plain": "euler", "of two": gd.methods.get("heun2")}
+    grid = Grid(setup, {"method": methods, "h": [0.1, 0.2]}, steps=2, where=lambda c: c["method"] == "of two")
+    assert [c.shown["method"] for c in grid] == ["of two"] * 2
+    assert [c.method.name for c in grid] == ["heun2"] * 2
+    assert Grid(setup, {"method": methods}, h=0.1, steps=2).factors["method"] == ["plain", "of two"]

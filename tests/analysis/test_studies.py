@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -16,21 +16,24 @@ import numpy as np
 import pytest
 
 import gamedyn as gd
-from analysis.common import study as study_module
+from analysis.common import parts as parts_module
+from analysis.common.check import wrong
 from analysis.common.digits import digits, frechet_distance, reference_distances
-from analysis.common.study import Part, Result, Study, run_study, writable
+from analysis.common.parts import Part, Result
+from analysis.common.study import Findings, Study, of_parts, run_study, writable
 from analysis.studies import get, members
 
 
 @pytest.fixture(scope="module", params=sorted(members()))
 def finished(request, tmp_path_factory):
     study, out = get(request.param), tmp_path_factory.mktemp(request.param)
-    return study, out, run_study(study, out, smoke=True, jobs=1, progress=False)
+    page, found = run_study(study, out, scale="smoke", jobs=1, progress=False)
+    return study, out, page, found
 
 
 @pytest.mark.slow
 def test_the_report_is_self_contained(finished):
-    study, _, page = finished
+    study, _, page, _ = finished
     text = page.read_text()
     assert not re.search(r'(src|href)="(?!data:)', text)  # mutant: a figure left as a file beside the page
     assert study.name in text
@@ -39,10 +42,10 @@ def test_the_report_is_self_contained(finished):
 
 @pytest.mark.slow
 def test_limits_measured_at_smoke_size_match_predictions(finished):
-    study, out, page = finished
+    study, out, page, _ = finished
     if study.name != "solver_limits":
         pytest.skip("about the study solver_limits")
-    assert all(m in page.read_text() for m in study.smoke.methods)
+    assert all(m in page.read_text() for m in study.scales["smoke"].methods)
     rows = json.loads((out / "summary.json").read_text())["limits"]
     assert rows
     for r in rows:  # mutant: any wrong R, block matrix, or tangent
@@ -53,16 +56,22 @@ def test_limits_measured_at_smoke_size_match_predictions(finished):
 
 
 @pytest.mark.slow
-def test_a_second_run_computes_nothing_anew(finished, monkeypatch):
-    study, out, _ = finished
-    before = {p: p.stat().st_mtime_ns for p in (out / "records").iterdir()}
+def test_theorys_claims_hold_at_smoke_size(finished):
+    # rejects: a claim that is no number, a study without claims, a prediction that its measurement does not bear out
+    *_, found = finished
+    assert found.claims
+    assert wrong(found.claims) == []
+    assert all(isinstance(c.value, (int, float)) for c in found.claims)
 
-    def refuse(*_: object, **__: object) -> Result:
-        raise AssertionError("a finished part ran again")
 
-    broken = replace(study, parts=lambda s: [Part(p.name, refuse, p.arguments) for p in study.parts(s)])
-    run_study(broken, out, smoke=True, jobs=1, progress=False)
-    assert {p: p.stat().st_mtime_ns for p in (out / "records").iterdir()} == before
+@pytest.mark.slow
+def test_a_second_run_computes_nothing_anew(finished):
+    study, out, _, first = finished
+    before = {p: p.stat().st_mtime_ns for p in out.glob("**/records/*")}
+    assert before
+    _, again = run_study(study, out, scale="smoke", jobs=1, progress=False)
+    assert {p: p.stat().st_mtime_ns for p in out.glob("**/records/*")} == before
+    assert [repr(c) for c in again.claims] == [repr(c) for c in first.claims]  # timed ones too: nothing is computed
 
 
 def test_parts_are_made_again_after_a_change(tmp_path, monkeypatch):
@@ -71,7 +80,7 @@ def test_parts_are_made_again_after_a_change(tmp_path, monkeypatch):
     mine.mkdir()
     (mine / "made_by_test.py").write_text("VALUE = 1\n")
     monkeypatch.syspath_prepend(str(mine))
-    monkeypatch.setattr(study_module, "ROOTS", (mine,))
+    monkeypatch.setattr(parts_module, "ROOTS", (mine,))
     importlib.import_module("made_by_test")
     ran = []
 
@@ -79,26 +88,27 @@ def test_parts_are_made_again_after_a_change(tmp_path, monkeypatch):
         ran.append(settings.x)
         return Result({"x": settings.x, 3: float("inf"), 12: 1}, {"a": np.arange(3.0)})
 
-    def report(settings, results, out):
+    def report(settings, results, work):
         assert results["part"].figures["x"] == settings.x
         assert results["part"].figures["3"] == float("inf")
         assert results["part"].arrays["a"].tolist() == [0, 1, 2]
-        return out
+        return Findings("made", [], [])
 
-    study = Study("made", "?", Made(1), Made(2), lambda s: [Part("part", part, {})], report)
+    run = of_parts(lambda s: [Part("part", part, {})], report)
+    study = Study("made", "?", {"smoke": Made(2), "default": Made(1)}, run)
 
     def again(**options):
         run_study(study, tmp_path / "out", jobs=1, progress=False, **options)
         return len(ran)
 
     assert again() == again() == 1
-    assert again(smoke=True) == 2
+    assert again(scale="smoke") == 2
     for path in (tmp_path / "out/records").glob("*.json"):
         path.write_text(path.read_text().replace('"x": 1', '"x": 7'))
-    assert (again(), again(smoke=True)) == (3, 3)
+    assert (again(), again(scale="smoke")) == (3, 3)
     for path in (tmp_path / "out/records").glob("*.npz"):
         path.write_bytes(path.read_bytes()[:-3])
-    assert (again(), again(smoke=True)) == (4, 5)
+    assert (again(), again(scale="smoke")) == (4, 5)
     (mine / "made_by_test.py").write_text("VALUE = 2\n")
     assert (again(), again()) == (6, 7)  # this process has the old source still: what it makes does not last
 
@@ -118,7 +128,8 @@ def test_an_interrupted_study_keeps_its_finished_parts(tmp_path):
         "analysis",
         "run",
         "solver_limits",
-        "--smoke",
+        "--scale",
+        "smoke",
         "--jobs",
         "1",
         "--out",

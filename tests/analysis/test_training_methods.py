@@ -1,44 +1,59 @@
-"""The study `training_methods`: its ensembles are single runs, and its tables say which of known scores is best."""
+"""The study `training_methods`: its cells are the games that they say, its tables say which of known scores is best."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import replace
 
+import pandas as pd
 import pytest
 import torch
 
 import gamedyn as gd
+from analysis.common.gans import PENALTIES, setup
+from analysis.common.study import Workplace
 from analysis.studies.training_methods import DIGITS, cells, report
+from gamedyn.training import data, models
 
 BENCH = replace(DIGITS, methods=("alternating",), steps=8, count=100)
 
 
-@pytest.mark.parametrize("method", ["alternating", "adam", "extra_adam"])
-@pytest.mark.parametrize("penalty", ["none", "squared_gradient", "r1", "r1_r2"])
-def test_a_member_of_a_cell_is_a_single_run(method, penalty):
-    # rejects: another member's penalty, rate, start or batches; a term of weight 0 that acts
-    setting = cells.Setting(BENCH, "nonsaturating")
-    members = [cells.Member(p, rate, seed) for p, rate, seed in [("none", 0.01, 0), (penalty, 0.02, 1)]]
-    marks = list(cells.integrated(setting, method, members, [4, 8]))
-    flow = setting.flow([penalty])
-    assert set(flow.terms) == set(cells.TERMS[penalty])
-    for n, states in marks:
-        alone = gd.solve(
-            flow, cells.made(method), h=0.02, steps=n, y0=setting.start(1), batches=setting.stream(1), progress=False
-        )
-        # float32, and Adam divides by moments near 0; a step of another member is 1e-2
-        torch.testing.assert_close(states[1].y, alone.state.y, rtol=0, atol=1e-3)
+@pytest.mark.parametrize("penalty", list(PENALTIES))
+def test_a_set_up_is_the_game_of_its_seed(penalty):
+    # rejects: another seed's start or batches, a term of another penalty, the weight of another data set
+    made = setup("digits", 3, penalty=penalty, weights=(("r1", 0.5), ("r2", 0.25), ("squared_gradient", 0.1)))
+    pair = models.build("mlp", (1, 8, 8), seed=3, widths=(32, 32), latent=16)
+    own = gd.flows.gradient(gd.games.gan(pair.generator, pair.discriminator))
+    for term, weight in {"r1": 0.5, "r2": 0.25, "squared_gradient": 0.1}.items():
+        if term in PENALTIES[penalty]:
+            own = own.with_term(getattr(gd.losses, term)(weight))
+    stream = data.load("digits").batches(64, latent=16, seed=3)
+    one = gd.solve(made.flow, "heun2", h=0.02, steps=4, batches=made.batches)
+    other = gd.solve(own, "heun2", h=0.02, steps=4, batches=stream)
+    assert torch.equal(one.state.y, other.state.y)
+    assert setup("digits", 4).flow.initial_state().y.ne(setup("digits", 3).flow.initial_state().y).any()
 
 
-def test_a_member_that_fails_has_no_state_from_then_on():
-    # rejects: its last finite state scored as if it had arrived
-    options = (*BENCH.options, ("activation", "leaky_relu"))
-    setting = cells.Setting(replace(BENCH, batch=64, options=options), "wasserstein")
-    members = [cells.Member("none", 1e-3, 0), cells.Member("none", 1e10, 0)]
-    marks = dict(cells.integrated(setting, "euler", members, [60, 120]))
-    assert [[s is None for s in states] for states in marks.values()] == [[False, True]] * 2
-    assert setting.score(None)[setting.decides] == math.inf
+def test_the_rate_with_the_best_score_is_chosen():
+    # rejects: a failed run that wins, the largest score, a rate of another cell
+    rows = [("euler", "none", 0.1, 3.0), ("euler", "none", 0.2, 1.0), ("euler", "none", 0.4, math.nan)]
+    rows += [("rk4", "none", 0.1, 0.5), ("rk4", "none", 0.2, 0.5), ("ab2", "none", 0.1, math.nan)]
+    tuned = pd.DataFrame(rows, columns=["method", "penalty", "h", "score.frechet"]).assign(loss="nonsaturating")
+    assert {key[0]: rate for key, rate in cells.chosen(BENCH, tuned).items()} == {"euler": 0.2, "rk4": 0.1, "ab2": 0.1}
+
+
+def test_a_bench_runs_to_its_figures(tmp_path):
+    # rejects: a failed run that is scored, marks mixed up, labels that the table does not know
+    bench = replace(
+        BENCH, methods=("euler", "adam"), penalties=("none",), losses=("wasserstein",), tune_steps=4, seeds=2
+    )
+    bench = replace(bench, rates=(0.01, 1e12), options=(("widths", (8,)), ("latent", 4), ("activation", "leaky_relu")))
+    figures = cells.run(bench, "digits", Workplace("test", tmp_path))
+    assert [(f["method"], f["evaluations"]) for f in figures] == [("euler", 1), ("adam", 1)]
+    assert figures[0]["tuned"]["none"]["1e+12"] == math.inf
+    assert [(r["steps"], r["seed"], r["rate"]) for r in figures[0]["rows"]] == [
+        (s, seed, 0.01) for seed in (0, 1) for s in (2, 4, 8)
+    ]
 
 
 def figures(**chosen):

@@ -24,7 +24,7 @@ from analysis.studies.work_precision.problems import STIFF, flow_and_batch, prob
 @pytest.fixture(scope="module")
 def summary(tmp_path_factory):
     study, out = get("work_precision"), tmp_path_factory.mktemp("work_precision")
-    run_study(study, out, smoke=True, jobs=1, progress=False)
+    run_study(study, out, scale="smoke", jobs=1, progress=False)
     return json.loads((out / "summary.json").read_text())["problems"]
 
 
@@ -105,7 +105,7 @@ def test_without_diffrax_the_answer_says_so(monkeypatch, capsys):
 @pytest.mark.parametrize("name", ["dirac", "stiff"])
 def test_diffrax_solves_the_same_game(name):
     # rejects: a game written with another sign or weight; evaluations not counted as they happen
-    settings = replace(get("work_precision").smoke, diffrax=("Dopri5",), tolerances=(1e-6,))
+    settings = replace(get("work_precision").scales["smoke"], diffrax=("Dopri5",), tolerances=(1e-6,))
     found = runs._diffrax(settings, problem(name, 1e-12))
     (row,) = found["runs"]
     assert found["field_gap"] < 1e-12
@@ -117,7 +117,7 @@ def test_diffrax_solves_the_same_game(name):
 def test_limits_of_the_wasserstein_point_in_closed_form(method, known):
     """Modes -c/2 +- i s, c = 0.02: cgd 2/c; the split that treats only damping c/4 of the fastest pair, s = 2."""
     # rejects: blocks of the wrong player, the tangent of another step
-    settings = replace(get("method_limits").smoke, q_differenced=1)
+    settings = replace(get("method_limits").scales["smoke"], q_differenced=1)
     figures = limits.limit(settings, loss="wasserstein", method=method, decay=0.02).figures
     assert figures["predicted"] == pytest.approx(known, rel=1e-6)
     assert figures["ratio"] == pytest.approx(1, abs=0.01)
@@ -125,7 +125,7 @@ def test_limits_of_the_wasserstein_point_in_closed_form(method, known):
 
 def test_penalties_placed_differently_have_limits_of_their_own():
     # rejects: parts that are swapped, or not handed to additive methods
-    settings = get("method_limits").smoke
+    settings = get("method_limits").scales["smoke"]
     found = {}
     for placement in ("every_stage", "first_stage", "after_step"):
         name = f"rk4_penalty_{placement}"
@@ -137,7 +137,7 @@ def test_penalties_placed_differently_have_limits_of_their_own():
 
 def test_a_rejected_step_is_counted_and_the_next_batch_tried(monkeypatch):
     # rejects: a run that ends at its first failure, a state that moves by an unsolved step
-    settings = replace(get("implicit_training").smoke, steps=3)
+    settings = replace(get("implicit_training").scales["smoke"], steps=3)
     hopeless = gd.integrators.NewtonKrylov(rtol=1e-6, max_iterations=1)
     monkeypatch.setattr(training, "solver", lambda *_: hopeless)
     flow = training.flow_of("nonsaturating", settings)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from analysis.common.study import Part, Study
+from analysis.common.parts import Part
+from analysis.common.study import Study, of_parts
 from analysis.studies.edge_of_stability import training
 from analysis.studies.edge_of_stability.report import write_report
 
@@ -125,8 +126,6 @@ STUDY = Study(
     name="edge_of_stability",
     question="For every method family, does GAN training sharpen until the leading eigenvalue sits on the boundary of "
     "that method's own stability region, and what does a step controller that keeps away from it do?",
-    settings=Settings(),
-    smoke=SMOKE,
-    parts=parts,
-    report=write_report,
+    scales={"smoke": SMOKE, "default": Settings()},
+    run=of_parts(parts, write_report),
 )

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import json
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from analysis.common.claims import Claim
 from analysis.common.digits import reference_distances
-from analysis.common.page import figure, number, paragraph, table, write_page
+from analysis.common.page import figure, number, paragraph, table
+from analysis.common.study import Findings
 from analysis.studies.edge_of_stability import figures, summary
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from analysis.common.study import Result
+    from analysis.common.parts import Result
+    from analysis.common.study import Workplace
 
 __all__ = ["write_report"]
 
@@ -46,8 +47,8 @@ LIMITATIONS = (
 )
 
 
-def write_report(settings: Any, results: dict[str, Result], out: Path) -> Path:
-    """Figures as PNG, `summary.json` with every figure quoted, and report.html."""
+def write_report(settings: Any, results: dict[str, Result], work: Workplace) -> Findings:
+    """The claims, figures and tables."""
 
     def of(prefix: str) -> list[dict[str, Any]]:
         return [r.figures for name, r in results.items() if name.startswith(prefix)]
@@ -55,11 +56,10 @@ def write_report(settings: Any, results: dict[str, Result], out: Path) -> Path:
     training, implicit, control = of("train-"), of("implicit-"), of("control-")
     paths = [{**r, "method_name": name.removeprefix("path-")} for name, r in _named(results, "path-")]
     references = reference_distances()
-    pictures = figures.draw_all(settings, training, paths, implicit, control, out)
+    pictures = figures.draw_all(settings, training, paths, implicit, control, work.out)
     said = summary.claims(settings, training, implicit, control)
     case = settings.cases[0]
     body = [
-        "<h1>The edge of stability, for every method</h1>",
         paragraph(f"""Digits GANs (tanh, float32) are trained by explicit methods at equal evaluations and equal time of
             the flow: tau = h per evaluation, in units of the method's clock. Base case: non-saturating loss,
             squared-gradient penalty {case.penalty:g}, batches of {case.batch}, width {case.width}, {case.seeds} starts,
@@ -85,16 +85,26 @@ def write_report(settings: Any, results: dict[str, Result], out: Path) -> Path:
         "<h2>A controller that keeps away from the boundary</h2>",
         _control_table(settings, control),
         figure(pictures["control"], CAPTIONS["control"]),
-        "<h2>What this does not show</h2>",
-        *(paragraph(text) for text in LIMITATIONS),
     ]
     estimates = {
         p["case"] + ", " + p["method"]: e.records() for p in training if (e := summary.over_seeds(p)) is not None
     }
     told = {"claims": [" ".join(text.split()) for text in said], "ratios": estimates, "references": references}
     everything = {**told, "training": training, "implicit": implicit, "control": control}
-    (out / "summary.json").write_text(json.dumps(everything, indent=1))
-    return write_page(out / "report.html", "edge_of_stability", body)
+    title = "The edge of stability, for every method"
+    return Findings(title, _decided(settings, training), body, everything, LIMITATIONS)
+
+
+def _decided(settings: Any, training: list[dict[str, Any]]) -> list[Claim]:
+    """For every method of the base case, whether its leading eigenvalue ends on the boundary of its own region."""
+    out = []
+    for m in settings.methods:
+        found = summary.over_seeds(summary.of_case(training, settings.cases[0].name, m))
+        text = f"{summary.FAMILIES[m]} ({m}): training ends where the step is the largest stable one (their quotient)."
+        ends = {"value": math.nan} if found is None else {"value": found.mean, "low": found.low, "high": found.high}
+        low, high = summary.BAND
+        out.append(Claim(text, **ends, at_least=low, at_most=high))
+    return out
 
 
 def _named(results: dict[str, Result], prefix: str) -> list[tuple[str, dict[str, Any]]]:

@@ -11,7 +11,7 @@ from torch import nn
 
 import gamedyn as gd
 from analysis.common.digits import digits, frechet_distance
-from analysis.common.study import Result
+from analysis.common.parts import Result
 from gamedyn.spectrum.controller import SpectralController
 from gamedyn.spectrum.monitor import SpectralMonitor
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from analysis.common.study import Part, Study
+from analysis.common.parts import Part
+from analysis.common.study import Study, of_parts
 from analysis.studies.implicit_training import training
 from analysis.studies.implicit_training.report import write_report
 
@@ -50,8 +51,6 @@ STUDY = Study(
     name="implicit_training",
     question="Do implicit methods and competitive gradient descent train a GAN on real images without failed steps, "
     "and how far do they come beside rk4 at equal work?",
-    settings=Settings(),
-    smoke=SMOKE,
-    parts=parts,
-    report=write_report,
+    scales={"smoke": SMOKE, "default": Settings()},
+    run=of_parts(parts, write_report),
 )

@@ -13,7 +13,7 @@ import torch
 import gamedyn as gd
 from analysis.common.digits import digits, frechet_distance
 from analysis.common.digits_gan import LATENT, flow_of, samples
-from analysis.common.study import Result
+from analysis.common.parts import Result
 from gamedyn.jacobian import HeldField as Field
 
 if TYPE_CHECKING:

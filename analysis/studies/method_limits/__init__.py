@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import gamedyn as gd
 from analysis.common.equilibria import LOSSES
 from analysis.common.kinds import KINDS, kind
-from analysis.common.study import Part, Study
+from analysis.common.parts import Part
+from analysis.common.study import Study, of_parts
 from analysis.studies.method_limits import limits
 from analysis.studies.method_limits.report import write_report
 
@@ -67,8 +68,6 @@ def parts(settings: Settings) -> list[Part]:
 STUDY = Study(
     name="method_limits",
     question="Does the spectrum predict the largest stable step of every member of every family on a real-image GAN?",
-    settings=Settings(),
-    smoke=SMOKE,
-    parts=parts,
-    report=write_report,
+    scales={"smoke": SMOKE, "default": Settings()},
+    run=of_parts(parts, write_report),
 )

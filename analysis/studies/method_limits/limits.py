@@ -11,7 +11,7 @@ import torch
 
 import gamedyn as gd
 from analysis.common.equilibria import finite, linearisation, measured_limit, stationary, tangent_radius
-from analysis.common.study import Result
+from analysis.common.parts import Result
 from gamedyn.integrators import stepper
 
 if TYPE_CHECKING:

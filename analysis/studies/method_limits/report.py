@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 
+from analysis.common.claims import Claim
 from analysis.common.kinds import KINDS, kind
-from analysis.common.page import figure, number, paragraph, prose, table, write_page
+from analysis.common.page import number, paragraph, prose, table
+from analysis.common.study import Findings
 from gamedyn.core import SIGN_CONVENTION
 from gamedyn.plot import COLOURS
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from analysis.common.study import Result
+    from analysis.common.parts import Result
+    from analysis.common.study import Workplace
 
 __all__ = ["write_report"]
 
@@ -51,19 +51,13 @@ LIMITATIONS = (
 )
 
 
-def write_report(settings: Any, results: dict[str, Result], out: Path) -> Path:
-    """Figures as PNG, `summary.json` with every figure quoted, and report.html."""
+def write_report(settings: Any, results: dict[str, Result], work: Workplace) -> Findings:
+    """The claims, two figures and tables."""
     rows = [r.figures for name, r in results.items() if name.startswith("limit-")]
     strong = [r.figures for name, r in results.items() if name.startswith("strong-")]
     rows.sort(key=lambda r: (KINDS.index(kind(r["method"])), r["method"]))
     pictures = {"limits": _draw(settings, rows, _limit_marks), "ratio": _draw(settings, rows, _ratio_marks)}
-    paths = {}
-    for name, drawn in pictures.items():
-        paths[name] = out / f"{name}.png"
-        drawn.savefig(paths[name], dpi=150)
-        plt.close(drawn)
     body = [
-        "<h1>The largest stable step of every member: predicted, then measured</h1>",
         paragraph(f"""At the equilibrium of the affine-quadratic GAN on 1,797 digit images (q = {settings.q} principal
             components; weight decay {settings.decay:g} of the discriminator as a term of its own) the set of stable
             steps of every member is predicted from the Jacobian's eigenvalues, from its players' blocks, or from its
@@ -73,19 +67,32 @@ def write_report(settings: Any, results: dict[str, Result], out: Path) -> Path:
             every column two steps with their linear solves: they are measured at q = {settings.q_differenced}. Sign
             convention: {SIGN_CONVENTION}."""),
         *(paragraph(p) for p in _claims(settings, rows + strong)),
-        figure(paths["limits"], CAPTIONS["limits"]),
-        figure(paths["ratio"], CAPTIONS["ratio"]),
+        *(work.figure(name, drawn, CAPTIONS[name]) for name, drawn in pictures.items()),
         "<h2>Finite limits</h2>",
         _finite_table([r for r in rows if r["kind"] == "finite"]),
         f"<h3>The penalty's placement with a weight decay of {settings.strong_decay:g}</h3>",
         _finite_table([r for r in strong if r["kind"] == "finite"]),
         "<h2>Every step stable, or none</h2>",
         _other_table([r for r in rows + strong if r["kind"] != "finite"]),
-        "<h2>What this does not show</h2>",
-        *(paragraph(p) for p in LIMITATIONS),
     ]
-    (out / "summary.json").write_text(json.dumps({"limits": rows, "strong": strong}, indent=1))
-    return write_page(out / "report.html", "method_limits", body)
+    known = [r for r in rows + strong if r["kind"] == "finite"]
+    claims = [
+        Claim(
+            f"""Members whose measured limit is not the predicted one within {100 * settings.tolerance:g} %, or whose
+            step is not stable where all or none should be (of {len(rows + strong)}).""",
+            sum(not r["agrees"] for r in rows + strong),
+            at_most=0,
+            exact=True,
+        ),
+        Claim(
+            "Largest relative difference of measured and predicted limit where the tangent is exact.",
+            max((abs((r["ratio"] or 0) - 1) for r in known if not r["differenced"]), default=0.0),
+            at_most=2e-4,
+            exact=True,
+        ),
+    ]
+    title = "The largest stable step of every member: predicted, then measured"
+    return Findings(title, claims, body, {"limits": rows, "strong": strong}, LIMITATIONS)
 
 
 def _claims(settings: Any, rows: list[dict[str, Any]]) -> list[str]:

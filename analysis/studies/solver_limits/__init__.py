@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from analysis.common.study import Part, Study
-from analysis.studies.solver_limits import decay, independent, limits, training
+from analysis.common.parts import Part
+from analysis.common.study import Findings, Study, Workplace
+from analysis.studies.solver_limits import decay, figures, independent, limits, training
 from analysis.studies.solver_limits.report import write_report
 
 __all__ = ["STUDY"]
@@ -16,7 +17,7 @@ class Settings:
     """What the results depend on."""
 
     methods: tuple[str, ...] = ("euler", "heun2", "rk4", "extragradient", "ab2", "ab3", "optimistic", "alternating")
-    evaluations: int = 2000
+    evaluations: int = 1500
     seeds: int = 3
     batch: int = 64
     latents: int = 2000
@@ -41,6 +42,8 @@ class Settings:
         "alternating",
         "alternating_D_first",
     )
+    mlp_methods: tuple[str, ...] = ("euler", "rk4", "alternating")
+    """Of those, the ones measured at the equilibrium of networks, where a tangent is dear."""
     points: tuple[str, ...] = ("affine_nonsaturating", "affine_wasserstein", "mlp_wasserstein")
     q: int = 8
     decay_weight: float = 0.02
@@ -48,7 +51,13 @@ class Settings:
     mlp_samples: int = 512
     decay_steps: int = 800
 
+    def methods_at(self, point: str) -> tuple[str, ...]:
+        """Whose limits are measured at a point."""
+        chosen = self.mlp_methods if point.startswith("mlp") else self.limit_methods
+        return tuple(m for m in self.limit_methods if m in chosen)
 
+
+PAPER = replace(Settings(), evaluations=3000, mlp_methods=Settings().limit_methods)
 SMOKE = Settings(
     methods=("euler", "rk4", "ab2", "alternating"),
     evaluations=40,
@@ -62,30 +71,42 @@ SMOKE = Settings(
 )
 
 
-def parts(settings: Settings) -> list[Part]:
-    """The longest first, so that two processes end together."""
+def run(settings: Settings, work: Workplace) -> Findings:
+    """The limits first, which give the first figures within a minute; training after them, the longest part."""
+    limits_of = work.parts(limit_parts(settings), settings)
+    figures.draw_limits(settings, limits_of, work)
+    return write_report(settings, {**limits_of, **work.parts(training_parts(settings), settings)}, work)
+
+
+def limit_parts(settings: Settings) -> list[Part]:
+    """What is predicted and measured at equilibria; the longest first, so that two processes end together."""
     out = []
     if "mlp_wasserstein" in settings.points:
         out.append(Part("point-mlp_wasserstein", limits.mlp_point, {}))
-    for case in ("nonsaturating", "wasserstein"):
-        out += [Part(f"train-{case}-{m}", training.train, {"case": case, "method": m}) for m in settings.methods]
     for point in settings.points:
-        out += [Part(f"limit-{point}-{m}", limits.limit, {"point": point, "method": m}) for m in settings.limit_methods]
+        names = settings.methods_at(point)
+        out += [Part(f"limit-{point}-{m}", limits.limit, {"point": point, "method": m}) for m in names]
     out += [
         Part(f"independent-{point}-{row}", independent.row, {"point": point, "which": row})
         for point, row in independent.rows(settings.points)
     ]
     out.append(Part("wrong-theories", limits.wrong_theories, {}))
-    out += [Part(f"decay-{case}", decay.run, {"case": case}) for case in decay.cases(settings.points)]
-    return out
+    return out + [Part(f"decay-{case}", decay.run, {"case": case}) for case in decay.cases(settings.points)]
+
+
+def training_parts(settings: Settings) -> list[Part]:
+    """One for every loss and method."""
+    return [
+        Part(f"train-{case}-{m}", training.train, {"case": case, "method": m})
+        for case in ("nonsaturating", "wasserstein")
+        for m in settings.methods
+    ]
 
 
 STUDY = Study(
     name="solver_limits",
     question="Does the spectrum predict the largest stable step of each method on a real-image GAN, and do the "
     "methods that fail in training fail by stability rather than by order?",
-    settings=Settings(),
-    smoke=SMOKE,
-    parts=parts,
-    report=write_report,
+    scales={"smoke": SMOKE, "default": Settings(), "paper": PAPER},
+    run=run,
 )

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 import gamedyn as gd
-from analysis.common.study import Result
+from analysis.common.parts import Result
 from analysis.studies.solver_limits.limits import linearisation, stationary
 
 __all__ = ["cases", "run"]

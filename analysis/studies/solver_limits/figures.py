@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
@@ -11,34 +10,40 @@ import numpy as np
 from matplotlib.patches import Rectangle
 
 import gamedyn as gd
+from analysis.studies.solver_limits.words import CAPTIONS
 from gamedyn.plot import COLOURS, image_grid, region
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from analysis.common.study import Result
+    from analysis.common.parts import Result
+    from analysis.common.study import Workplace
 
-__all__ = ["draw_all"]
+__all__ = ["draw_limits", "draw_training"]
 
 MARKS = "os^vDPX*"
 
 
-def draw_all(settings: Any, results: dict[str, Result], references: dict[str, float], out: Path) -> dict[str, Path]:
-    """Every figure that the parts allow, as PNG; paths by name."""
+def draw_limits(settings: Any, results: dict[str, Result], work: Workplace) -> list[str]:
+    """The figures about limits, for the report."""
     drawn = {
-        "distance": _distance(settings, results, references),
-        "samples": _samples(settings, results, references),
-        "trained": _trained(settings, results),
         "ratio": _ratio(settings, results),
         "regions": _regions(settings, results),
         "decay": _decay(results),
     }
-    paths = {}
-    for name, figure in drawn.items():
-        paths[name] = out / f"{name}.png"
-        figure.savefig(paths[name], dpi=150)
-        plt.close(figure)
-    return paths
+    return [work.figure(name, figure, CAPTIONS[name]) for name, figure in drawn.items()]
+
+
+def draw_training(
+    settings: Any, results: dict[str, Result], references: dict[str, float], work: Workplace
+) -> list[str]:
+    """The figures about training, likewise."""
+    drawn = {
+        "distance": _distance(settings, results, references),
+        "samples": _samples(settings, results, references),
+        "trained": _trained(settings, results),
+    }
+    return [work.figure(name, figure, CAPTIONS[name]) for name, figure in drawn.items()]
 
 
 def _distance(settings: Any, results: dict[str, Result], references: dict[str, float]) -> Figure:
@@ -124,8 +129,9 @@ def _ratio(settings: Any, results: dict[str, Result]) -> Figure:
     names = settings.limit_methods
     ax.axhline(0.02, color="0.4", ls="--", lw=1)
     for i, point in enumerate(settings.points):
-        rows = [results[f"limit-{point}-{m}"].figures for m in names]
-        where = np.arange(len(names)) + 0.2 * (i - 1)
+        mine = settings.methods_at(point)
+        rows = [results[f"limit-{point}-{m}"].figures for m in mine]
+        where = np.array([names.index(m) for m in mine]) + 0.2 * (i - 1)
         ax.plot(
             where,
             [abs((r["ratio"] or np.nan) - 1) + 1e-16 for r in rows],

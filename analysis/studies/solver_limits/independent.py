@@ -15,7 +15,7 @@ from torch.nn.utils import parameters_to_vector, vector_to_parameters
 from torchdiffeq import odeint
 
 from analysis.common.digits import digits
-from analysis.common.study import Result
+from analysis.common.parts import Result
 from analysis.studies.solver_limits.limits import measured_limit
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def row(settings: Any, *, point: str, which: str) -> Result:
         return float(np.log(np.abs(np.linalg.eigvals(difference_tangent(lambda y: step(y, h), start))).max()))
 
     return Result(
-        {"point": point, "stepper": which, "method": STEPPERS[which], "measured": measured_limit(log_radius, 1e-3)}, {}
+        {"point": point, "stepper": which, "method": STEPPERS[which], "measured": measured_limit(log_radius)}, {}
     )
 
 

@@ -12,7 +12,7 @@ from torch import nn
 
 import gamedyn as gd
 from analysis.common.digits import digits
-from analysis.common.study import Result
+from analysis.common.parts import Result
 from gamedyn.stability import BlockJacobian
 
 if TYPE_CHECKING:
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["limit", "measured_limit", "mlp_point", "wrong_theories"]
 
-TINY = 1e-3
-"""First step of every measurement: no prediction enters."""
+FIRST = (0.05, 1e-3)
+"""First steps of every measurement, the smaller only where the larger is beyond the limit: no prediction enters."""
 
 
 def method_of(label: str) -> Any:
@@ -104,19 +104,19 @@ def limit(settings: Any, *, point: str, method: str) -> Result:
     return Result(figures, arrays)
 
 
-def measured_limit(beyond: Callable[[float], float | None], tiny: float = TINY) -> float:
-    """The step at which `beyond` turns positive: doubling from a tiny step, then a root finder.
+def measured_limit(beyond: Callable[[float], float | None]) -> float:
+    """The step at which `beyond` turns positive: doubling from a small step, then a root finder.
 
-    Returns 0 where the tiny step is already beyond, inf where nothing is up to 1e3. Unknown values (None: at
+    Returns 0 where the smallest first step is already beyond, inf where nothing is up to 1e3. Unknown values (None: at
     steps so small that all multipliers crowd around 1) count as not beyond while doubling.
 
     Raises:
         ArithmeticError: if the value at the end of the bracket, or inside it, is unknown.
     """
-    low, high = tiny, 2 * tiny
-    value = beyond(low)
-    if value is not None and value > 0:
+    low = next((h for h in FIRST if (value := beyond(h)) is None or value <= 0), 0.0)
+    if not low:
         return 0.0
+    high = 2 * low
     while (value := beyond(high)) is None or value <= 0:
         low, high = high, 2 * high
         if high > 1e3:

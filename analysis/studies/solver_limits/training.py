@@ -11,7 +11,7 @@ import torch
 import gamedyn as gd
 from analysis.common.digits import digits, frechet_distance
 from analysis.common.digits_gan import LATENT, flow_of, samples
-from analysis.common.study import Result
+from analysis.common.parts import Result
 
 if TYPE_CHECKING:
     from gamedyn.core import State

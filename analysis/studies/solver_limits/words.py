@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 import gamedyn as gd
+from analysis.common.claims import Claim
 
-__all__ = ["CAPTIONS", "LIMITATIONS", "QUESTION", "cell_values", "limits", "trained", "training"]
+__all__ = ["CAPTIONS", "LIMITATIONS", "QUESTION", "cell_values", "failing", "limits", "trained", "training"]
 
 
 def prose(text: str) -> str:
@@ -79,6 +80,19 @@ def cell_values(training: list[dict[str, Any]], case: str, method: str, tau: flo
             pairs = zip(r["cells"], r["distances"], strict=True)
             return [float("inf") if d is None else d for c, d in pairs if c["tau"] == tau and c["weight"] == weight]
     return []
+
+
+def failing(settings: Any, results: list[dict[str, Any]], references: dict[str, float]) -> Claim:
+    """Whether the methods that fail at the largest step are those whose real limit per evaluation is below 1."""
+    top, weight, bar = settings.tau_nonsaturating[-1], settings.penalties[-1], references["mean_image"]
+    values = {m: cell_values(results, "nonsaturating", m, top, weight) for m in settings.methods}
+    wrong = [m for m in settings.methods if any(v > bar for v in values[m]) != (_real_per_evaluation(m) < 1)]
+    return Claim(
+        f"""At tau {top:g} (non-saturating, penalty {weight:g}) a seed fails for those methods and no others whose real
+        stability limit per evaluation is below 1 (methods of {len(values)} for which this is wrong).""",
+        len(wrong),
+        at_most=0,
+    )
 
 
 def training(settings: Any, results: list[dict[str, Any]], references: dict[str, float]) -> list[str]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from analysis.common.study import Part, Study
+from analysis.common.parts import Part
+from analysis.common.study import Study, of_parts
 from analysis.studies.tailored_steps import tailored
 from analysis.studies.tailored_steps.report import write_report
 
@@ -41,8 +42,9 @@ def parts(settings: Settings) -> list[Part]:
 STUDY = Study(
     name="tailored_steps",
     question="How much further does an evaluation go with a method that is made for the spectrum?",
-    settings=Settings(),
-    smoke=Settings(losses=("wasserstein",), stages=(2, 4), orders=(1,), beside=("rk4", "kg32"), q=3),
-    parts=parts,
-    report=write_report,
+    scales={
+        "smoke": Settings(losses=("wasserstein",), stages=(2, 4), orders=(1,), beside=("rk4", "kg32"), q=3),
+        "default": Settings(),
+    },
+    run=of_parts(parts, write_report),
 )

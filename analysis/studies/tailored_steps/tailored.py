@@ -9,7 +9,7 @@ import numpy as np
 
 import gamedyn as gd
 from analysis.common.equilibria import finite, linearisation, measured_limit, stationary, tangent_radius
-from analysis.common.study import Result
+from analysis.common.parts import Result
 
 __all__ = ["beside", "made_for"]
 

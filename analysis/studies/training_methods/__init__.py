@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from analysis.common.study import Part, Study
+from analysis.common.study import Findings, Study, Workplace
 from analysis.studies.training_methods import cells
 from analysis.studies.training_methods.report import write_report
 
@@ -108,6 +108,22 @@ class Settings:
     )
 
 
+BRIEF = Settings(
+    (
+        (
+            "digits",
+            replace(
+                DIGITS,
+                methods=("euler", "alternating", "heun2", "optimistic", "rk4", "extra_adam", "adam", "adam_in_turn"),
+                penalties=("none", "r1_r2"),
+                rates=RATES[3:],
+                tune_steps=400,
+                steps=1000,
+                seeds=3,
+            ),
+        ),
+    )
+)
 SMOKE = Settings(
     (
         (
@@ -128,26 +144,16 @@ SMOKE = Settings(
 )
 
 
-def parts(settings: Settings) -> list[Part]:
-    """One for every bench, method and loss: its penalties, rates and seeds run as ensembles."""
-    return [
-        Part(
-            f"{label}-{loss}-{method}".replace(" ", "_").replace(",", ""),
-            cells.run,
-            {"bench": bench, "method": method, "loss": loss, "label": label},
-        )
-        for label, bench in settings.benches
-        for loss in bench.losses
-        for method in bench.methods
-    ]
+def run(settings: Settings, work: Workplace) -> Findings:
+    """Two ablations for every bench, then the report."""
+    figures = [f for label, bench in settings.benches for f in cells.run(bench, label, work)]
+    return write_report(settings, figures, work)
 
 
 STUDY = Study(
     name="training_methods",
     question="At equal images, each learning rate tuned on one grid: which method, penalty and loss trains a GAN "
     "furthest, Adam beside?",
-    settings=Settings(),
-    smoke=SMOKE,
-    parts=parts,
-    report=write_report,
+    scales={"smoke": SMOKE, "default": BRIEF, "paper": Settings()},
+    run=run,
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from statistics import mean
 from typing import TYPE_CHECKING, Any
@@ -11,15 +10,16 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.colors import LogNorm
 
-from analysis.common.page import figure, paragraph, table, write_page
+from analysis.common.claims import Claim, log_interval
+from analysis.common.page import paragraph, table
+from analysis.common.study import Findings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from pathlib import Path
 
     from matplotlib.figure import Figure
 
-    from analysis.common.study import Result
+    from analysis.common.study import Workplace
 
 __all__ = ["write_report"]
 
@@ -39,11 +39,10 @@ LIMITATIONS = (
 )
 
 
-def write_report(settings: Any, results: dict[str, Result], out: Path) -> Path:
+def write_report(settings: Any, figures: list[dict[str, Any]], work: Workplace) -> Findings:
     """The figures as PNG, `summary.json` with every cell, and report.html."""
-    cells = [c for r in results.values() for c in _cells(r.figures)]
+    cells = [c for f in figures for c in _cells(f)]
     body = [
-        "<h1>Methods, penalties and losses at equal images</h1>",
         paragraph("""Every method takes as many steps, of one batch each, so that all see as many images. A method of
             several evaluations a step works more: the second table of each part compares at equal evaluations, where
             a step of rk4 counts as four. Each learning rate (step h) is chosen on one grid, for each method, penalty
@@ -51,15 +50,12 @@ def write_report(settings: Any, results: dict[str, Result], out: Path) -> Path:
     ]
     for label, bench in settings.benches:
         mine = [c for c in cells if c["label"] == label]
-        picture = out / f"{label.replace(' ', '_').replace(',', '')}.png"
-        drawn = _draw(bench, mine)
-        drawn.savefig(picture, dpi=150)
-        plt.close(drawn)
+        name = f"{label.replace(' ', '_').replace(',', '')}_table"
         body += [
             f"<h2>{label}</h2>",
-            paragraph(_setting(bench, results, label)),
+            paragraph(_setting(bench, next(f for f in figures if f["label"] == label))),
             *(paragraph(text) for text in _claims(bench, mine)),
-            figure(picture, _caption(bench, mine)),
+            work.figure(name, _draw(bench, mine), _caption(bench, mine)),
             paragraph(f"At equal images: mean over {bench.seeds} seeds (least to largest), and the rate."),
             _table(bench, mine, 1.0),
         ]
@@ -69,9 +65,31 @@ def write_report(settings: Any, results: dict[str, Result], out: Path) -> Path:
         if any((c["evaluations"] or 1) > 1 for c in mine):
             body += [paragraph("At equal evaluations, as many as Euler's method makes in those steps.")]
             body += [_table(bench, mine, None)]
-    body += ["<h2>What this does not show</h2>", *(paragraph(text) for text in LIMITATIONS)]
-    (out / "summary.json").write_text(json.dumps({"cells": cells}, indent=1))
-    return write_page(out / "report.html", "training_methods", body)
+    claims = [c for label, bench in settings.benches for c in _decided(label, bench, cells)]
+    title = "Methods, penalties and losses at equal images"
+    return Findings(title, claims, body, {"cells": cells}, LIMITATIONS)
+
+
+def _decided(label: str, bench: Any, cells: list[dict[str, Any]]) -> list[Claim]:
+    """Whether the best method without Adam is ahead of the best with it, and whether penalties help, over the seeds."""
+    mine = [c for c in cells if c["label"] == label]
+    plain, adams = ([c for c in mine if (c["method"] in ADAMS) == a] for a in (False, True))
+    pairs = []
+    if plain and adams:
+        text = f"{label}: the best cell without Adam is ahead of the best with it (quotient of their scores by seed)."
+        pairs.append((text, _best(plain), _best(adams)))
+    with_penalty = [c for c in mine if c["penalty"] != "none"]
+    if with_penalty and len(with_penalty) < len(mine):
+        text = f"{label}: the best cell with a penalty is ahead of the best without one (likewise)."
+        pairs.append((text, _best(with_penalty), _best(c for c in mine if c["penalty"] == "none")))
+    return [_ahead(text, a, b) for text, a, b in pairs]
+
+
+def _ahead(text: str, one: dict[str, Any], other: dict[str, Any]) -> Claim:
+    """That one cell's scores are better than another's: quotients by seed, their geometric mean and t interval."""
+    quotients = [x / y for x, y in zip(_last(one), _last(other), strict=True) if math.isfinite(x) and math.isfinite(y)]
+    found = log_interval([1 / q for q in quotients] if one["more"] else quotients)
+    return Claim(text, *found, at_most=1.0)
 
 
 def _cells(figures: dict[str, Any]) -> Iterable[dict[str, Any]]:
@@ -136,8 +154,7 @@ def _shown(values: Sequence[float]) -> str:
     return f"{mean(known):.{digits}f} ({min(known):.{digits}f} to {max(known):.{digits}f})"
 
 
-def _setting(bench: Any, results: dict[str, Result], label: str) -> str:
-    figures = next(r.figures for r in results.values() if r.figures["label"] == label)
+def _setting(bench: Any, figures: dict[str, Any]) -> str:
     weights = ", ".join(f"{TITLES.get(k, k.upper())} {w:g}" for k, w in bench.weights)
     floor = {k.removeprefix("floor."): v for k, v in figures["floor"].items()}
     known = ", ".join(f"{k} {v:.3g}" for k, v in floor.items() if k != "n")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import gamedyn as gd
-from analysis.common.study import Part, Study
+from analysis.common.parts import Part
+from analysis.common.study import Study, of_parts
 from analysis.studies.verdicts import points
 from analysis.studies.verdicts.report import write_report
 
@@ -33,8 +34,9 @@ STUDY = Study(
     name="verdicts",
     question="Are the stationary points of games with known answers given their class, and what can be said of the "
     "points where GANs end?",
-    settings=Settings(),
-    smoke=Settings(families=("quadratic",), gans=("16 Gaussians",), steps=4, k=2, basis=12),
-    parts=parts,
-    report=write_report,
+    scales={
+        "smoke": Settings(families=("quadratic",), gans=("16 Gaussians",), steps=4, k=2, basis=12),
+        "default": Settings(),
+    },
+    run=of_parts(parts, write_report),
 )

@@ -9,7 +9,7 @@ from torch import nn
 
 import gamedyn as gd
 from analysis.common.digits import digits
-from analysis.common.study import Result
+from analysis.common.parts import Result
 
 __all__ = ["declared", "trained"]
 

@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-import json
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from analysis.common.page import paragraph, table, write_page
+from analysis.common.claims import Claim
+from analysis.common.page import paragraph, table
+from analysis.common.study import Findings
 from gamedyn.core import SIGN_CONVENTION
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from analysis.common.study import Result
+    from analysis.common.parts import Result
+    from analysis.common.study import Workplace
 
 __all__ = ["agreement", "write_report"]
 
 
-def write_report(settings: Any, results: dict[str, Result], out: Path) -> Path:
-    """`summary.json`, and report.html."""
+def write_report(settings: Any, results: dict[str, Result], _: Workplace) -> Findings:
+    """The claims and a table of all points."""
     rows = [row for r in results.values() if r.figures["kind"] == "declared" for row in r.figures["rows"]]
     gans = [r.figures for r in results.values() if r.figures["kind"] == "trained"]
     counts = agreement(rows)
-    (out / "summary.json").write_text(json.dumps({**counts, "rows": rows, "trained": gans}, indent=1))
     body = [
-        "<h1>What kind of point is it?</h1>",
         paragraph(f"""{counts["points"]} stationary points of games whose classes are declared: {counts["declared"]}
             answers. With the Jacobian formed {counts["formed"]} agree; from products alone {counts["not formed"]}
             agree, {counts["undecided"]} are undecided and {counts["contradicted"]} contradict. Sign convention:
@@ -36,7 +34,21 @@ def write_report(settings: Any, results: dict[str, Result], out: Path) -> Path:
         "<h2>Declared points</h2>",
         _table(rows),
     ]
-    return write_page(out / "report.html", "verdicts", body)
+    claims = [
+        Claim(
+            "Declared answers that the formed Jacobian does not give.",
+            counts["declared"] - counts["formed"],
+            at_most=0,
+            exact=True,
+        ),
+        Claim("Answers from products alone that contradict.", counts["contradicted"], at_most=0, exact=True),
+        Claim(
+            "Share of the declared answers that products alone give.",
+            counts["not formed"] / max(counts["declared"], 1),
+            at_least=0.9,
+        ),
+    ]
+    return Findings("What kind of point is it?", claims, body, {**counts, "rows": rows, "trained": gans})
 
 
 def agreement(rows: list[dict[str, Any]]) -> dict[str, int]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from analysis.common.study import Part, Study
+from analysis.common.parts import Part
+from analysis.common.study import Study, of_parts
 from analysis.studies.work_precision import problems, runs
 from analysis.studies.work_precision.report import write_report
 
@@ -113,8 +114,6 @@ def parts(settings: Settings) -> list[Part]:
 STUDY = Study(
     name="work_precision",
     question="What accuracy does a given amount of work buy on a game, for each family of methods?",
-    settings=Settings(),
-    smoke=SMOKE,
-    parts=parts,
-    report=write_report,
+    scales={"smoke": SMOKE, "default": Settings()},
+    run=of_parts(parts, write_report),
 )

@@ -7,7 +7,7 @@ import statistics
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from analysis.common.study import Result
+    from analysis.common.parts import Result
 
 __all__ = ["Curve", "Price", "cheapest", "curves_of", "price", "weights_of"]
 

@@ -16,7 +16,7 @@ from torch import nn
 
 import gamedyn as gd
 from analysis.common.digits import digits
-from analysis.common.study import Result
+from analysis.common.parts import Result
 from gamedyn.jacobian import HeldField as Field
 
 if TYPE_CHECKING:

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import json
+import math
 from typing import TYPE_CHECKING, Any
 
-import matplotlib.pyplot as plt
-
+from analysis.common.claims import Claim
 from analysis.common.kinds import KINDS
-from analysis.common.page import figure, number, paragraph, table, write_page
+from analysis.common.page import number, paragraph, table
+from analysis.common.study import Findings
 from analysis.studies.work_precision.curves import cheapest, curves_of, price, weights_of
 from analysis.studies.work_precision.figures import TITLES, drawn
 from analysis.studies.work_precision.problems import STIFF
 from analysis.studies.work_precision.runs import missing_diffrax
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from analysis.common.study import Result
+    from analysis.common.parts import Result
+    from analysis.common.study import Workplace
     from analysis.studies.work_precision.curves import Curve
 
 __all__ = ["write_report"]
@@ -65,9 +64,9 @@ LIMITATIONS = (
 )
 
 
-def write_report(settings: Any, results: dict[str, Result], out: Path) -> Path:
-    """Figures as PNG, `summary.json` with every figure quoted, and report.html."""
-    body = ["<h1>What accuracy a given amount of work buys on a game</h1>", *(paragraph(t) for t in (WHAT, HOW, CLOCK))]
+def write_report(settings: Any, results: dict[str, Result], work: Workplace) -> Findings:
+    """The claims, two figures and a table for every problem, and the peers."""
+    body = [paragraph(t) for t in (WHAT, HOW, CLOCK)]
     missing = missing_diffrax(results)
     if missing:
         body.append(paragraph(f"{missing}: its curves are absent."))
@@ -80,17 +79,29 @@ def write_report(settings: Any, results: dict[str, Result], out: Path) -> Path:
             rows = [[f"v of player {i + 1}", *(f"{x:.6g}" for x in row)] for i, row in enumerate(STIFF)]
             body += [table(["J", "player 1", "player 2", "player 3"], rows)]
         for against in ("work", "seconds"):
-            path, picture = out / f"{name}-{against}.png", drawn(name, curves, against)
-            picture.savefig(path, dpi=150)
-            plt.close(picture)
-            body.append(figure(path, CAPTIONS[against]))
+            body.append(work.figure(f"{name}-{against}", drawn(name, curves, against), CAPTIONS[against]))
         body += [f"<h3>The cheapest of each kind at {_list(settings.accuracies)}</h3>", _prices(settings, curves)]
         body += ["<h3>dopri5 and rk4 beside other packages'</h3>", _peers(settings, results, name)]
         summary["problems"][name] = _summary(settings, results, name, curves, costs, facts)
-    body += [paragraph(PEERS), *_versions(results), "<h2>What this does not show</h2>"]
-    body += [paragraph(t) for t in LIMITATIONS]
-    (out / "summary.json").write_text(json.dumps(summary, indent=1))
-    return write_page(out / "report.html", "work_precision", body)
+    body += [paragraph(PEERS), *_versions(results)]
+    title = "What accuracy a given amount of work buys on a game"
+    return Findings(title, _decided(settings, results), body, summary, LIMITATIONS)
+
+
+def _decided(settings: Any, results: dict[str, Result]) -> list[Claim]:
+    claims = []
+    for name in settings.problems:
+        gaps = [g["gap"] for g in results[f"check-{name}"].figures["gaps"]]
+        text = f"{TITLES[name]}: the reference agrees with other solvers' solutions (largest relative difference)."
+        claims.append(Claim(text, max(gaps), at_most=1e-5, exact=True))
+        groups = [g for g in KINDS if any(c.group == g for c in curves_of(results, name))]
+        best = {g: cheapest(curves_of(results, name), g, settings.accuracies[1]) for g in groups}
+        costs = {g: c.work for g, c in best.items() if c is not None and c.work is not None}
+        plain = costs.pop("explicit Runge-Kutta", math.nan)
+        text = f"""{TITLES[name]}: to a relative error of {settings.accuracies[1]:g} no other kind of fixed steps is
+            cheaper than explicit Runge-Kutta (work of the cheapest other over its own)."""
+        claims.append(Claim(text, min(costs.values(), default=math.nan) / plain, at_least=1.0, timed=True))
+    return claims
 
 
 PEERS = """The tables of peers compare adaptive runs at one tolerance, and fixed runs at one number of steps:

@@ -19,7 +19,7 @@ from torchdiffeq import odeint
 
 import gamedyn as gd
 from analysis.common.kinds import kind, solves
-from analysis.common.study import Result
+from analysis.common.parts import Result
 from analysis.studies.work_precision.problems import R1_WEIGHT, STIFF, Problem, problem, weights
 
 if TYPE_CHECKING:
