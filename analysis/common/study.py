@@ -6,7 +6,7 @@ import json
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -92,7 +92,6 @@ class Workplace:
     jobs: int = 1
     progress: bool = False
     cluster: str = ""
-    pictures: list[Path] = field(default_factory=list)
 
     def parts(self, parts: Sequence[Part], settings: Any) -> dict[str, Result]:
         """Run what is not kept yet; the results by name."""
@@ -106,9 +105,11 @@ class Workplace:
 
     def figure(self, name: str, drawn: Figure, caption: str) -> str:
         """Keep a figure as PNG; it and its caption for the report."""
+        import matplotlib.pyplot as plt
+
         path = self.out / f"{name}.png"
         drawn.savefig(path, dpi=150)
-        self.pictures.append(path)
+        plt.close(drawn)
         return figure(path, caption)
 
 

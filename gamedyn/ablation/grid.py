@@ -194,9 +194,7 @@ class Cell:
     @property
     def work(self) -> int | None:
         """Evaluations of a step; None where they vary."""
-        if getattr(self.method, "explicit", True) is False:
-            return None
-        return int(getattr(self.method, "evaluations", None) or 1)  # an optimiser makes one
+        return _work(self.method)
 
     @property
     def steps(self) -> int | None:
@@ -221,6 +219,13 @@ def shown(value: Any) -> Any:
     return getattr(value, "name", None) or getattr(value, "__name__", None) or str(value)
 
 
+def _work(method: Any) -> int | None:
+    """Evaluations of a step; None where they vary."""
+    if getattr(method, "explicit", True) is False:
+        return None
+    return int(getattr(method, "evaluations", None) or 1)  # an optimiser makes one
+
+
 def _step(values: dict[str, Any], method: Any) -> float:
     given = [n for n in ("h", "h_per_evaluation") if n in values]
     if len(given) != 1:
@@ -228,10 +233,10 @@ def _step(values: dict[str, Any], method: Any) -> float:
     step = positive(given[0], values[given[0]])
     if given[0] == "h":
         return step
-    work = getattr(method, "evaluations", None)
-    if not work or getattr(method, "explicit", True) is False:
+    work = _work(method)
+    if work is None:
         raise ArgumentError("h_per_evaluation", "a method of a fixed number of evaluations", str(method), "give h")
-    return step * float(work)
+    return step * work
 
 
 def _values(name: str, given: Any) -> list[tuple[str | None, Any]]:
@@ -242,9 +247,10 @@ def _values(name: str, given: Any) -> list[tuple[str | None, Any]]:
     values = [v.item() if hasattr(v, "item") else v for v in given] if many else [given]
     if not values:
         raise ArgumentError(name, "at least one value", "none")
-    told = [repr(v) for v in values]
+    told = [repr(v) for v in (names or map(shown, values))]  # as a table would have it
     if len(set(told)) < len(told):
-        raise ArgumentError(name, "every value once", next(v for v in told if told.count(v) > 1))
+        remedy = "values that a table would show alike are told apart by a dict: {name: value}"
+        raise ArgumentError(name, "every value once", next(v for v in told if told.count(v) > 1), remedy)
     return [*zip(names or itertools.repeat(None, len(values)), values, strict=True)]
 
 

@@ -112,3 +112,18 @@ def test_values_may_be_named():
     assert [c.shown["method"] for c in grid] == ["of two"] * 2
     assert [c.method.name for c in grid] == ["heun2"] * 2
     assert Grid(setup, {"method": methods}, h=0.1, steps=2).factors["method"] == ["plain", "of two"]
+
+
+def test_values_that_a_table_would_show_alike_are_refused():
+    # rejects: two methods of one's own merged into one row of a summary
+    mine = [gd.methods.optimistic(a) for a in ("1/4", "3/4")]
+    with pytest.raises(gd.ArgumentError, match=r"every value once.*told apart by a dict"):
+        Grid(setup, {"method": mine}, h=0.1, steps=1)
+    grid = Grid(setup, {"method": {"low": mine[0], "high": mine[1]}}, h=0.1, steps=1)
+    assert grid.factors["method"] == ["low", "high"]
+
+
+def test_an_optimiser_makes_one_evaluation():
+    # rejects: a step per evaluation refused for what has no tableau
+    adam = gd.methods.get("torch.optim:Adam", betas=(0.0, 0.99))
+    assert [c.h for c in Grid(setup, {"method": [adam, "rk4"]}, h_per_evaluation=0.1, evaluations=8)] == [0.1, 0.4]

@@ -85,7 +85,7 @@ def test_every_member_has_a_kind_and_a_place_in_a_panel():
 
     assert {kind(m) for m in gd.methods.names()} == set(KINDS)
     assert set(KINDS) <= {group for panel in PANELS for group in panel}
-    settings = get("work_precision").settings
+    settings = get("work_precision").settings("default")
     assert {kind(m) for m in settings.members["network"]} == set(KINDS)
 
 
