@@ -65,7 +65,7 @@ def beside(settings: Any, work: Workplace) -> pd.DataFrame:
     same: dict[str, Any] = {"data_set": "digits", "loss": loss, "evaluations": settings.evaluations}
     factors = {"penalty": (BARE, DAMPED), "h_per_evaluation": taus[:2], **_seeds(settings)}
     scales = [s for s in settings.scales if s != "adam"]
-    asked = {
+    asked: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         "scale": ({"method": settings.few, "scale": ["raw", *scales]}, {}),
         "ratio": ({"method": settings.few, "ratio": settings.ratios}, {}),
         "batch": ({"method": settings.few, "batch": settings.batches}, {}),
@@ -98,7 +98,7 @@ def controls(settings: Any, work: Workplace) -> pd.DataFrame:
             **same,
         )
         parts.append(work.ablation(f"controls_{loss}", grid, {"at_end": quality}).assign(part="equal work"))
-        solved = {"exact": CONTROLS["exact"], "euler": gd.methods.get("euler")}
+        solved = {"euler": "euler", "chebyshev4": CONTROLS["chebyshev4"], "heun2": "heun2", "exact": CONTROLS["exact"]}
         grid = Grid(setup, {"method": solved, "h": taus[:2], **common}, steps=settings.evaluations, **same)
         parts.append(work.ablation(f"solved_{loss}", grid, {"at_end": quality}).assign(part="equal steps"))
     return pd.concat(parts, ignore_index=True)

@@ -14,6 +14,7 @@ from gamedyn.ablation import Grid, Outcome, Setup
 
 if TYPE_CHECKING:
     from analysis.common.study import Workplace
+    from gamedyn.core import State
 
 __all__ = ["GAMES", "game", "gap", "table"]
 
@@ -22,7 +23,15 @@ GAMES = {
     "damped rotation": (0.1, 1.0),
     "stiff": (1.0, 0.25),
 }
-"""`L_i = e w_i^2 / 2 +- a w_1 w_2`, by (e, a): eigenvalues `-e +- i a`. The Dirac-GAN is the first, with R1 the others."""
+"""`L_i = e w_i^2 / 2 +- a w_1 w_2`, by (e, a): eigenvalues `-e +- i a`.
+
+The Dirac-GAN near its equilibrium is the first; a penalty on both players makes the others."""
+
+GROWN = math.log(1.05)
+"""Growth from which on a run counts as one that leaves: neutral methods keep their distance to rounding."""
+
+WINDOW = 64
+"""Steps over which the largest distance is taken."""
 
 KICK = 1e-3
 """Distance from the equilibrium at the start."""
@@ -38,8 +47,19 @@ def game(name: str) -> Setup:
 
 
 def gap(outcome: Outcome) -> float:
-    """Logarithm of the distance over that of the start, of a step."""
-    return math.log(max(float(outcome.state.y.norm()), 1e-300) / KICK) / outcome.steps
+    """Logarithm of the distance over that at the start, each the largest of a window of steps: orbits are ellipses."""
+    begin = outcome.setup.y0 or outcome.flow.initial_state()
+    return math.log(_largest(outcome, outcome.state) / _largest(outcome, begin))
+
+
+def _largest(outcome: Outcome, state: State) -> float:
+    norms = [1e-300]
+
+    def note(view: Any) -> None:
+        norms.append(float(view.state.y.norm()))
+
+    gd.solve(outcome.flow, outcome.cell["method"], h=outcome.h, steps=WINDOW, y0=state, observers=[note], throw=False)
+    return max(norms)
 
 
 def table(settings: Any, work: Workplace) -> pd.DataFrame:
@@ -63,7 +83,3 @@ def measured(settings: Any, work: Workplace, name: str, method: str, predicted: 
     found = work.ablation(f"toys/{name}_{method}".replace(" ", "_"), grid, {"gap": gap}, progress=False)
     grown = ~(found["gap"] < GROWN)
     return {"shrank": max(found["h"][~grown], default=math.nan), "grew": min(found["h"][grown], default=math.nan)}
-
-
-GROWN = 1e-9
-"""Growth of a step up to which a run counts as one that keeps its distance: neutral methods on a rotation."""
