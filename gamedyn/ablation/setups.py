@@ -122,11 +122,16 @@ def sources(roots: tuple[Path, ...]) -> dict[str, str]:
         file = getattr(module, "__file__", None)
         if not file or not str(file).endswith(".py"):
             continue
-        path = Path(file).resolve()
+        path = _located(file)
         root = next((r for r in own if path.is_relative_to(r)), None)
         if root is not None and "site-packages" not in path.relative_to(root).parts:
             found[str(path)] = IMPORTED.setdefault(str(path), digest(path))
     return found
+
+
+@lru_cache(maxsize=100_000)
+def _located(file: str) -> Path:
+    return Path(file).resolve()  # some thousand modules, asked several times a run
 
 
 def digest(path: Path) -> str:

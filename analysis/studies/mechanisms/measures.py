@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from scipy.linalg import qr
 
 import gamedyn as gd
 from analysis.common.gans import loaded, quality
+from analysis.common.spectra import full_batch, outer, told
 from analysis.studies.mechanisms.methods import repeated
 from gamedyn.stability import BlockJacobian
 
@@ -57,16 +57,13 @@ def on_the_way(outcome: Outcome, *, images: int = 256, k: int = 3, **score: Any)
 def modes(outcome: Outcome, *, images: int, k: int) -> dict[str, float]:
     """The outer eigenvalues of the full batch's Jacobian, and what method and penalty make of them."""
     flow, h = outcome.flow, outcome.h
-    batch = full_batch(outcome.setup.extras["data"], images, outcome.setup.extras["latent"])
-    J = flow.at(outcome.state, batch).jacobian()
-    kinds = ("leftmost", "rightmost", "largest_imaginary")
-    pairs = gd.spectrum.outer_pairs(J, k=k, tol=TOLERANCE, kinds=kinds)
-    values = np.concatenate([p.values for p in pairs.values()])
-    if not len(values):
+    J, pairs, batch = outer(outcome, images, k, TOLERANCE)
+    found = told(pairs)
+    if not found:
         return {}
+    values = np.concatenate([p.values for p in pairs.values()])
     turning = max(pairs["largest_imaginary"].values, key=lambda z: abs(z.imag), default=0j)
     size = abs(turning.imag)
-    found = {"leftmost": min(values.real), "rightmost": max(values.real), "turning": size}
     method = gd.methods.get(outcome.cell["method"]) if isinstance(outcome.cell["method"], str) else None
     method = outcome.cell["method"] if method is None else method
     if not hasattr(method, "decouples"):
@@ -144,14 +141,6 @@ def reduced(J: Any, pairs: Any, flow: Flow) -> BlockJacobian:
     Q = torch.as_tensor(np.concatenate(blocks, 1), dtype=J.dtype)
     small = torch.stack([Q.T @ (J @ q) for q in Q.T], 1)
     return BlockJacobian(small.double().numpy(), tuple(sizes), flow.game.layout.players)
-
-
-@lru_cache(maxsize=8)
-def full_batch(data_set: str, images: int, latent: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """The first images, and noise of a seed of its own."""
-    samples = loaded(data_set).samples[:images]
-    noise = torch.randn(len(samples), latent, generator=torch.Generator().manual_seed(11))
-    return torch.as_tensor(samples), noise
 
 
 def local_error(outcome: Outcome, steps: int = 2) -> float:

@@ -49,8 +49,14 @@ def write_report(settings: Any, work: Workplace) -> Findings:
         *_of_saddle(values, limit, runs),
         *_of_adam(settings, balls, errors),
         *(
-            Claim(f"{r['point']}: stable exactly from the predicted finite ratio on (measured over predicted).",
-                  r["measured"] / r["predicted"], at_least=0.98, at_most=1.02, exact=True, source=FIEZ)
+            Claim(
+                f"{r['point']}: stable exactly from the predicted finite ratio on (measured over predicted).",
+                r["measured"] / r["predicted"],
+                at_least=0.98,
+                at_most=1.02,
+                exact=True,
+                source=FIEZ,
+            )
             for r in thresholds
         ),
         *_of_digits(settings, found),
@@ -64,8 +70,12 @@ def write_report(settings: Any, work: Workplace) -> Findings:
         table(
             ["rates (x, y)", "late distance, median", "5 % to 95 %", "runs that went beyond 10"],
             [
-                [n, number(np.median(late)), f"{np.percentile(late, 5):.3g} to {np.percentile(late, 95):.3g}",
-                 f"{(largest > 10).mean():.0%}"]
+                [
+                    n,
+                    number(np.median(late)),
+                    f"{np.percentile(late, 5):.3g} to {np.percentile(late, 95):.3g}",
+                    f"{(largest > 10).mean():.0%}",
+                ]
                 for n, (late, largest) in runs.items()
             ],
         ),
@@ -151,16 +161,39 @@ def _of_saddle(values: np.ndarray, limit: float, runs: dict[str, Any]) -> list[C
         return tuple(math.exp(x) for x in (gaps.mean(), gaps.mean() - error, gaps.mean() + error))  # type: ignore[return-value]
 
     return [
-        Claim("The saddle has no rotation (largest imaginary part of an eigenvalue).", float(np.abs(values.imag).max()),
-              at_most=0.0, exact=True),
-        Claim("Without noise runs stay up to 0.01 = 2 / 200, the stability limit of x alone (measured limit).", limit,
-              at_least=0.00999, at_most=0.01001, exact=True),
-        Claim("With noise the rate 0.01 diverges (share of the runs that went beyond a distance of 10).", blown,
-              blown - half, blown + half, at_least=0.5, source=HEUSEL),
-        Claim("Two time scales end nearer than one rate of 0.005 (quotient of late distances).", *beside("one rate, 0.005"),
-              at_most=1.0, source=HEUSEL),
-        Claim("Two time scales end nearer than one rate of 0.001 (likewise).", *beside("one rate, 0.001"), at_most=1.0,
-              source=HEUSEL),
+        Claim(
+            "The saddle has no rotation (largest imaginary part of an eigenvalue).",
+            float(np.abs(values.imag).max()),
+            at_most=0.0,
+            exact=True,
+        ),
+        Claim(
+            "Without noise runs stay up to 0.01 = 2 / 200, the stability limit of x alone (measured limit).",
+            limit,
+            at_least=0.00999,
+            at_most=0.01001,
+            exact=True,
+        ),
+        Claim(
+            "With noise the rate 0.01 diverges (share of the runs that went beyond a distance of 10).",
+            blown,
+            blown - half,
+            blown + half,
+            at_least=0.5,
+            source=HEUSEL,
+        ),
+        Claim(
+            "Two time scales end nearer than one rate of 0.005 (quotient of late distances).",
+            *beside("one rate, 0.005"),
+            at_most=1.0,
+            source=HEUSEL,
+        ),
+        Claim(
+            "Two time scales end nearer than one rate of 0.001 (likewise).",
+            *beside("one rate, 0.001"),
+            at_most=1.0,
+            source=HEUSEL,
+        ),
     ]
 
 
@@ -168,13 +201,28 @@ def _of_adam(settings: Any, balls: dict[float, Any], errors: dict[str, list[floa
     damped = [b for a, b in balls.items() if a > 0]
     slope = float(np.polyfit(np.log(settings.adam_hs), np.log(errors["Adam's flow"]), 1)[0])
     return [
-        Claim("A heavy ball with friction is stable on a bowl (largest real part over all frictions).",
-              max(b["bowl"] for b in damped), at_most=0.0, exact=True, source=HEUSEL),
-        Claim("On a rotation it is unstable whatever the friction (least of the largest real parts).",
-              min(b["rotation"] for b in balls.values()), at_least=1e-12, exact=True),
-        Claim("Adam's steps approach Adam's own flow with order 1 (slope).", slope, at_least=0.7, at_most=1.3, exact=True),
-        Claim("They approach the heavy ball (distance at the smallest step over that at the largest).",
-              errors["heavy ball"][-1] / errors["heavy ball"][0], at_most=0.7, source=HEUSEL),
+        Claim(
+            "A heavy ball with friction is stable on a bowl (largest real part over all frictions).",
+            max(b["bowl"] for b in damped),
+            at_most=0.0,
+            exact=True,
+            source=HEUSEL,
+        ),
+        Claim(
+            "On a rotation it is unstable whatever the friction (least of the largest real parts).",
+            min(b["rotation"] for b in balls.values()),
+            at_least=1e-12,
+            exact=True,
+        ),
+        Claim(
+            "Adam's steps approach Adam's own flow with order 1 (slope).", slope, at_least=0.7, at_most=1.3, exact=True
+        ),
+        Claim(
+            "They approach the heavy ball (distance at the smallest step over that at the largest).",
+            errors["heavy ball"][-1] / errors["heavy ball"][0],
+            at_most=0.7,
+            source=HEUSEL,
+        ),
     ]
 
 
@@ -186,12 +234,24 @@ def _of_digits(settings: Any, found: pd.DataFrame) -> list[Claim]:
             if ratio != 1:
                 who = f"D {ratio:g} times as fast as G" if ratio > 1 else f"G {1 / ratio:g} times as fast as D"
                 mine = _best(found, kind=kind, part="ratio", ratio=ratio)
-                out.append(Claim(f"Digits, {kind}: {who} ends nearer than equal rates (quotient).", *_over(mine, one),
-                                 at_most=1.0, source=HEUSEL))
+                out.append(
+                    Claim(
+                        f"Digits, {kind}: {who} ends nearer than equal rates (quotient).",
+                        *_over(mine, one),
+                        at_most=1.0,
+                        source=HEUSEL,
+                    )
+                )
         for k in settings.updates[1:]:
             mine = _best(found, kind=kind, part="updates", updates=k)
-            out.append(Claim(f"Digits, {kind}: {k} updates of D for one of G end nearer than one, at equal evaluations "
-                             "(quotient).", *_over(mine, one), at_most=1.0))
+            out.append(
+                Claim(
+                    f"Digits, {kind}: {k} updates of D for one of G end nearer than one, at equal evaluations "
+                    "(quotient).",
+                    *_over(mine, one),
+                    at_most=1.0,
+                )
+            )
     return out
 
 
@@ -204,8 +264,14 @@ def _over(mine: pd.DataFrame, other: pd.DataFrame) -> tuple[float, float, float]
 def _table(found: pd.DataFrame) -> str:
     told = means(found.assign(at=1.0), "end.frechet", ["kind", "updates", "ratio", "h"], log=True)
     rows = [
-        [r["kind"], str(r["updates"]), f"{r['ratio']:.4g}", f"{r['h']:g}",
-         f"{r['mean']:.2f} ({r['low']:.2f} to {r['high']:.2f})", str(r["failed"])]
+        [
+            r["kind"],
+            str(r["updates"]),
+            f"{r['ratio']:.4g}",
+            f"{r['h']:g}",
+            f"{r['mean']:.2f} ({r['low']:.2f} to {r['high']:.2f})",
+            str(r["failed"]),
+        ]
         for _, r in told.iterrows()
     ]
     return table(["play in turns by", "updates of D", "rate of D / G", "h", "distance, 95 % interval", "failed"], rows)
@@ -227,12 +293,18 @@ def _ratios(settings: Any, found: pd.DataFrame) -> Figure:
     fig = Figure(figsize=(6.4, 4.0), layout="constrained")
     ax = fig.subplots()
     for i, kind in enumerate(("alternating", "adam")):
-        points = [log_interval([*_best(found, kind=kind, part="ratio", ratio=r)["end.frechet"].dropna()])
-                  for r in settings.ratios]
+        points = [
+            log_interval([*_best(found, kind=kind, part="ratio", ratio=r)["end.frechet"].dropna()])
+            for r in settings.ratios
+        ]
         _bars(ax, np.array(settings.ratios) * (1 + 0.04 * i), points, f"C{i}", "o-", f"{kind}: ratio of rates")
         counts = settings.updates[1:]
-        points = [log_interval([*_best(found, kind=kind, part="updates", updates=k)["end.frechet"].dropna()]) for k in counts]
-        _bars(ax, np.array(counts, float) * (1.06 + 0.04 * i), points, f"C{i}", "s", f"{kind}: updates of D for one of G")
+        points = [
+            log_interval([*_best(found, kind=kind, part="updates", updates=k)["end.frechet"].dropna()]) for k in counts
+        ]
+        _bars(
+            ax, np.array(counts, float) * (1.06 + 0.04 * i), points, f"C{i}", "s", f"{kind}: updates of D for one of G"
+        )
     ax.set(xscale="log", yscale="log", xlabel="D over G", ylabel="Frechet distance on pixels")
     ax.set_xticks(settings.ratios, [f"{r:.3g}" for r in settings.ratios])
     ax.yaxis.set_major_formatter("{x:g}")

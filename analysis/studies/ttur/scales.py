@@ -90,9 +90,7 @@ def adam_errors(hs: tuple[float, ...], time: float = 2.0, a1: float = 2.0, a2: f
     On the bowl `(x^2 + 10 y^2) / 2`; the heavy ball `w'' + a1 w' + a1 grad f = 0` is what the paper's theorem says.
     """
     scale = torch.tensor([1.0, 10.0], dtype=torch.float64)
-    game = gd.Game(
-        {"w": torch.tensor([1.0, 0.5], dtype=torch.float64)}, lambda w: {"w": (scale * w**2).sum() / 2}
-    )
+    game = gd.Game({"w": torch.tensor([1.0, 0.5], dtype=torch.float64)}, lambda w: {"w": (scale * w**2).sum() / 2})
     flow = gd.flows.gradient(game)
     ode = gd.flows.adam(flow, a1=a1, a2=a2, bias_correction=True)
     fine = gd.solve(ode, "heun2", h=time / 4000, steps=4000).state.y[:2]
