@@ -168,6 +168,8 @@ class _Group:
                 shared[key] = self.made(i)
             setups.append(shared[key])
         first = setups[0]
+        if any(s.options for s in setups):
+            return "a set-up with arguments of solve's own"
         if first.flow.noise is not None or first.flow.declared_h is not None:
             return "a flow with noise, or for one step alone"
         if any(s.flow.game.state().buffers for s in setups):
@@ -229,6 +231,7 @@ class _Group:
                     check_every=self.options.get("check_every", 50),
                     compile=self.options.get("compile", False),
                     throw=False,
+                    **setup.options,
                 )
             stats, seconds = run.stats, time.perf_counter() - began
             cost = (run.step, stats["evaluations"], stats.get("images", 0), run.t, seconds)

@@ -36,6 +36,7 @@ class Setup:
         batches: a stream of its own (`gamedyn.batches`), or None.
         batch: one batch for every step instead.
         y0: the first state; None: the players' present parameters.
+        options: further arguments of `gamedyn.solve` (`sampling`, `solver`): such cells run by themselves.
         extras: what measures want to know besides.
     """
 
@@ -43,6 +44,7 @@ class Setup:
     batches: Any = None
     batch: Any = None
     y0: State | None = None
+    options: dict[str, Any] = field(default_factory=dict)
     extras: dict[str, Any] = field(default_factory=dict)
 
 

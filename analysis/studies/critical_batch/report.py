@@ -58,14 +58,32 @@ def write_report(settings: Any, work: Workplace) -> Findings:
             ],
         ),
         table(
-            ["method", "target", "seed", "K without bound", "b_0", "critical batch by the fit", "measured", "error of log K"],
             [
-                [m, f"{t:g}", str(s), *_of_fit(f), number(_measured(reached, m, t, s)), "" if f is None else f"{f.error:.2f}"]
+                "method",
+                "target",
+                "seed",
+                "K without bound",
+                "b_0",
+                "critical batch by the fit",
+                "measured",
+                "error of log K",
+            ],
+            [
+                [
+                    m,
+                    f"{t:g}",
+                    str(s),
+                    *_of_fit(f),
+                    number(_measured(reached, m, t, s)),
+                    "" if f is None else f"{f.error:.2f}",
+                ]
                 for (m, t, s), f in fits.items()
             ],
         ),
     ]
-    return Findings("The critical batch", _claims(settings, reached, fits), body, reached.to_dict("records"), LIMITATIONS)
+    return Findings(
+        "The critical batch", _claims(settings, reached, fits), body, reached.to_dict("records"), LIMITATIONS
+    )
 
 
 STEPS = """Steps to the target over the batch size, mean and range of the seeds; lines are the fits K = K_inf b / (b - b_0). Where
@@ -78,7 +96,9 @@ def _table(settings: Any, work: Workplace) -> pd.DataFrame:
     marks = [float(x) for x in np.geomspace(settings.first, 1.0, settings.marks)]
     marks[-1] = 1.0
     hs, parts = dict(settings.methods), []
-    methods = {label: gd.methods.get(name, **options) for label in hs for name, options in [METHODS.get(label, (label, {}))]}
+    methods = {
+        label: gd.methods.get(name, **options) for label in hs for name, options in [METHODS.get(label, (label, {}))]
+    }
     for b in settings.batches:
         grid = Grid(
             setup,
@@ -132,7 +152,9 @@ def _claims(settings: Any, reached: pd.DataFrame, fits: dict[Any, Any]) -> list[
         several = rows["batch"].nunique() > 1
         fall = float(spearmanr(rows["batch"], rows["steps_to"]).statistic) if several else math.nan
         mine = [f for (method, t, _), f in fits.items() if method == m and t == top and f is not None]
-        seeds = [(f, _measured(reached, m, top, s)) for (method, t, s), f in fits.items() if method == m and t == top and f]
+        seeds = [
+            (f, _measured(reached, m, top, s)) for (method, t, s), f in fits.items() if method == m and t == top and f
+        ]
         quotients = [f.critical / measured for f, measured in seeds if measured > 0]
         edges = (min(settings.batches), max(settings.batches))
         inner = [_measured(reached, m, top, s) not in edges for s in range(settings.seeds)]
@@ -144,13 +166,26 @@ def _claims(settings: Any, reached: pd.DataFrame, fits: dict[Any, Any]) -> list[
         error = max((f.error for f in mine), default=math.nan)
         out += [
             Claim(f"{m}: steps to the target fall with the batch (rank correlation).", fall, at_most=-0.8, source=SATO),
-            Claim(f"{m}: there is a critical batch, inside the sizes tried (share of the seeds).", float(np.mean(inner)),
-                  at_least=0.99, source=SATO),
+            Claim(
+                f"{m}: there is a critical batch, inside the sizes tried (share of the seeds).",
+                float(np.mean(inner)),
+                at_least=0.99,
+                source=SATO,
+            ),
             Claim(f"{m}: K = K_inf b / (b - b_0) fits (largest error of log K).", error, at_most=0.25, source=SATO),
-            Claim(f"{m}: the fit's critical batch is the measured one within a factor of 2 (quotient).",
-                  *log_interval(quotients), at_least=0.5, at_most=2.0, source=SATO),
-            Claim(f"{m}: a stricter target has a larger critical batch (quotient).", *log_interval(stricter), at_least=1.0,
-                  source=SATO),
+            Claim(
+                f"{m}: the fit's critical batch is the measured one within a factor of 2 (quotient).",
+                *log_interval(quotients),
+                at_least=0.5,
+                at_most=2.0,
+                source=SATO,
+            ),
+            Claim(
+                f"{m}: a stricter target has a larger critical batch (quotient).",
+                *log_interval(stricter),
+                at_least=1.0,
+                source=SATO,
+            ),
         ]
     return out
 
