@@ -58,7 +58,7 @@ class Fit:
 
 
 def fitted(batches: Sequence[float], steps: Sequence[float]) -> Fit | None:
-    """Least squares on the logarithms; batches at which the target was not reached are left out; None: fewer than three.
+    """Least squares on the logarithms of the batches that reached the target; None: of fewer than three.
 
     Example:
         >>> found = fitted([4, 8, 16, 64], [100 * b / (b - 3) for b in (4, 8, 16, 64)])

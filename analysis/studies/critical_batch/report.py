@@ -27,9 +27,11 @@ __all__ = ["write_report"]
 SATO = "Sato, Iiduka 2023"
 
 LIMITATIONS = (
-    """One step for each method, the same at all batch sizes, as the theory has it: a step that grows with the batch would
+    """One step for each method, the same at all batch sizes, as the theory has it: a step that grows with the batch
+    would
     move the curve.""",
-    """The fit has two numbers, its form is the papers' bound and not a law; the paper's own prediction takes constants of
+    """The fit has two numbers, its form is the papers' bound and not a law; the paper's own prediction takes
+    constants of
     the optimiser and of the gradient's variance, which are not measured here.""",
     """Digits of 8x8 pixels with R1 and the non-saturating loss; a distance of pixels. Large batches end at the bound on
     images, so that their targets may not be reached.""",
@@ -45,8 +47,10 @@ def write_report(settings: Any, work: Workplace) -> Findings:
         for key, rows in reached.groupby(["method", "target", "seed"], sort=False)
     }
     body = [
-        paragraph(f"""Digits, non-saturating, R1; steps to a Frechet distance of {" and ".join(f"{t:g}" for t in settings.targets)},
-            scored {settings.marks} times a run, so that the steps are known to a few per cent; {settings.seeds} seeds."""),
+        paragraph(f"""Digits, non-saturating, R1; steps to a Frechet distance of
+            {" and ".join(f"{t:g}" for t in settings.targets)},
+            scored {settings.marks} times a run, so that the steps are known to a few per cent; {settings.seeds}
+                seeds."""),
         work.figure("steps", _draw(settings, reached, fits, samples=False), STEPS),
         work.figure("samples", _draw(settings, reached, fits, samples=True), SAMPLES),
         table(
@@ -86,9 +90,10 @@ def write_report(settings: Any, work: Workplace) -> Findings:
     )
 
 
-STEPS = """Steps to the target over the batch size, mean and range of the seeds; lines are the fits K = K_inf b / (b - b_0). Where
+STEPS = """Steps to the target over the batch size, mean and range of the seeds; lines are the fits K = K_inf b / (b
+    - b_0). Where
     a curve is flat larger batches buy nothing."""
-SAMPLES = """Samples to the target, K b, over the batch size. The fit's least value, the critical batch, is marked by a star."""
+SAMPLES = """Samples to the target, K b, over the batch size. A star marks the fit's least value, the critical batch."""
 
 
 def _table(settings: Any, work: Workplace) -> pd.DataFrame:

@@ -48,7 +48,8 @@ def critical_damping(settings: Any) -> float:
 def predicted_step(settings: Any, method: str) -> float:
     """The step whose numerical damping of the rotation, `h g w^2`, makes up what is missing; NaN where it makes none.
 
-    g: 1/2 for optimistic, extragradient and implicit Euler steps (modified equation `v + (h / 2) J v`), -1/2 for Euler's,
+    g: 1/2 for optimistic, extragradient and implicit Euler steps (modified equation `v + (h / 2) J v`), -1/2 for
+    Euler's,
     0 to this order for the others.
     """
     g = {"optimistic": 0.5, "extragradient": 0.5, "implicit_euler": 0.5}.get(method, 0.0)
@@ -82,8 +83,7 @@ def letcher(settings: Any) -> Result:
     found = {}
     for name, start in {"near": (0.01, 0.0), "far": (2.0, 2.0)}.items():
         cycle = gd.spectrum.find_limit_cycle(flow, _at(flow, *start))
-        radii = cycle.orbit.norm(dim=-1)
-        found[name] = _cycle(cycle, radii)
+        found[name] = _cycle(cycle)
     return Result(found)
 
 
@@ -95,11 +95,12 @@ def nested_cycles(settings: Any) -> Result:
     inner = gd.spectrum.find_limit_cycle(back, _at(back, 1.02 * settings.inner, 0.0))
     found = {}
     for name, cycle in {"outer": outer, "inner": inner}.items():
-        found[name] = _cycle(cycle, cycle.orbit.norm(dim=-1))
+        found[name] = _cycle(cycle)
     return Result(found, {n: np.asarray(c.orbit) for n, c in {"outer": outer, "inner": inner}.items()})
 
 
-def _cycle(cycle: Any, radii: torch.Tensor) -> dict[str, float]:
+def _cycle(cycle: Any) -> dict[str, float]:
+    radii = cycle.orbit.norm(dim=-1)
     return {
         "least": float(radii.min()),
         "largest": float(radii.max()),
@@ -133,7 +134,7 @@ def saved(settings: Any, *, method: str) -> Result:
     first = gd.spectrum.stable_steps(method, gd.spectrum.linearise(flow, _at(flow, 0.0, 0.0))).first
     limit = first[1] if first else 0.0
     scale = 2 * (critical_damping(settings) - settings.damping) / settings.turning**2
-    tried = [h for h in scale * np.geomspace(*settings.span, settings.steps_tried) if h < limit]
+    tried = [h for h in scale * np.geomspace(settings.span[0], settings.span[1], settings.steps_tried) if h < limit]
     starts = [_at(flow, settings.outer, 0.0)] * len(tried)
     steps = round(settings.time / tried[0])
     if gd.integrators.stepper(method).ensembles:

@@ -39,8 +39,10 @@ def write_report(settings: Any, work: Workplace) -> Findings:
     saved = {m: results[f"saved-{m}"].figures for m in settings.methods}
     predicted = {m: games.predicted_step(settings, m) for m in settings.methods}
     body = [
-        paragraph(f"""Letcher's game has one stationary point, which is unstable and the worst for both; the game of the figure
-            has one too, a strict Nash equilibrium and stable (damping {settings.damping:g}, rotation {settings.turning:g}), but
+        paragraph(f"""Letcher's game has one stationary point, which is unstable and the worst for both; the game of
+            the figure
+            has one too, a strict Nash equilibrium and stable (damping {settings.damping:g}, rotation
+            {settings.turning:g}), but
             around it, at radii near {settings.inner:g} and {settings.outer:g}, an unstable and a stable cycle."""),
         table(
             ["game", "largest real part", "imaginary part", "stable", "Nash"],
@@ -60,7 +62,8 @@ def write_report(settings: Any, work: Workplace) -> Findings:
             ],
         ),
         "<h2>Steps that leave the stable cycle for the equilibrium</h2>",
-        paragraph("""The step of an optimistic, extragradient or implicit Euler step adds damping h w^2 / 2 to the rotation. Where
+        paragraph("""The step of an optimistic, extragradient or implicit Euler step adds damping h w^2 / 2 to the
+            rotation. Where
             it makes up what the game lacks the two cycles meet and vanish, and every run ends at the equilibrium: the
             method's error does what no eigenvalue at the equilibrium tells."""),
         table(
@@ -74,7 +77,8 @@ def write_report(settings: Any, work: Workplace) -> Findings:
     )
 
 
-NESTED = """Starts in a disc, by where the flow takes them: blue to the equilibrium in the middle, orange to the outer cycle. The
+NESTED = """Starts in a disc, by where the flow takes them: blue to the equilibrium in the middle, orange to the
+    outer cycle. The
     eigenvalues at the equilibrium know nothing of the border between them, the dashed unstable cycle."""
 
 
@@ -84,7 +88,7 @@ def _claims(settings: Any, results: dict[str, Result], predicted: dict[str, floa
     nested, share = results["nested"].figures, results["ends"].figures["share"]
     expected = 1 - (settings.inner / settings.disc) ** 2
     spread = 1.96 * math.sqrt(max(share * (1 - share), 1e-4) / settings.starts)
-    letchers = {"exact": True, "source": "Letcher 2021"}
+    letchers: dict[str, Any] = {"exact": True, "source": "Letcher 2021"}
     out = [
         Claim(
             "Letcher's game: its only stationary point is unstable (largest real part).",
@@ -127,7 +131,8 @@ def _claims(settings: Any, results: dict[str, Result], predicted: dict[str, floa
             exact=True,
         ),
         Claim(
-            f"Of starts in a disc of radius {settings.disc:g} those outside the inner cycle never reach the equilibrium (their "
+            f"Of starts in a disc of radius {settings.disc:g} those outside the inner cycle never reach the "
+            "equilibrium (their "
             "share, less the disc's share of the area).",
             share - expected,
             share - expected - spread,

@@ -47,7 +47,8 @@ def _fields(flow: Any, method: str, h: float, ratio: float) -> dict[str, Callabl
     state = flow.initial_state()
 
     def exact(y: torch.Tensor) -> torch.Tensor:
-        return flow.field()(0.0, y)
+        v: torch.Tensor = flow.field()(0.0, y)
+        return v
 
     def modified(y: torch.Tensor) -> torch.Tensor:
         found = gd.spectrum.modified_field(flow, method, state.with_y(y), terms=2)
@@ -99,7 +100,8 @@ def eps_limits(eps: float) -> dict[str, float]:
 
 
 ARMS = ("euler", "heun2", "cancelled", "cross", "neutral", "alternating")
-"""Euler's steps; without the drift, as a Runge-Kutta method of order 2 and by the explicit term; without what players do
+"""Euler's steps; without the drift, as a Runge-Kutta method of order 2 and by the explicit term; without what
+players do
 to one another; with ODE-GAN's penalty h / 2 in its place; players in turn."""
 
 

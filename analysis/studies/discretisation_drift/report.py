@@ -23,7 +23,8 @@ __all__ = ["write_report"]
 LIMITATIONS = (
     """One small GAN with R1, tanh and 1,500 steps. The arm "cancelled" costs a product with the Jacobian a step besides
     its evaluation, "heun2" a second evaluation: the arms see equal images, not equal work.""",
-    """A modified equation of two terms says what a step does where h times the Jacobian is small. Where training sits at
+    """A modified equation of two terms says what a step does where h times the Jacobian is small. Where training
+    sits at
     the edge of stability, h |lambda| is about 2 and the series says nothing.""",
     """Batches differ from step to step: the drift of a batch's step is not the full batch's drift.""",
 )
@@ -64,10 +65,12 @@ def write_report(settings: Any, work: Workplace) -> Findings:
     return Findings("Discretisation drift", claims, body, data, LIMITATIONS)
 
 
-SLOPES = """Error of one step over h, log-log. Dotted lines have slopes 2 and 3. The modified equation follows the step one
+SLOPES = """Error of one step over h, log-log. Dotted lines have slopes 2 and 3. The modified equation follows the
+    step one
     order further than the flow does; with the players' own rates in the interaction terms that order is lost as soon as
     the rates differ (right)."""
-DIGITS = """Frechet distance after the last step over h, mean and 95 % interval of the seeds. All arms see the same batches:
+DIGITS = """Frechet distance after the last step over h, mean and 95 % interval of the seeds. All arms see the same
+    batches:
     where an arm without drift is not below euler, the drift does not hurt."""
 
 

@@ -69,8 +69,8 @@ def run(settings: Settings, work: Workplace) -> Findings:
 
 STUDY = Study(
     name="distillation",
-    question="In distribution matching distillation, what do update ratio, rate ratio, the split by noise level, the pull of "
-    "the fake score and a preference do to modes, to the reverse KL and to the fake score's lag?",
+    question="In distribution matching distillation, what do update ratio, rate ratio, the split by noise level, the "
+    "pull of the fake score and a preference do to modes, to the reverse KL and to the fake score's lag?",
     scales={
         "smoke": replace(
             Settings(),

@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd  # type: ignore[import-untyped]
 from matplotlib.figure import Figure
 
-import gamedyn as gd
 from analysis.common.claims import Claim, log_interval
 from analysis.common.page import number, paragraph, table
 from analysis.common.parts import Part
@@ -29,13 +28,16 @@ FLASH = "Chen et al. 2025 (Flash-DMD)"
 NUMBERS = ("kl", "variation", "modes", "within", "preferred", "lag")
 
 LIMITATIONS = (
-    """A mixture in the plane, networks of some thousand parameters, one-step generators: no anchors and no backward simulation.
+    """A mixture in the plane, networks of some thousand parameters, one-step generators: no anchors and no backward
+    simulation.
     Flash-DMD's code was not public; the split, the pull and the preference are as its description has them.""",
-    """The preference is a reward, the log probability of the rarest mode, added to the generator's loss: its weight is what k
+    """The preference is a reward, the log probability of the rarest mode, added to the generator's loss: its weight
+    is what k
     in an alternation of k : 1 sets. No pairs are drawn.""",
     """Equal evaluations: with a ratio of 5 in updates the generator has fewer steps. The reverse KL is estimated from
     nearest neighbours and has a floor of some hundredths.""",
-    """The velocity of the generator is held apart from its own derivative of the scores: it is no gradient, and its Jacobian is
+    """The velocity of the generator is held apart from its own derivative of the scores: it is no gradient, and its
+    Jacobian is
     taken by differences of the field.""",
 )
 
@@ -47,7 +49,8 @@ def write_report(settings: Any, work: Workplace) -> Findings:
     images = {i.data_set: _images(settings, i, work) for i in settings.images}
     rows = [s.figures for s in spectra.values()]
     body = [
-        paragraph(f"""Four modes of weights 0.4, 0.3, 0.2 and 0.1, exact teacher; Adam in turn, rate {settings.h:g}, batches of
+        paragraph(f"""Four modes of weights 0.4, 0.3, 0.2 and 0.1, exact teacher; Adam in turn, rate {settings.h:g},
+            batches of
             {settings.batch}, {settings.evaluations:,} evaluations, {settings.seeds} seeds. "updates": fake score and
             discriminator move so many times for one move of the generator; "rates": once, so many times as far."""),
         work.figure("ratios", _ratios(settings, found), RATIOS),
@@ -88,12 +91,16 @@ def write_report(settings: Any, work: Workplace) -> Findings:
     )
 
 
-RATIOS = """Reverse KL and lag of the fake score over the ratio at which fake score and discriminator move: as updates (solid) and as
-    rates (dashed), without the split by noise level (blue) and with it (orange). Means and 95 % intervals of the seeds, at
+RATIOS = """Reverse KL and lag of the fake score over the ratio at which fake score and discriminator move: as
+    updates (solid) and as
+    rates (dashed), without the split by noise level (blue) and with it (orange). Means and 95 % intervals of the
+    seeds, at
     equal evaluations."""
-PREFERENCE = """Weight of the preferred mode (0.1 in the teacher) and reverse KL over the weight of the preference: what is gained of
+PREFERENCE = """Weight of the preferred mode (0.1 in the teacher) and reverse KL over the weight of the preference:
+    what is gained of
     the reward is paid in the distribution. Each point a seed."""
-SPECTRUM = """Eigenvalues of the game with rates 1 (blue) and with the largest ratio (orange): the fast players' cluster moves left with
+SPECTRUM = """Eigenvalues of the game with rates 1 (blue) and with the largest ratio (orange): the fast players'
+    cluster moves left with
     the ratio, and takes the explicit limits with it."""
 
 
@@ -191,7 +198,8 @@ def _claims(
             "The split helps at one update (quotient of reverse KL).", *_over(halves, plain), at_most=1.0, source=FLASH
         ),
         Claim(
-            f"A ratio of {top} is the same as updates and as rates, at equal evaluations (quotient of reverse KL, rates over "
+            f"A ratio of {top} is the same as updates and as rates, at equal evaluations (quotient of reverse KL, "
+            "rates over "
             "updates).",
             *_over(_cell(found, "rates", top, split=False), many),
             at_least=0.8,

@@ -14,7 +14,7 @@ __all__ = ["STUDY"]
 
 @dataclass(frozen=True)
 class Case:
-    """One game and way of training; `batch` 0 is the full batch."""
+    """One game and way of training; `batch` 0: the full batch; `methods`: those that take part, () for all."""
 
     name: str
     loss: str = "nonsaturating"
@@ -24,13 +24,16 @@ class Case:
     taus: tuple[float, ...] = (0.05, 0.2)
     seeds: int = 3
     evaluations: int = 1200
+    methods: tuple[str, ...] = ()
 
 
 CASES = (
     Case("base", taus=(0.025, 0.05, 0.1, 0.2), seeds=6),
     Case("no penalty", penalty=0.0),
+    Case("batch 8", batch=8),
     Case("batch 256", batch=256),
     Case("full batch", batch=0, evaluations=500),
+    Case("full batch, as long", batch=0, taus=(0.1,), methods=("euler", "heavy_ball_half", "heavy_ball")),
     Case("width 16", width=16),
     Case("Wasserstein, R1", loss="wasserstein", penalty=0.05, taus=(0.05,)),
 )
@@ -59,6 +62,7 @@ class Settings:
     measured: tuple[float, ...] = (0.6, 0.8, 1.0)
     k: int = 2
     images: int = 1797
+    sharpness_batches: int = 8
     latents: int = 2000
     tailor_after: int = 400
     tailor_tau: float = 0.1
@@ -81,13 +85,41 @@ class Settings:
     control_fixed: tuple[float, ...] = (0.025, 0.05, 0.1, 0.2)
     safety: float = 0.8
 
+    def methods_of(self, case: Case) -> tuple[str, ...]:
+        """Those that take part in a case."""
+        return tuple(m for m in self.methods if m in (case.methods or self.methods))
 
+
+BRIEF = replace(
+    Settings(),
+    methods=(
+        "euler",
+        "heun2",
+        "rk4",
+        "ab2",
+        "optimistic",
+        "alternating",
+        "extragradient",
+        "heavy_ball_half",
+        "heavy_ball",
+    ),
+    cases=tuple(
+        replace(c, seeds=min(c.seeds, 4 if c.name == "base" else 2))
+        for c in CASES
+        if c.name not in ("no penalty", "width 16")
+    ),
+    measured=(0.8, 1.0),
+    path_methods=("euler", "rk4", "heavy_ball"),
+    implicit_seeds=1,
+    control_seeds=1,
+)
 SMOKE = Settings(
     methods=("euler", "alternating"),
     cases=(replace(CASES[0], taus=(0.1, 0.2), seeds=2, evaluations=16, width=8),),
     measured=(0.5, 1.0),
     k=1,
     images=64,
+    sharpness_batches=2,
     latents=100,
     tailor_after=8,
     path_methods=("euler",),
@@ -109,7 +141,10 @@ def parts(settings: Settings) -> list[Part]:
     """Training, then what stands beside it; the shortest last, so that two processes end together."""
     out = []
     for i in range(len(settings.cases)):
-        out += [Part(f"train-{i}-{m}", training.train, {"case": i, "method": m}) for m in settings.methods]
+        out += [
+            Part(f"train-{i}-{m}", training.train, {"case": i, "method": m})
+            for m in settings.methods_of(settings.cases[i])
+        ]
     for m in settings.implicit_methods:
         for h in settings.implicit_h:
             seeds = range(settings.implicit_seeds)
@@ -126,6 +161,6 @@ STUDY = Study(
     name="edge_of_stability",
     question="For every method family, does GAN training sharpen until the leading eigenvalue sits on the boundary of "
     "that method's own stability region, and what does a step controller that keeps away from it do?",
-    scales={"smoke": SMOKE, "default": Settings()},
+    scales={"smoke": SMOKE, "default": BRIEF, "paper": Settings()},
     run=of_parts(parts, write_report),
 )

@@ -74,6 +74,10 @@ def write_report(settings: Any, results: dict[str, Result], work: Workplace) -> 
         figure(pictures["paths"], CAPTIONS["paths"]),
         "<h2>Other losses, penalties, batches and widths</h2>",
         _case_table(settings, training),
+        paragraph("""Batch sharpness, the mean of -v' J v / |v|^2 over batches of a case's size, over the end of the
+            real
+            interval: what descent of one loss is said to hold at 1 (2412.20553)."""),
+        _sharpness_table(settings, training),
         *_damped(settings, training),
         "<h2>Distances</h2>",
         paragraph(f"""Mean Frechet distance on pixels at the end. The constant mean image has
@@ -104,7 +108,71 @@ def _decided(settings: Any, training: list[dict[str, Any]]) -> list[Claim]:
         ends = {"value": math.nan} if found is None else {"value": found.mean, "low": found.low, "high": found.high}
         low, high = summary.BAND
         out.append(Claim(text, **ends, at_least=low, at_most=high))
+    return [*out, *_rivals(settings, training)]
+
+
+def _rivals(settings: Any, training: list[dict[str, Any]]) -> list[Claim]:
+    """What is said of descent of one loss, asked of this game."""
+    names = {c.name for c in settings.cases}
+    batched, momentum = "arXiv:2412.20553 (SGD)", "arXiv:2604.14108 (momentum)"
+    low, high = summary.BAND
+
+    def claim(text: str, found: Any, **how: Any) -> Claim:
+        ends = {"value": math.nan} if found is None else {"value": found.mean, "low": found.low, "high": found.high}
+        return Claim(text, **ends, **how)
+
+    out = []
+    for name in sorted(names & {"batch 8", settings.cases[0].name}):
+        part = summary.of_case(training, name, "euler")
+        out += [
+            claim(
+                f"{name}: Euler's batch sharpness is on the boundary (quotient).",
+                summary.sharpness_ratio(part),
+                at_least=low,
+                at_most=high,
+                source=batched,
+            ),
+            claim(
+                f"{name}: the full batch's eigenvalue stays below it (quotient).",
+                summary.over_seeds(part),
+                at_most=low,
+                source=batched,
+            ),
+        ]
+    for m, beta in (("heavy_ball", 0.9), ("heavy_ball_half", 0.5)):
+        plateau = (1 - beta) / (1 + beta)
+        if m in settings.methods:
+            found = summary.over_seeds(summary.of_case(training, settings.cases[0].name, m))
+            out.append(
+                claim(
+                    f"{m}: in small batches the eigenvalue stands at 2 (1 - beta) / h, {plateau:.3f} of the boundary "
+                    "(quotient over that).",
+                    _scaled(found, plateau),
+                    at_least=0.8,
+                    at_most=1.25,
+                    source=momentum,
+                )
+            )
+        if m in settings.methods and "full batch, as long" in names:
+            found = summary.over_seeds(summary.of_case(training, "full batch, as long", m))
+            out.append(
+                claim(
+                    f"{m}: on the full batch it reaches the boundary 2 (1 + beta) / h in as many evaluations "
+                    "(quotient).",
+                    found,
+                    at_least=low,
+                    at_most=high,
+                    source=momentum,
+                )
+            )
     return out
+
+
+def _scaled(found: Any, by: float) -> Any:
+    if found is None:
+        return None
+    low, high = (None if x is None else x / by for x in (found.low, found.high))
+    return summary.Estimate(found.mean / by, low, high, found.count)
 
 
 def _named(results: dict[str, Result], prefix: str) -> list[tuple[str, dict[str, Any]]]:
@@ -138,6 +206,15 @@ def _case_table(settings: Any, training: list[dict[str, Any]]) -> str:
     return table(["method", *(case.name for case in settings.cases)], rows)
 
 
+def _sharpness_table(settings: Any, training: list[dict[str, Any]]) -> str:
+    cases = [c for c in settings.cases if c.batch]
+    rows = []
+    for m in settings.methods:
+        found = [summary.sharpness_ratio(summary.of_case(training, c.name, m)) for c in cases]
+        rows.append([m, *(str(e or "") for e in found)])
+    return table(["method", *(c.name for c in cases)], rows)
+
+
 def _damped(settings: Any, training: list[dict[str, Any]]) -> list[str]:
     """The ratio over all damped modes found, and |R|, where rotation was looked for."""
     out = []
@@ -164,7 +241,8 @@ def _distance_table(settings: Any, training: list[dict[str, Any]]) -> str:
             for tau in case.taus:
                 cells = [c for c in summary.of_case(training, case.name, m)["cells"] if c["tau"] == tau]
                 known = [c["distance"] for c in cells if c["distance"] is not None]
-                row.append(f"{sum(known) / len(known):.1f}" if len(known) == len(cells) else "not finite")
+                mean = f"{sum(known) / len(known):.1f}" if len(known) == len(cells) and cells else "not finite"
+                row.append(mean if cells else "")
         rows.append(row)
     return table(["method", *(f"{case.name}, {tau:g}" for case in settings.cases for tau in case.taus)], rows)
 

@@ -12,7 +12,17 @@ from scipy.stats import t as student
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["FAMILIES", "Estimate", "cell_ratio", "claims", "estimate", "inside", "of_case", "over_seeds"]
+__all__ = [
+    "FAMILIES",
+    "Estimate",
+    "cell_ratio",
+    "claims",
+    "estimate",
+    "inside",
+    "of_case",
+    "over_seeds",
+    "sharpness_ratio",
+]
 
 BAND = (0.9, 1.1)
 """Ratios that count as on the boundary."""
@@ -92,8 +102,18 @@ def over_seeds(part: dict[str, Any], tau: float | None = None) -> Estimate | Non
 
 
 def of_case(training: list[dict[str, Any]], case: str, method: str) -> dict[str, Any]:
-    """The part of a case and method."""
-    return next(p for p in training if (p["case"], p["method"]) == (case, method))
+    """The part of a case and method; one without cells where the method did not take part."""
+    nothing: dict[str, Any] = {"case": case, "method": method, "cells": [], "real_interval": None}
+    return next((p for p in training if (p["case"], p["method"]) == (case, method)), nothing)
+
+
+def sharpness_ratio(part: dict[str, Any]) -> Estimate | None:
+    """The mean batch sharpness over the end of the method's real interval, one value a seed."""
+    by_seed: dict[int, list[float]] = {}
+    for cell in part["cells"]:
+        if part["real_interval"] and cell.get("sharpness") and cell["sharpness"] > 0:
+            by_seed.setdefault(cell["seed"], []).append(math.log(cell["h"] * cell["sharpness"] / part["real_interval"]))
+    return estimate([math.exp(sum(x) / len(x)) for x in by_seed.values()])
 
 
 def inside(found: Estimate | None, *, mean_only: bool = False) -> bool:
@@ -180,10 +200,11 @@ def _away(settings: Any, training: list[dict[str, Any]]) -> str:
 def _cases(settings: Any, training: list[dict[str, Any]]) -> list[str]:
     out = []
     for case in settings.cases[1:]:
-        found = {m: over_seeds(of_case(training, case.name, m)) for m in settings.methods}
-        held = [m for m in settings.methods if inside(found[m])]
-        near = [m for m in settings.methods if m not in held and _touches(found[m])]
-        rest = [f"{m} {found[m]}" for m in settings.methods if m not in held and m not in near]
+        names = settings.methods_of(case)
+        found = {m: over_seeds(of_case(training, case.name, m)) for m in names}
+        held = [m for m in names if inside(found[m])]
+        near = [m for m in names if m not in held and _touches(found[m])]
+        rest = [f"{m} {found[m]}" for m in names if m not in held and m not in near]
         out.append(
             f"""{case.name}, {case.seeds} starts: the interval lies within the band for {len(held)} of {len(found)}
             methods ({", ".join(held) or "none"}), meets it for {len(near)} ({", ".join(near) or "none"}), and misses

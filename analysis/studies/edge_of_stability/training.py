@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from gamedyn.core import State
     from gamedyn.methods import Method
 
-__all__ = ["control", "implicit", "method_of", "path", "train"]
+__all__ = ["batch_sharpness", "control", "implicit", "method_of", "path", "train"]
 
 LATENT = 16
 
@@ -129,9 +129,28 @@ def train(settings: Any, *, case: int, method: str) -> Result:
                 monitor.measure(y[i].double(), h, step=step, t=step * h)
         records = [r.to_dict() for r in monitor.records]
         distance = _distance(settings, flow, run.state.member(i))
-        rows.append({"seed": seed, "tau": tau, "h": h, "distance": distance, "records": records})
+        sharpness = batch_sharpness(settings, at, seed, run.state.y[i].double())
+        row = {"seed": seed, "tau": tau, "h": h, "distance": distance, "records": records, "sharpness": sharpness}
+        rows.append(row)
     told = {"real_interval": _plain(gd.stability.real_limit(chosen)), "evaluations_per_step": evaluations_of(chosen)}
     return Result({"case": at.name, "method": method, **told, "steps": steps, "cells": rows}, {})
+
+
+def batch_sharpness(settings: Any, case: Any, seed: int, y: torch.Tensor) -> float | None:
+    """The mean of `-v' J v / |v|^2` over batches, v and J of each batch: of descent, the batch sharpness.
+
+    Source: Andreyev, Beneventano 2024, arXiv:2412.20553, there for gradients of one loss.
+    """
+    if not case.batch or not bool(y.isfinite().all()):
+        return None
+    flow, stream = flow_of(case, 0, torch.float64), one_source(settings, case, seed)["batches"]
+    found = []
+    for _ in range(settings.sharpness_batches):
+        batch = tuple(x.double() for x in next(stream))
+        J = flow.at(y, batch).jacobian()
+        v = J.value
+        found.append(-float(v @ (J @ v)) / max(float(v @ v), 1e-300))
+    return sum(found) / len(found)
 
 
 def path(settings: Any, *, method: str) -> Result:

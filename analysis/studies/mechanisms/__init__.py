@@ -19,6 +19,7 @@ class Bench:
         batch: samples of a step.
         weights: of the penalties' terms.
         taus: steps per evaluation.
+        methods: integrators; `losses`: losses.
         evaluations: of a cell.
         seeds: how many.
         measures: of the score, whose first number decides; `features`, `count`: likewise of the score.
@@ -30,6 +31,8 @@ class Bench:
     batch: int
     weights: tuple[tuple[str, float], ...]
     taus: tuple[float, ...]
+    methods: tuple[str, ...]
+    losses: tuple[str, ...]
     evaluations: int
     seeds: int
     measures: tuple[str, ...]
@@ -44,6 +47,8 @@ STACKED = Bench(
     64,
     (("squared_gradient", 0.1), ("r1", 1.0), ("r2", 1.0)),
     (0.03, 0.06, 0.12),
+    ("euler", "alternating", "heun2", "optimistic", "rk4"),
+    ("nonsaturating", "relativistic"),
     2000,
     3,
     ("frechet", "modes"),
@@ -56,9 +61,11 @@ FASHION = Bench(
     (("channels", 16), ("latent", 32)),
     32,
     (("squared_gradient", 0.1), ("r1", 0.1), ("r2", 0.1)),
-    (0.01, 0.02, 0.04),
+    (0.02, 0.06),
+    ("euler", "alternating", "rk4"),
+    ("nonsaturating",),
     600,
-    3,
+    2,
     ("frechet",),
     "classifier",
     2000,
@@ -130,8 +137,8 @@ def run(settings: Settings, work: Workplace) -> Findings:
 
 STUDY = Study(
     name="mechanisms",
-    question="What makes GAN training work: the accuracy of the integrator, its absolute stability, or damping, its own "
-    "or the penalty's?",
+    question="What makes GAN training work: the accuracy of the integrator, its absolute stability, or damping, its "
+    "own or the penalty's?",
     scales={"smoke": SMOKE, "default": Settings(), "paper": replace(Settings(), seeds=5, benches=(STACKED, FASHION))},
     run=run,
     source="A reviewer of ODE-GAN (Qin et al. 2020)",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -104,7 +105,7 @@ def failures(tables: dict[str, pd.DataFrame]) -> dict[str, tuple[float, int]]:
     margin = rows["at_end.margin"].fillna(0.0)
     bounds = (0.0, 0.5, 0.75, 1.0, 1.5, 3.0)
     found = {}
-    for low, high in zip(bounds, bounds[1:], strict=False):
+    for low, high in itertools.pairwise(bounds):
         mine = (margin >= low) & (margin < high)
         found[f"{low:g} to {high:g}"] = (float(failed[mine].mean()) if mine.any() else math.nan, int(mine.sum()))
     return found
@@ -122,7 +123,8 @@ def claims(settings: Any, tables: dict[str, pd.DataFrame]) -> list[Claim]:
 
     out = [
         Claim(
-            "Toys: runs begin to grow where theory says (largest relative difference from the predicted limit; runs are 1 % "
+            "Toys: runs begin to grow where theory says (largest relative difference from the predicted limit; runs "
+            "are 1 % "
             "apart).",
             nearest,
             at_most=0.0101,
@@ -196,29 +198,59 @@ def answer(settings: Any, tables: dict[str, pd.DataFrame]) -> list[str]:
     cheap = {m: limit(gd.methods.get(m)) / gd.methods.get(m).evaluations for m in ("euler", "rk4")}
     share_in = float(np.average([s for s, _ in inside], weights=[max(n, 1e-9) for _, n in inside]))
     return [
-        f"Damping added by the penalty does most: with R1 + R2 the distance is {told(c['penalty'])} of that without, over all "
-        "integrators, losses and steps.",
-        f"Penalty, loss and their interaction explain {percent(share, 'penalty', 'loss')} of the spread of log distances, the "
-        f"integrator with its interactions {percent(share, 'method')}.",
-        f"Accuracy helps if it is paid for: steps of the same size on the same batches, solved instead of taken by Euler's "
-        f"method, end at {told(c['exact at equal steps'])} of its distance, for twelve times the evaluations.",
-        f"It is accuracy and not only stability: beside first-order steps that are stable there, solved ones end at "
-        f"{told(c['exact beside chebyshev4'])}.",
-        f"It is not worth its price: at equal evaluations and time of the flow rk4 ends at {told(c['order at equal work'])} of "
-        "Euler's distance.",
-        f"Its price is stability: an evaluation of rk4 covers {cheap['rk4']:.2f} of the real axis, one of Euler's "
-        f"{cheap['euler']:.0f}; at the largest step, where rk4 fails, a first-order method of the same work and a longer real "
-        f"interval ends at {told(c['stability'])} of rk4's distance.",
-        f"Runs whose method is less than half as stable as its step at the end have failed in {100 * outside[0]:.0f} % of "
-        f"{outside[1]} cases, those inside their limit in {100 * share_in:.0f} % of {sum(n for _, n in inside)}.",
-        f"Numerical damping at one evaluation a step (optimistic weight 0 to 1): {bare} without a penalty "
-        f"{told(c.get(f'dial, {bare}, {BARE}', UNKNOWN))}, with R1 + R2 {told(c.get(f'dial, {bare}, {DAMPED}', UNKNOWN))}; {loss} "
-        f"with R1 + R2 {told(c.get(f'dial, {loss}, {DAMPED}', UNKNOWN))}, where it costs real stability.",
-        f"Of what steps do at the end, each alone explains of the variance: "
-        f"{', '.join(f'{WORDS[n]} {100 * regression.alone[regression.names.index(n)]:.1f} %' for n in ranked)} (together "
-        f"{100 * regression.explained:.0f} %).",
-        f"Limits: one batch's step is {noise:.0f} times (median) as far from the full batch's flow as from its own, so that accuracy "
-        "is accuracy on a batch; small networks, short runs, and a spectrum that training itself adapts to the step.",
+        (
+            f"Damping added by the penalty does most: with R1 + R2 the distance is {told(c['penalty'])} of that "
+            "without, over all "
+            "integrators, losses and steps."
+        ),
+        (
+            f"Penalty, loss and their interaction explain {percent(share, 'penalty', 'loss')} of the spread of log "
+            "distances, the "
+            f"integrator with its interactions {percent(share, 'method')}."
+        ),
+        (
+            "Accuracy helps if it is paid for: steps of the same size on the same batches, solved instead of taken by "
+            "Euler's "
+            f"method, end at {told(c['exact at equal steps'])} of its distance, for twelve times the evaluations."
+        ),
+        (
+            "It is accuracy and not only stability: beside first-order steps that are stable there, solved ones end "
+            "at "
+            f"{told(c['exact beside chebyshev4'])}."
+        ),
+        (
+            "It is not worth its price: at equal evaluations and time of the flow rk4 ends at "
+            f"{told(c['order at equal work'])} of "
+            "Euler's distance."
+        ),
+        (
+            f"Its price is stability: an evaluation of rk4 covers {cheap['rk4']:.2f} of the real axis, one of Euler's "
+            f"{cheap['euler']:.0f}; at the largest step, where rk4 fails, a first-order method of the same work and a "
+            "longer real "
+            f"interval ends at {told(c['stability'])} of rk4's distance."
+        ),
+        (
+            "Runs whose method is less than half as stable as its step at the end have failed in "
+            f"{100 * outside[0]:.0f} % of "
+            f"{outside[1]} cases, those inside their limit in {100 * share_in:.0f} % of {sum(n for _, n in inside)}."
+        ),
+        (
+            f"Numerical damping at one evaluation a step (optimistic weight 0 to 1): {bare} without a penalty "
+            f"{told(c.get(f'dial, {bare}, {BARE}', UNKNOWN))}, with R1 + R2 "
+            f"{told(c.get(f'dial, {bare}, {DAMPED}', UNKNOWN))}; {loss} "
+            f"with R1 + R2 {told(c.get(f'dial, {loss}, {DAMPED}', UNKNOWN))}, where it costs real stability."
+        ),
+        (
+            f"Of what steps do at the end, each alone explains of the variance: "
+            f"{', '.join(f'{WORDS[n]} {100 * regression.alone[regression.names.index(n)]:.1f} %' for n in ranked)} "
+            "(together "
+            f"{100 * regression.explained:.0f} %)."
+        ),
+        (
+            f"Limits: one batch's step is {noise:.0f} times as far from the full batch's flow as from its own (median), "
+            "so that accuracy is accuracy on a batch; small networks, short runs, and a spectrum that training itself "
+            "adapts to the step."
+        ),
     ]
 
 

@@ -123,9 +123,9 @@ def again(bench: Any, work: Workplace) -> pd.DataFrame:
     grid = Grid(
         setup,
         {
-            "method": ("euler", "alternating", "heun2", "optimistic", "rk4"),
+            "method": bench.methods,
             "penalty": (BARE, DAMPED),
-            "loss": ("nonsaturating", "relativistic"),
+            "loss": bench.losses,
             "h_per_evaluation": bench.taus,
             "seed": range(bench.seeds),
         },

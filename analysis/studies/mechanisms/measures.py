@@ -122,13 +122,12 @@ def _vector(pairs: Any, value: complex) -> np.ndarray:
     """The eigenvector of a value, of length 1."""
     index = int(np.argmin(np.abs(pairs.values - value)))
     u = np.asarray(pairs.vector(index))
-    return u / np.linalg.norm(u)
+    unit: np.ndarray = u / np.linalg.norm(u)
+    return unit
 
 
 def reduced(J: Any, pairs: Any, flow: Flow) -> BlockJacobian:
-    """J on the players' parts of its outer eigenvectors, with the same outer eigenvalues: methods that treat players
-    apart see the players' blocks.
-    """
+    """J on the players' parts of its outer eigenvectors: the same outer eigenvalues, and the players' blocks."""
     vectors = np.stack([np.asarray(p.vector(i)) for p in pairs.values() for i in range(len(p.values))], 1)
     real = np.concatenate([vectors.real, vectors.imag], 1)
     blocks, sizes = [], []

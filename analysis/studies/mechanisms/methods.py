@@ -16,8 +16,8 @@ def repeated(method: Any, times: int) -> Any:
     Its order is the method's; its error goes down by `times ** order`: what it gives is the solution of the batch's
     own flow, to any accuracy.
     """
-    base, s = gd.methods.get(method) if isinstance(method, str) else method, Fraction(1, times)
-    rows, weights = [], []
+    base: Any = gd.methods.get(method) if isinstance(method, str) else method
+    s, rows, weights = Fraction(1, times), list[Any](), list[Any]()
     for _ in range(times):
         rows += [[*weights, *(s * a for a in row)] for row in base.A]
         weights += [s * b for b in base.b]

@@ -42,7 +42,7 @@ class Fit:
 
 
 def prepared(table: pd.DataFrame, cap: float) -> pd.DataFrame:
-    """The rows at the end whose mechanisms were measured: regressors, log distance (failures at `cap`), and the cell."""
+    """The rows at the end whose mechanisms are known: regressors, log distance (failures at `cap`), the cell."""
     rows = table[(table["at"] == 1.0) & table["at_end.error"].notna()].copy()
     rows["distance"] = np.log(rows["at_end.frechet"].fillna(cap).clip(upper=cap))
     rows["accuracy"] = -np.log10(rows["at_end.error"].clip(1e-3, 10.0))
@@ -54,7 +54,7 @@ def prepared(table: pd.DataFrame, cap: float) -> pd.DataFrame:
 
 
 def fitted(rows: pd.DataFrame, within: Sequence[str]) -> Fit:
-    """Least squares after taking off the means of the groups of `within`; intervals by drawing cells, seeds together."""
+    """Least squares after taking off the means within groups; intervals by drawing cells, seeds together."""
     names = list(REGRESSORS)
     centred = rows[[*names, "distance"]] - rows.groupby(list(within))[[*names, "distance"]].transform("mean")
     X, y = centred[names].to_numpy(float), centred["distance"].to_numpy(float)

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["write_report"]
 
 LIMITATIONS = (
-    """Networks of some thousand parameters on 8x8 digits, 1,200 evaluations: early training. Equal evaluations charge play
+    """Networks of some thousand parameters on 8x8 digits, 1,200 evaluations: early training. Equal evaluations
+    charge play
     in turns one evaluation a step, although it computes the losses once for each player.""",
     """Margin, local error and damping are those of the point where a run ends. Training adapts the spectrum to the step
     (study edge_of_stability), and a run that has failed ends where nothing is stable: the regression tells what goes
@@ -31,20 +32,26 @@ LIMITATIONS = (
     here at equal first steps says nothing of each at its best (study training_methods).""",
     """Local errors of multistep methods are those of two steps after a start; Adam's maps have no theory here and no
     mechanisms beside their scores.""",
-    """For play in turns the limit and the damping come from the players' parts of the outer eigenvectors, which is exact
+    """For play in turns the limit and the damping come from the players' parts of the outer eigenvectors, which is
+    exact
     for the eigenvalues and approximate for the blocks.""",
 )
 
 CAPTIONS = {
-    "factorial": """Geometric mean of the Frechet distance over the seeds, failures counted as 100, at equal evaluations and equal
+    "factorial": """Geometric mean of the Frechet distance over the seeds, failures counted as 100, at equal
+        evaluations and equal
         time of the flow along each column. Look across a panel for what the penalty does, down a column for what the
         integrator does: the rows differ less than the blocks of columns, until a step is beyond a method's limit.""",
-    "controls": """Above: steps of one size on the same batches by Euler, by a first-order method that is stable, by heun2, and
+    "controls": """Above: steps of one size on the same batches by Euler, by a first-order method that is stable, by
+        heun2, and
         solved (rk4 three times): from left to right they see the same images. Below: one evaluation a step, numerical
-        damping of a rotation growing with a, order 2 at the grey line alone: a dip at the line would be accuracy, a slope
+        damping of a rotation growing with a, order 2 at the grey line alone: a dip at the line would be accuracy, a
+        slope
         is damping. Bars: range of the seeds.""",
-    "regression": """Left: what one standard deviation of each mechanism at the end goes with, bars 95 % intervals over cells; left
-        of the line is closer to the data. Right: how many runs failed, by the largest stable step over the step that was
+    "regression": """Left: what one standard deviation of each mechanism at the end goes with, bars 95 % intervals
+        over cells; left
+        of the line is closer to the data. Right: how many runs failed, by the largest stable step over the step that
+        was
         used; numbers of runs above the bars.""",
 }
 
@@ -70,7 +77,8 @@ def write_report(settings: Any, tables: dict[str, pd.DataFrame], work: Workplace
         paragraph("Shares of the spread of log distances in the factorial part:"),
         table(["term", "share"], [[k, f"{v:.3f}"] for k, v in said.shares(tables).items()]),
         "<h2>Scales, ratios of rates, batches</h2>",
-        paragraph(f"""Digits, {settings.taus[0][0]}; distance after {settings.evaluations:,} evaluations. The constant mean image has
+        paragraph(f"""Digits, {settings.taus[0][0]}; distance after {settings.evaluations:,} evaluations. The
+            constant mean image has
             {references["mean_image"]:.1f}, real half against real half {references["floor"]:.2f}."""),
         _beside(tables["beside"]),
         *_implicit(tables),

@@ -92,7 +92,8 @@ def _scaled(flow: Flow, scale: str, v: Tensor, root: Tensor) -> Flow:
         safe = root.clamp(min=1e-3 * float(root.mean()))
         return gd.flows.preconditioned(flow, safe * (float((v / safe).norm(dim=1).mean()) / length))
     rate = length / len(root) ** 0.5  # Adam's first step has every entry 1
-    return flow.with_rates({k: rate * r for k, r in flow.rates.items()})  # type: ignore[attr-defined]
+    slow: Flow = flow.with_rates({k: rate * r for k, r in flow.rates.items()})  # type: ignore[attr-defined]
+    return slow
 
 
 def _sizes(player: Any) -> list[int]:
@@ -111,7 +112,7 @@ def _unit(
 
 
 def _split(v: Tensor, sizes: list[int] | None) -> tuple[Tensor, ...]:
-    return (v,) if sizes is None else v.split(sizes)
+    return (v,) if sizes is None else torch.split(v, sizes)
 
 
 def _of_length(v: Tensor, length: float) -> Tensor:

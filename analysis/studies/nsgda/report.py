@@ -40,9 +40,11 @@ def write_report(settings: Any, work: Workplace) -> Findings:
     best = {m: _best_pair(toy, m) for m in METHODS}
     tuned = {(m, loss): _tuned(real, m, loss) for m in METHODS for loss, _ in CASES}
     body = [
-        paragraph(f"""Two modes of correlation {settings.correlation:g} in {settings.dimension} dimensions, a linear generator of
+        paragraph(f"""Two modes of correlation {settings.correlation:g} in {settings.dimension} dimensions, a linear
+            generator of
             {settings.columns} columns, a discriminator of {settings.width} cubic units, non-saturating loss; all
-            {len(settings.rates) ** 2} pairs of rates, {settings.seeds} starts, {settings.steps:,} steps of 64 samples."""),
+            {len(settings.rates) ** 2} pairs of rates, {settings.seeds} starts, {settings.steps:,} steps of 64
+                samples."""),
         work.figure("modes", _maps(settings, toy), MODES),
         table(
             [
@@ -71,7 +73,8 @@ def write_report(settings: Any, work: Workplace) -> Findings:
     return Findings("Normalised descent and ascent", _claims(settings, toy, best, tuned), body, data, LIMITATIONS)
 
 
-MODES = """Modes found (0 to 2, mean over starts) over the rates of both players, a panel for each method. Plain descent and
+MODES = """Modes found (0 to 2, mean over starts) over the rates of both players, a panel for each method. Plain
+    descent and
     ascent finds modes where its panel is bright; the claim is that it is dark everywhere."""
 DIGITS = """Frechet distance at each method's best step: mean and 95 % interval of the seeds."""
 

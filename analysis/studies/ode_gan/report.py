@@ -30,10 +30,12 @@ QIN = "Qin et al. 2020"
 MARKS = (0.25, 0.5, 1.0)
 
 LIMITATIONS = (
-    """A tenth of the notebook's 30,001 steps at default scale (all of them at paper scale). Fresh-batch variants see four
+    """A tenth of the notebook's 30,001 steps at default scale (all of them at paper scale). Fresh-batch variants see
+    four
     times the samples of the others at equal steps.""",
     """The penalty of the frozen variant is inside its field; the notebook has it after the step, at the old point.""",
-    """The CIFAR-10 settings are a configuration, `examples/ode_gan_cifar10.toml`, for a machine with a GPU: nothing here
+    """The CIFAR-10 settings are a configuration, `examples/ode_gan_cifar10.toml`, for a machine with a GPU: nothing
+    here
     speaks of its FID.""",
 )
 
@@ -51,8 +53,10 @@ def write_report(settings: Any, work: Workplace) -> Findings:
             [[s, f"{p:.3f}", number(norms.get(s, math.nan)) if s in norms else ""] for s, p in orders.items()],
         ),
         f"<h2>16 Gaussians, h = {settings.h:g}, batches of {settings.batch}</h2>",
-        paragraph(f"""Modes hit of 16 and the share of {settings.count:,} samples within three deviations of a mode, mean
-            (range) of {settings.seeds} seeds. {settings.steps:,} steps; a quarter of them is what rk4 has at the evaluations of
+        paragraph(f"""Modes hit of 16 and the share of {settings.count:,} samples within three deviations of a mode,
+            mean
+            (range) of {settings.seeds} seeds. {settings.steps:,} steps; a quarter of them is what rk4 has at the
+            evaluations of
             all of Euler's."""),
         work.figure("modes", _draw(settings, found), MODES),
         _shown_table(found),
@@ -65,8 +69,10 @@ def write_report(settings: Any, work: Workplace) -> Findings:
     return Findings("ODE-GAN", _claims(settings, orders, norms, found, cost), body, data, LIMITATIONS)
 
 
-MODES = """Share of samples within three deviations of a mode, after all steps: filled with the penalty, hollow without; each
-    mark a seed. Left to right: joint steps, the public codes' variants, Adam. If order made the modes, rk4 would stand above
+MODES = """Share of samples within three deviations of a mode, after all steps: filled with the penalty, hollow
+    without; each
+    mark a seed. Left to right: joint steps, the public codes' variants, Adam. If order made the modes, rk4 would
+    stand above
     the steps of order 1."""
 
 
@@ -170,7 +176,7 @@ def _claims(settings: Any, orders: Any, norms: Any, found: pd.DataFrame, cost: d
     def beside(text: str, one: Any, other: Any, **how: Any) -> Claim:
         return Claim(text, *_gap(_of(found, *one), _of(found, *other)), at_least=0.0, **how)
 
-    exact = {"exact": True}
+    exact: dict[str, Any] = {"exact": True}
     return [
         Claim("rk4 with both players moved in every stage has order 4.", orders["rk4"], at_least=3.8, **exact),
         Claim(
@@ -256,10 +262,10 @@ def _draw(settings: Any, found: pd.DataFrame) -> Figure:
     fig = Figure(figsize=(9.0, 4.4), layout="constrained")
     ax = fig.subplots()
     for i, name in enumerate(names):
-        for weight, style in ((settings.weight, {"mfc": f"C{i % 10}"}), (0.0, {"mfc": "none"})):
+        for weight, face in ((settings.weight, f"C{i % 10}"), (0.0, "none")):
             values = _of(found, name, weight, "within")
             shift = 0.12 if weight else -0.12
-            ax.plot([i + shift] * len(values), values, "o", color=f"C{i % 10}", ms=6, **style)
+            ax.plot([i + shift] * len(values), values, "o", color=f"C{i % 10}", ms=6, mfc=face)
     ax.set_xticks(
         range(len(names)),
         [n.replace(", ", ",\n").replace("_penalty_", "\npenalty ").replace("_", " ") for n in names],

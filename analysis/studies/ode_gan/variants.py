@@ -1,4 +1,4 @@
-"""What the public codes of ODE-GAN do with a tableau: joint, against a frozen opponent, on fresh batches, penalty placed."""
+"""What public codes of ODE-GAN do with a tableau: joint, opponent frozen, on fresh batches, penalty placed."""
 
 from __future__ import annotations
 

@@ -32,7 +32,8 @@ def _flow(settings: Any, seed: int) -> tuple[Any, torch.Tensor]:
 
 def _start(settings: Any, seed: int) -> torch.Tensor:
     y = torch.randn(2 * settings.d, generator=torch.Generator().manual_seed(100 + seed), dtype=torch.float64)
-    return y / y.norm()
+    unit: torch.Tensor = y / y.norm()
+    return unit
 
 
 def kept(settings: Any, *, seed: int) -> Result:

@@ -63,17 +63,19 @@ def write_report(settings: Any, work: Workplace) -> Findings:
 
 LONG = """Left: distance from the equilibrium along runs in turns, one line a game: bounded, without decay. Right: the
     absolute regret of the first player beside a fixed point, over its bound, which does not grow with the steps."""
-ORBITS = """Points of runs of the Dirac-GAN (logistic loss, no penalty) from (1, 0), each method at the same h. Methods in
-    turns stay on one curve, which is nearly the exact orbit for the higher orders; Euler's leaves, rk4 and extragradient
+ORBITS = """Points of runs of the Dirac-GAN (logistic loss, no penalty) from (1, 0), each method at the same h.
+    Methods in
+    turns stay on one curve, which is nearly the exact orbit for the higher orders; Euler's leaves, rk4 and
+    extragradient
     decay."""
 
 
 def _claims(settings: Any, long: Any, about: Any, rows: Any, dirac: Any) -> list[Claim]:
     def all_of(key: str, of: Any) -> float:
-        return max(f[key] for f in of)
+        return float(max(f[key] for f in of))
 
     order = {r["method"]: r["slope"] for r in rows}
-    exact = {"exact": True, "source": SOURCE}
+    exact: dict[str, Any] = {"exact": True, "source": SOURCE}
     inside = max(f["ends"]["0.99"] for f in about)
     outside = min(f["ends"]["1.01"] for f in about)
     growth = min((f["simultaneous"]) ** (1 / f["simultaneous_steps"]) for f in long)
@@ -111,7 +113,8 @@ def _claims(settings: Any, long: Any, about: Any, rows: Any, dirac: Any) -> list
         ),
         Claim("Simultaneous play grows in every game (least growth of a step).", growth, at_least=1.0, **exact),
         Claim(
-            "On the Dirac-GAN, which is not bilinear, a step of play in turns does not keep the volume (determinant, at the "
+            "On the Dirac-GAN, which is not bilinear, a step of play in turns does not keep the volume "
+            "(determinant, at the "
             "start).",
             dirac["alternating"]["determinant"],
             at_most=0.999,

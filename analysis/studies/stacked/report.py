@@ -31,9 +31,11 @@ MEASURES = ("modes", "frechet")
 NUMBERS = ("modes", "modes_kl", "frechet", "leftmost", "rightmost", "turning")
 
 LIMITATIONS = (
-    """The 8x8 twin of the benchmark: three digits of scikit-learn in the three colours, networks of two hidden layers, three
+    """The 8x8 twin of the benchmark: three digits of scikit-learn in the three colours, networks of two hidden
+    layers, three
     thousand steps. The published runs are of convolutional networks on 28x28 MNIST, trained for far longer.""",
-    """Each combination has the best of few rates, by the modes of the runs that are shown. One weight of both penalties: R1 +
+    """Each combination has the best of few rates, by the modes of the runs that are shown. One weight of both
+    penalties: R1 +
     R2 has twice the penalty of either.""",
     """The classifier that counts the modes errs: its accuracy, and what real samples get, stand beside.""",
 )
@@ -53,8 +55,10 @@ def write_report(settings: Any, work: Workplace) -> Findings:
     floor = {k.removeprefix("floor."): v for k, v in known.floor.items()}
     body = [
         paragraph(f"""Stacked digits, 1,000 classes; Adam in turn, betas 0 and 0.99, weights {settings.weight:g},
-            {settings.steps:,} steps of {settings.batch}, {settings.seeds} seeds, {settings.count:,} samples. The classifier has
-            accuracy {known.features.accuracy:.3f}; as many real samples hit {floor.get("modes", math.nan):.0f} modes with a KL of
+            {settings.steps:,} steps of {settings.batch}, {settings.seeds} seeds, {settings.count:,} samples. The
+            classifier has
+            accuracy {known.features.accuracy:.3f}; as many real samples hit {floor.get("modes", math.nan):.0f} modes
+            with a KL of
             {floor.get("modes_kl", math.nan):.3f}."""),
         work.figure("modes", _modes(settings, found, best), MODES),
         work.figure("spectrum", _spectrum(settings, found, best), SPECTRUM),
@@ -70,10 +74,13 @@ def write_report(settings: Any, work: Workplace) -> Findings:
     return Findings("A thousand modes", _claims(settings, best, floor), body, data, LIMITATIONS)
 
 
-MODES = """Modes hit over the course of training, mean over the seeds and their range, at the best rate of each combination.
+MODES = """Modes hit over the course of training, mean over the seeds and their range, at the best rate of each
+    combination.
     Solid: relativistic, dashed: non-saturating. The dotted line is what real samples hit."""
-SPECTRUM = """Outer eigenvalues of the game over the course of training: least real part (the stiffness that limits explicit
-    steps), largest real part (growth) and largest imaginary part (rotation). What a penalty adds to the stiffness is its
+SPECTRUM = """Outer eigenvalues of the game over the course of training: least real part (the stiffness that limits
+    explicit
+    steps), largest real part (growth) and largest imaginary part (rotation). What a penalty adds to the stiffness is
+    its
     price."""
 
 

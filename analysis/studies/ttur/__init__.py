@@ -56,8 +56,8 @@ def run(settings: Settings, work: Workplace) -> Findings:
 
 STUDY = Study(
     name="ttur",
-    question="Does a GAN need two time scales: what does the saddle show, from which finite ratio on is a point stable, "
-    "and which player should be faster, by its rate or by its updates?",
+    question="Does a GAN need two time scales: what does the saddle show, from which finite ratio on is a point "
+    "stable, and which player should be faster, by its rate or by its updates?",
     scales={
         "smoke": SMOKE,
         "default": Settings(),

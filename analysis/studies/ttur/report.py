@@ -29,7 +29,8 @@ ADAM = {"betas": (0.0, 0.99)}
 LIMITATIONS = (
     """On the digits the best of few rates is taken for each ratio, on the runs that are shown: that favours each
     alike. Networks are small and of like size; a ratio that helps elsewhere need not be this one.""",
-    """Equal evaluations count a player's evaluation as a part of the whole game's; D's updates cost about as much as G's
+    """Equal evaluations count a player's evaluation as a part of the whole game's; D's updates cost about as much as
+    G's
     here.""",
     """The theorem of two time scales is about decreasing rates; every experiment of the paper, and here, has constant
     ones.""",
@@ -63,8 +64,10 @@ def write_report(settings: Any, work: Workplace) -> Findings:
     ]
     body = [
         "<h2>The saddle (1 + x^2)(100 - y^2)</h2>",
-        paragraph(f"""Its eigenvalues are {", ".join(f"{v:.4g}" for v in values)}: no rotation. Steps of x are stable up to
-            2 / 200; the rate that the paper shows to diverge is that limit. Noise of deviation 1, {settings.runs} runs of
+        paragraph(f"""Its eigenvalues are {", ".join(f"{v:.4g}" for v in values)}: no rotation. Steps of x are stable
+            up to
+            2 / 200; the rate that the paper shows to diverge is that limit. Noise of deviation 1, {settings.runs}
+            runs of
             {settings.iterations:,} iterations."""),
         work.figure("saddle", _saddle(runs), SADDLE),
         table(
@@ -101,9 +104,11 @@ def write_report(settings: Any, work: Workplace) -> Findings:
     return Findings("Two time scales", claims, body, data, LIMITATIONS)
 
 
-SADDLE = """Mean distance from the saddle over the last fifth of a run, each point a run. One small rate ends nearest; two
+SADDLE = """Mean distance from the saddle over the last fifth of a run, each point a run. One small rate ends
+    nearest; two
     time scales end where their larger rate leaves them, no nearer than one rate below the limit."""
-DIGITS = """Frechet distance over the ratio of D's rate to G's (geometric mean kept), at the best of the tried rates; squares:
+DIGITS = """Frechet distance over the ratio of D's rate to G's (geometric mean kept), at the best of the tried rates;
+    squares:
     D updated so many times for one of G's, at equal evaluations. Means and 95 % intervals over the seeds."""
 
 

@@ -12,7 +12,7 @@ import gamedyn as gd
 from analysis.common import gans
 from gamedyn.ablation import Setup
 
-__all__ = ["PAIRS", "adam_errors", "digits", "heavy_ball", "noisy", "noise_free_limit", "saddle_spectrum", "thresholds"]
+__all__ = ["PAIRS", "adam_errors", "digits", "heavy_ball", "noise_free_limit", "noisy", "saddle_spectrum", "thresholds"]
 
 PAIRS = {
     "one rate, 0.01": (0.01, 0.01),
@@ -116,7 +116,8 @@ def _heavy_ball_at(w0: torch.Tensor, scale: torch.Tensor, a: float, time: float)
 def thresholds() -> list[dict[str, Any]]:
     """Ratios of the second player's rate from which on a strict local minmax point is stable: predicted, and by runs.
 
-    The quadratic game (-1, 3, -3, 3), whose threshold is 1/3, and the two points of the Stackelberg polynomial game that
+    The quadratic game (-1, 3, -3, 3), whose threshold is 1/3, and the two points of the Stackelberg polynomial game
+    that
     are stable but no Nash equilibria.
     """
     rows = []
