@@ -225,7 +225,7 @@ def _interval(
     middle = float(values.mean())
     if len(values) == 1:
         return math.nan, middle, math.nan
-    if np.ptp(values) == 0:
+    if np.ptp(values) <= 1e-12 * np.abs(values).max():  # equal but for rounding: a bootstrap of them divides 0 by 0
         return middle, middle, middle
     how: dict[str, Any] = {"n_resamples": resamples, "confidence_level": level, "rng": np.random.default_rng(0)}
     found = stats.bootstrap((values,), np.mean, method="BCa", **how).confidence_interval

@@ -174,3 +174,13 @@ def test_signs_of_random_tables_agree_with_least_squares(rng):
     expected = cell - found["a", "1"] - found["b", "v"] - grand
     assert found["a x b", "1 x v"] == pytest.approx(expected)
     assert np.isfinite(found).all()
+
+
+def test_values_that_are_equal_but_for_rounding_have_an_interval_of_a_point():
+    # rejects: a bootstrap that divides 0 by 0, a warning and NaN in the place of what is known
+    rows = [
+        {"m": m, "seed": s, "at": 1.0, "d": (0.1 + 0.2 * s) * k} for s in range(4) for m, k in (("a", 1.0), ("b", 3.0))
+    ]
+    found = differences(pd.DataFrame(rows), "d", "m", "b", "a", log=True).iloc[0]
+    assert found["low"] == pytest.approx(3.0)
+    assert found["high"] == pytest.approx(3.0)

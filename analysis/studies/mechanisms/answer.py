@@ -247,8 +247,8 @@ def answer(settings: Any, tables: dict[str, pd.DataFrame]) -> list[str]:
             f"{100 * regression.explained:.0f} %)."
         ),
         (
-            f"Limits: one batch's step is {noise:.0f} times as far from the full batch's flow as from its own (median), "
-            "so that accuracy is accuracy on a batch; small networks, short runs, and a spectrum that training itself "
+            f"Limits: a batch's step is {noise:.0f} times as far from the full batch's flow as from its own (median): "
+            "accuracy is accuracy on a batch; small networks, short runs, and a spectrum that training itself "
             "adapts to the step."
         ),
     ]
