@@ -28,10 +28,10 @@ class Settings:
     outer: float = 2.0
     starts: int = 200
     disc: float = 3.0
-    methods: tuple[str, ...] = ("optimistic", "extragradient", "implicit_euler", "euler", "alternating", "heun2", "rk4")
+    methods: tuple[str, ...] = ("optimistic", "extragradient", "euler", "alternating", "heun2", "rk4")
     span: tuple[float, float] = (0.4, 4.0)
-    steps_tried: int = 48
-    time: float = 150.0
+    steps_tried: int = 32
+    time: float = 100.0
 
 
 def run(settings: Settings, work: Workplace) -> Findings:
@@ -46,9 +46,15 @@ STUDY = Study(
     question="Where does play end when the eigenvalues at every stationary point say something else, and does the step "
     "of a method change it?",
     scales={
-        "smoke": replace(Settings(), starts=24, methods=("optimistic", "euler", "rk4"), steps_tried=12, time=50.0),
+        "smoke": replace(Settings(), starts=24, methods=("optimistic", "euler", "rk4"), steps_tried=8, time=40.0),
         "default": Settings(),
-        "paper": replace(Settings(), starts=2000, steps_tried=200, time=600.0),
+        "paper": replace(
+            Settings(),
+            methods=(*Settings().methods, "implicit_euler"),
+            starts=2000,
+            steps_tried=100,
+            time=400.0,
+        ),
     },
     run=run,
     source="Letcher 2021; Hsieh, Mertikopoulos, Cevher 2021",

@@ -21,11 +21,11 @@ class Settings:
     """
 
     d: int = 4
-    games: int = 8
+    games: int = 4
     h: float = 0.3
     ratio: float = 2.0
-    steps: int = 50_000
-    orbit_steps: int = 20_000
+    steps: int = 30_000
+    orbit_steps: int = 10_000
     orders: tuple[float, ...] = (0.2, 0.1, 0.05)
 
 
@@ -41,7 +41,7 @@ STUDY = Study(
     question="Is alternating play symplectic in practice: does it keep its invariant and its volume, stay bounded "
     "exactly up to its limit, come back, and keep its regret bounded?",
     scales={
-        "smoke": replace(Settings(), games=2, steps=2000, orbit_steps=4000),
+        "smoke": replace(Settings(), games=1, steps=800, orbit_steps=800),
         "default": Settings(),
         "paper": replace(Settings(), games=32, steps=1_000_000, orbit_steps=100_000),
     },
