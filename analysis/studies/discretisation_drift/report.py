@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd  # type: ignore[import-untyped]
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
 
+from analysis.common.axes import plain_log
 from analysis.common.claims import Claim, log_interval
 from analysis.common.gans import quality
 from analysis.common.page import number, paragraph, table
@@ -210,6 +212,7 @@ def _draw(found: pd.DataFrame) -> Figure:
         ax.errorbar(at, middle, ends, fmt="osv^D*"[i] + "-", color=f"C{i}", ms=4, capsize=2, label=name)
     ax.set(xscale="log", yscale="log", xlabel="h", ylabel="Frechet distance on pixels")
     ax.set_xticks(taus, [f"{t:g}" for t in taus])
-    ax.minorticks_off()
+    plain_log(ax)
+    ax.xaxis.set_minor_locator(NullLocator())
     ax.legend(fontsize=7)
     return fig

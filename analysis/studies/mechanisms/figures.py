@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
+from analysis.common.axes import plain_log
 from analysis.common.claims import log_interval
 from analysis.studies.mechanisms.answer import CAP, WORDS, failures, fits
 from analysis.studies.mechanisms.grids import BARE, DAMPED
@@ -75,9 +76,8 @@ def _equal_steps(ax: Any, table: pd.DataFrame) -> None:
             style: dict[str, Any] = {"color": f"C{i}", "marker": "os"[k], "linestyle": ("-", "--")[k]}
             _drawn(ax, np.arange(len(methods)) + 0.06 * (2 * i + k - 1.5), rows, f"{TITLES[penalty]}, h = {h:g}", style)
     ax.set_xticks(range(len(methods)), methods)
-    ax.set(yscale="log", ylabel="Frechet distance on pixels")
-    ax.yaxis.set_major_formatter("{x:g}")
-    ax.yaxis.set_minor_formatter("{x:g}")
+    plain_log(ax)
+    ax.set(ylabel="Frechet distance on pixels")
     ax.legend(fontsize=7)
 
 
@@ -93,12 +93,10 @@ def _dial(ax: Any, table: pd.DataFrame) -> None:
             _drawn(ax, at + 0.01 * (3 * i + k - 2.5), rows, f"{TITLES[penalty]}, h = {tau:g}", style)
     ax.axvline(0.5, color="0.7", lw=0.8)
     ax.set(
-        yscale="log",
         xlabel="weight a of the difference (Euler 0, AB2 1/2, optimistic 1)",
         ylabel="Frechet distance on pixels",
     )
-    ax.yaxis.set_major_formatter("{x:g}")
-    ax.yaxis.set_minor_formatter("{x:g}")
+    plain_log(ax)
     ax.legend(fontsize=6, ncols=2)
 
 

@@ -10,6 +10,7 @@ import pandas as pd  # type: ignore[import-untyped]
 from matplotlib.figure import Figure
 
 from analysis.common import gans
+from analysis.common.axes import plain_log
 from analysis.common.claims import Claim, log_interval
 from analysis.common.gans import quality
 from analysis.common.page import paragraph, table
@@ -241,7 +242,5 @@ def _draw(tuned: dict[Any, list[float]]) -> Figure:
             ax.errorbar([mean], [-i], xerr=ends, fmt="o", color=f"C{i}", capsize=2, ms=5)
         ax.set_yticks(-np.arange(len(METHODS)), METHODS, fontsize=8)
         ax.set(xscale="log", xlabel="Frechet distance on pixels", title=f"{loss}, penalty {penalty}")
-        ax.xaxis.set_major_formatter("{x:g}")
-        ax.xaxis.set_minor_formatter("{x:g}")
-        ax.tick_params(axis="x", which="both", labelsize=7)
+        plain_log(ax, "x")
     return fig

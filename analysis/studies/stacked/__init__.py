@@ -16,7 +16,7 @@ class Settings:
     Attributes:
         losses, penalties: crossed; `weight`: of R1 and of R2.
         hs: Adam's learning rates; each combination has the one with most modes.
-        steps, batch, seeds: of the runs; `count`: samples of a score.
+        steps, batch, seeds: of the runs; `marks`: shares of the steps at which they are scored, by `count` samples.
         images, pairs: of the spectra: images, eigenvalues of a kind.
         options: of the networks.
     """
@@ -28,6 +28,7 @@ class Settings:
     steps: int = 3000
     batch: int = 64
     seeds: int = 3
+    marks: tuple[float, ...] = (0.25, 0.5, 1.0)
     count: int = 10_000
     images: int = 256
     pairs: int = 2
@@ -52,7 +53,15 @@ STUDY = Study(
     "game, and does R1 alone fail?",
     scales={
         "smoke": replace(
-            Settings(), penalties=("r1", "r1_r2"), hs=(0.002,), steps=20, seeds=1, count=500, images=64, pairs=1
+            Settings(),
+            penalties=("r1", "r1_r2"),
+            hs=(0.002,),
+            steps=20,
+            marks=(1.0,),
+            seeds=1,
+            count=500,
+            images=64,
+            pairs=1,
         ),
         "default": Settings(),
         "paper": replace(Settings(), steps=30_000, seeds=5, count=26_000),

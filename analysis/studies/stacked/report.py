@@ -97,7 +97,7 @@ def _table(settings: Any, work: Workplace) -> pd.DataFrame:
         weights=[(("r1", settings.weight), ("r2", settings.weight))],
     )
     measure = partial(measured, images=settings.images, k=settings.pairs, count=settings.count)
-    return work.ablation("cells", grid, {"end": measure}, marks=(0.25, 0.5, 1.0))
+    return work.ablation("cells", grid, {"end": measure}, marks=settings.marks)
 
 
 def _best(found: pd.DataFrame, loss: str, penalty: str) -> pd.DataFrame:

@@ -15,6 +15,7 @@ class Settings:
 
     Attributes:
         runs: of the noisy saddle, `iterations` each.
+        threshold_steps: of the runs about the finite ratios.
         frictions: of the heavy ball on a rotation; `adam_hs`: steps at which Adam is held against its two equations.
         ratios: of D's rate over G's on the digits; `updates`: of D's steps for one of G's.
         hs: geometric means of the rates, of play in turns; `adam`: of Adam's.
@@ -24,6 +25,7 @@ class Settings:
     runs: int = 200
     iterations: int = 5000
     frictions: tuple[float, ...] = (0.0, 0.1, 0.3, 1.0, 3.0, 10.0, 100.0)
+    threshold_steps: int = 6000
     adam_hs: tuple[float, ...] = (0.02, 0.01, 0.005)
     ratios: tuple[float, ...] = (1 / 16, 1 / 4, 1.0, 4.0, 16.0)
     updates: tuple[int, ...] = (1, 2, 5)
@@ -37,6 +39,7 @@ SMOKE = replace(
     Settings(),
     runs=20,
     iterations=1500,
+    threshold_steps=3000,
     adam_hs=(0.02, 0.01),
     ratios=(1.0, 4.0),
     updates=(1, 2),

@@ -10,6 +10,7 @@ import pandas as pd  # type: ignore[import-untyped]
 from matplotlib.figure import Figure
 
 import gamedyn as gd
+from analysis.common.axes import plain_log
 from analysis.common.claims import Claim, log_interval
 from analysis.common.gans import quality
 from analysis.common.page import number, paragraph, table
@@ -44,7 +45,7 @@ def write_report(settings: Any, work: Workplace) -> Findings:
     runs = {n: scales.noisy(r, settings.runs, settings.iterations) for n, r in scales.PAIRS.items()}
     balls = {a: scales.heavy_ball(a) for a in settings.frictions}
     errors = scales.adam_errors(settings.adam_hs)
-    thresholds = scales.thresholds()
+    thresholds = scales.thresholds(settings.threshold_steps)
     found = _digits(settings, work)
     claims = [
         *_of_saddle(values, limit, runs),
@@ -312,9 +313,7 @@ def _ratios(settings: Any, found: pd.DataFrame) -> Figure:
         )
     ax.set(xscale="log", yscale="log", xlabel="D over G", ylabel="Frechet distance on pixels")
     ax.set_xticks(settings.ratios, [f"{r:.3g}" for r in settings.ratios])
-    ax.yaxis.set_major_formatter("{x:g}")
-    ax.yaxis.set_minor_formatter("{x:g}")
-    ax.minorticks_on()
+    plain_log(ax)
     ax.legend(fontsize=7)
     return fig
 

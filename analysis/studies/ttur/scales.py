@@ -113,7 +113,7 @@ def _heavy_ball_at(w0: torch.Tensor, scale: torch.Tensor, a: float, time: float)
     return found
 
 
-def thresholds() -> list[dict[str, Any]]:
+def thresholds(steps: int) -> list[dict[str, Any]]:
     """Ratios of the second player's rate from which on a strict local minmax point is stable: predicted, and by runs.
 
     The quadratic game (-1, 3, -3, 3), whose threshold is 1/3, and the two points of the Stackelberg polynomial game
@@ -133,7 +133,7 @@ def thresholds() -> list[dict[str, Any]]:
         state = gd.spectrum.find_equilibrium(flow, start).state
         J = gd.spectrum.linearise(flow, state).J.to_dense().numpy()
         predicted = _predicted(J)
-        rows.append({"point": name, "predicted": predicted, "measured": _measured(flow, state, predicted)})
+        rows.append({"point": name, "predicted": predicted, "measured": _measured(flow, state, predicted, steps)})
     return rows
 
 
@@ -142,14 +142,14 @@ def _predicted(J: np.ndarray) -> float:
     return float(-J[0, 0] / J[1, 1]) if np.linalg.det(J) > 0 else math.inf
 
 
-def _measured(flow: Any, state: Any, guess: float) -> float:
+def _measured(flow: Any, state: Any, guess: float, steps: int) -> float:
     """By runs from near the point, at ratios 1 per cent apart: between which they begin to come nearer."""
     first, second = flow.game.players
     kick = torch.tensor([1e-5, -1e-5], dtype=torch.float64)
     ratios = guess * np.linspace(0.9, 1.1, 21)
     start = [state.with_y(state.y + kick)] * len(ratios)
     rates = {first: [1.0] * len(ratios), second: [*ratios]}
-    run = gd.solve_ensemble(flow, "rk4", h=[0.1] * len(ratios), steps=6000, y0=start, rates=rates)
+    run = gd.solve_ensemble(flow, "rk4", h=[0.1] * len(ratios), steps=steps, y0=start, rates=rates)
     nears = [float((y - state.y).norm()) < float(kick.norm()) for y in run.state.y]
     if True not in nears or nears[0]:
         return math.nan
