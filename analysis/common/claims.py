@@ -13,7 +13,7 @@ from analysis.common.page import prose, table
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["VERDICTS", "Claim", "claims_table", "compared", "log_interval"]
+__all__ = ["VERDICTS", "Claim", "claims_table", "log_interval"]
 
 VERDICTS = ("holds", "fails", "undecided")
 
@@ -73,19 +73,6 @@ class Claim:
         """For JSON, the verdict with it."""
         low, high = self.interval
         return {**asdict(self), "text": prose(self.text), "low": low, "high": high, "verdict": self.verdict}
-
-
-def compared(text: str, found: Any, **how: Any) -> Claim:
-    """The claim about a row of `gamedyn.ablation.means` or `differences`: its mean with its interval.
-
-    Args:
-        text: the statement.
-        found: the row; None where there is none.
-        how: further fields of the claim.
-    """
-    if found is None:
-        return Claim(text, math.nan, **how)
-    return Claim(text, float(found["mean"]), float(found["low"]), float(found["high"]), **how)
 
 
 def log_interval(values: Sequence[float]) -> tuple[float, float, float]:

@@ -14,8 +14,6 @@ from gamedyn.plot import COLOURS
 from gamedyn.plot.monitor import monitor_path
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from matplotlib.figure import Figure
 
 __all__ = ["draw_all"]
@@ -25,22 +23,16 @@ LAMBDA = "\N{GREEK SMALL LETTER LAMDA}"
 
 
 def draw_all(
-    settings: Any, training: list[Any], paths: list[Any], implicit: list[Any], control: list[Any], out: Path
-) -> dict[str, Path]:
-    """Every figure as PNG; paths by name."""
-    drawn = {
+    settings: Any, training: list[Any], paths: list[Any], implicit: list[Any], control: list[Any]
+) -> dict[str, Figure]:
+    """Every figure by name."""
+    return {
         "ratio": _ratio(settings, training),
         "boundary": _boundary(settings, training),
         "paths": _paths(settings, paths),
         "implicit": _implicit(settings, training, implicit),
         "control": _control(settings, control),
     }
-    files = {}
-    for name, picture in drawn.items():
-        files[name] = out / f"{name}.png"
-        picture.savefig(files[name], dpi=150)
-        plt.close(picture)
-    return files
 
 
 def _grid(count: int, width: float, height: float) -> tuple[Figure, list[Any]]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from analysis.common.claims import Claim
 from analysis.common.digits import reference_distances
-from analysis.common.page import figure, number, paragraph, table
+from analysis.common.page import number, paragraph, table
 from analysis.common.study import Findings
 from analysis.studies.edge_of_stability import figures, summary
 
@@ -56,7 +56,10 @@ def write_report(settings: Any, results: dict[str, Result], work: Workplace) -> 
     training, implicit, control = of("train-"), of("implicit-"), of("control-")
     paths = [{**r, "method_name": name.removeprefix("path-")} for name, r in _named(results, "path-")]
     references = reference_distances()
-    pictures = figures.draw_all(settings, training, paths, implicit, control, work.out)
+    pictures = {
+        name: work.figure(name, drawn, CAPTIONS[name])
+        for name, drawn in figures.draw_all(settings, training, paths, implicit, control).items()
+    }
     said = summary.claims(settings, training, implicit, control)
     case = settings.cases[0]
     body = [
@@ -67,11 +70,11 @@ def write_report(settings: Any, results: dict[str, Result], work: Workplace) -> 
             leftmost eigenvalues of the Jacobian on {settings.images} images are computed in float64 with their
             residuals; a run's ratio is the geometric mean over these."""),
         *(paragraph(text) for text in said),
-        figure(pictures["ratio"], CAPTIONS["ratio"]),
+        pictures["ratio"],
         "<h2>Base case</h2>",
         _base_table(settings, training),
-        figure(pictures["boundary"], CAPTIONS["boundary"]),
-        figure(pictures["paths"], CAPTIONS["paths"]),
+        pictures["boundary"],
+        pictures["paths"],
         "<h2>Other losses, penalties, batches and widths</h2>",
         _case_table(settings, training),
         paragraph("""Batch sharpness, the mean of -v' J v / |v|^2 over batches of a case's size, over the end of the
@@ -85,10 +88,10 @@ def write_report(settings: Any, results: dict[str, Result], work: Workplace) -> 
         _distance_table(settings, training),
         "<h2>Implicit methods</h2>",
         _implicit_table(implicit),
-        figure(pictures["implicit"], CAPTIONS["implicit"]),
+        pictures["implicit"],
         "<h2>A controller that keeps away from the boundary</h2>",
         _control_table(settings, control),
-        figure(pictures["control"], CAPTIONS["control"]),
+        pictures["control"],
     ]
     estimates = {
         p["case"] + ", " + p["method"]: e.records() for p in training if (e := summary.over_seeds(p)) is not None
