@@ -42,22 +42,15 @@ class Settings:
         "alternating",
         "alternating_D_first",
     )
-    mlp_methods: tuple[str, ...] = ("euler", "rk4", "alternating")
-    """Of those, the ones measured at the equilibrium of networks, where a tangent is dear."""
-    points: tuple[str, ...] = ("affine_nonsaturating", "affine_wasserstein", "mlp_wasserstein")
+    points: tuple[str, ...] = ("affine_nonsaturating", "affine_wasserstein")
     q: int = 8
     decay_weight: float = 0.02
     mlp_steps: int = 1000
     mlp_samples: int = 512
     decay_steps: int = 800
 
-    def methods_at(self, point: str) -> tuple[str, ...]:
-        """Whose limits are measured at a point."""
-        chosen = self.mlp_methods if point.startswith("mlp") else self.limit_methods
-        return tuple(m for m in self.limit_methods if m in chosen)
 
-
-PAPER = replace(Settings(), evaluations=3000, mlp_methods=Settings().limit_methods)
+PAPER = replace(Settings(), evaluations=3000, points=(*Settings().points, "mlp_wasserstein"))
 SMOKE = Settings(
     methods=("euler", "rk4", "ab2", "alternating"),
     evaluations=40,
@@ -72,8 +65,11 @@ SMOKE = Settings(
 
 
 def run(settings: Settings, work: Workplace) -> Findings:
-    """The limits first, which give the first figures within a minute; training after them, the longest part."""
-    limits_of = work.parts(limit_parts(settings), settings)
+    """The spectra first, whose figure is there within seconds, then all limits, then training, the longest part."""
+    parts = limit_parts(settings)
+    spectra = [p for p in parts if p.name in {f"limit-{x}-{settings.limit_methods[0]}" for x in settings.points}]
+    figures.draw_regions(settings, work.parts(spectra, settings), work)
+    limits_of = work.parts(parts, settings)
     figures.draw_limits(settings, limits_of, work)
     return write_report(settings, {**limits_of, **work.parts(training_parts(settings), settings)}, work)
 
@@ -84,7 +80,7 @@ def limit_parts(settings: Settings) -> list[Part]:
     if "mlp_wasserstein" in settings.points:
         out.append(Part("point-mlp_wasserstein", limits.mlp_point, {}))
     for point in settings.points:
-        names = settings.methods_at(point)
+        names = settings.limit_methods
         out += [Part(f"limit-{point}-{m}", limits.limit, {"point": point, "method": m}) for m in names]
     out += [
         Part(f"independent-{point}-{row}", independent.row, {"point": point, "which": row})

@@ -19,19 +19,24 @@ if TYPE_CHECKING:
     from analysis.common.parts import Result
     from analysis.common.study import Workplace
 
-__all__ = ["draw_limits", "draw_training"]
+__all__ = ["draw_limits", "draw_regions", "draw_training"]
 
 MARKS = "os^vDPX*"
+
+
+def draw_regions(settings: Any, results: dict[str, Result], work: Workplace) -> str:
+    """The spectra over the regions, for the report: the first figure that there is."""
+    return work.figure("regions", _regions(settings, results), CAPTIONS["regions"])
 
 
 def draw_limits(settings: Any, results: dict[str, Result], work: Workplace) -> list[str]:
     """The figures about limits, for the report."""
     drawn = {
         "ratio": _ratio(settings, results),
-        "regions": _regions(settings, results),
         "decay": _decay(results),
     }
-    return [work.figure(name, figure, CAPTIONS[name]) for name, figure in drawn.items()]
+    shown = [work.figure(name, figure, CAPTIONS[name]) for name, figure in drawn.items()]
+    return [shown[0], draw_regions(settings, results, work), *shown[1:]]
 
 
 def draw_training(
@@ -129,9 +134,8 @@ def _ratio(settings: Any, results: dict[str, Result]) -> Figure:
     names = settings.limit_methods
     ax.axhline(0.02, color="0.4", ls="--", lw=1)
     for i, point in enumerate(settings.points):
-        mine = settings.methods_at(point)
-        rows = [results[f"limit-{point}-{m}"].figures for m in mine]
-        where = np.array([names.index(m) for m in mine]) + 0.2 * (i - 1)
+        rows = [results[f"limit-{point}-{m}"].figures for m in names]
+        where = np.arange(len(names)) + 0.2 * (i - 1)
         ax.plot(
             where,
             [abs((r["ratio"] or np.nan) - 1) + 1e-16 for r in rows],
