@@ -17,6 +17,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from gamedyn._lib.errors import GamedynError
+from gamedyn.ablation.pool import leaner_workers
 from gamedyn.ablation.records import Records
 from gamedyn.ablation.setups import sources, versions
 
@@ -63,7 +64,7 @@ def run_parts(
     records, keys = Records(folder), {part.name: f"{part.name}-{stamp}" for part in parts}
     todo = [p for p in parts if _read(records, keys[p.name]) is None]
     bar = tqdm(total=len(parts), initial=len(parts) - len(todo), unit="part", disable=None if progress else True)
-    with bar:
+    with bar, leaner_workers():
         again = f", {len(records.stale)} to be made again" if records.stale else ""
         bar.set_description(f"{title}: {len(parts) - len(todo)} of {len(parts)} parts kept from before{again}")
         pool = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import joblib
 
 from gamedyn._lib.errors import ArgumentError
 
-__all__ = ["KILLED", "pooled"]
+__all__ = ["KILLED", "leaner_workers", "pooled"]
 
 ATTEMPTS = 3
 """How often a group is begun whose worker is killed every time."""
@@ -59,7 +60,7 @@ def pooled(
 def _parallel(
     work: Callable[..., Any], groups: Mapping[int, Sequence[Any]], folder: Path, jobs: int, cluster: str
 ) -> Iterator[tuple[int, Any]]:
-    with _backend(cluster):
+    with _backend(cluster), leaner_workers():
         pool = joblib.Parallel(n_jobs=-1 if cluster else jobs, return_as="generator_unordered", batch_size=1)
         yield from pool(joblib.delayed(_marked)(work, n, groups[n], folder / f"{n}.begun") for n in groups)
 
@@ -72,6 +73,14 @@ def _marked(work: Callable[..., Any], number: int, arguments: Sequence[Any], mar
     with contextlib.suppress(OSError):
         mark.unlink()
     return number, found
+
+
+@contextlib.contextmanager
+def leaner_workers() -> Iterator[None]:
+    """Without joblib's warning when it replaces a worker whose memory has grown: torch keeps what it was once given."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="A worker stopped while some jobs")
+        yield
 
 
 @contextlib.contextmanager
