@@ -11,13 +11,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import joblib
 import torch
 from torch.utils._pytree import tree_map
 
 from gamedyn._lib.errors import ArgumentError
 from gamedyn.ablation.grid import BUDGETS, Cell, Setup
-from gamedyn.ablation.setups import resolved
+from gamedyn.ablation.setups import hashed, resolved
 from gamedyn.core import Game, State
 from gamedyn.core.randomness import OwnRandomness, RandomState
 from gamedyn.flows import Flow, gradient
@@ -63,7 +62,15 @@ def grouped(cells: Sequence[Cell], members: int) -> list[list[int]]:
     groups: dict[Any, list[int]] = {}
     for i, cell in enumerate(cells):
         arguments = {k: v for k, v in cell.arguments.items() if k != "seed"}
-        key = joblib.hash((cell.method, arguments, cell.unit, cell.amount, sorted(cell.rates), sorted(cell.weights)))
+        key = (
+            hashed(cell.method),
+            hashed(arguments),
+            cell.unit,
+            cell.amount,
+            *sorted(cell.rates),
+            "",
+            *sorted(cell.weights),
+        )
         groups.setdefault(key, []).append(i)
     return [g[i : i + members] for g in groups.values() for i in range(0, len(g), members)]
 
@@ -110,7 +117,7 @@ class _Group:
 
     def randomness(self, i: int) -> contextlib.AbstractContextManager[None]:
         """The default generators, seeded by the set-up's arguments: nothing depends on what ran before."""
-        return OwnRandomness(zlib.crc32(joblib.hash(self.cells[i].arguments).encode())).drawn_from()
+        return OwnRandomness(zlib.crc32(hashed(self.cells[i].arguments).encode())).drawn_from()
 
     def flow(self, i: int, setup: Setup) -> Any:
         """The flow with a cell's rates and weights."""
@@ -163,7 +170,7 @@ class _Group:
         shared: dict[str, Setup] = {}
         setups = []
         for i in places:
-            key = joblib.hash(self.cells[i].arguments)
+            key = hashed(self.cells[i].arguments)
             if key not in shared:
                 shared[key] = self.made(i)
             setups.append(shared[key])

@@ -10,10 +10,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import joblib
-
 from gamedyn._lib.errors import ArgumentError
-from gamedyn.ablation.setups import digest, identity, resolved
+from gamedyn.ablation.setups import digest, hashed, identity, resolved
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,7 +25,7 @@ def key_of(setup: Any, cell: Cell, measures: Mapping[str, Any], marks: Sequence[
     """A digest of all that a cell was asked to do; what its sources say is held against its record."""
     named = [identity(resolved(f)) for f in (setup, *measures.values())]
     plain = (bool, int, float, str, type(None))
-    asked = sorted((k, v if isinstance(v, plain) else joblib.hash(v)) for k, v in cell.values.items())
+    asked = sorted((k, v if isinstance(v, plain) else hashed(v)) for k, v in cell.values.items())
     parts = [named, list(measures), list(marks), asked, options]
     return hashlib.sha256(json.dumps(parts, default=str).encode()).hexdigest()[:24]
 

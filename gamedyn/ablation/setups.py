@@ -16,8 +16,10 @@ from typing import Any
 import joblib
 
 from gamedyn._lib.errors import ArgumentError
+from gamedyn.integrators._types import made_of
+from gamedyn.methods import Map, Method
 
-__all__ = ["digest", "identity", "resolved", "root_of", "sources", "versions"]
+__all__ = ["digest", "hashed", "identity", "resolved", "root_of", "sources", "versions"]
 
 
 def resolved(given: Callable[..., Any] | str) -> Callable[..., Any]:
@@ -87,6 +89,15 @@ def identity(function: Callable[..., Any]) -> list[str]:
         held.append(getattr(function, "__self__", function))
     kind = inner if hasattr(inner, "__qualname__") else type(inner)
     return [kind.__module__, kind.__qualname__, _text(inner) if root_of(function) is None else "", *map(_hash, held)]
+
+
+def hashed(value: Any) -> str:
+    """A digest of a factor's value: of a method what it is made of, whatever has been asked of it before."""
+    if isinstance(value, (Method, Map)):
+        return str(joblib.hash((type(value).__qualname__, made_of(value))))
+    if isinstance(value, dict):
+        return str(joblib.hash(sorted((str(k), hashed(v)) for k, v in value.items())))
+    return str(joblib.hash(value))
 
 
 def _unwrapped(function: Any) -> Any:

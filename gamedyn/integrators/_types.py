@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from gamedyn.methods import Delegated, get, maps, names
+from gamedyn.methods import Delegated, Map, Method, get, maps, names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from gamedyn.core import VectorField
 
-__all__ = ["OK", "Combination", "Integrator", "StepInfo", "Stepper", "label"]
+__all__ = ["OK", "Combination", "Integrator", "StepInfo", "Stepper", "label", "made_of"]
 
 
 class StepInfo(NamedTuple):
@@ -142,16 +142,18 @@ class Stepper:
 def label(method: Any) -> str:
     """A member's name; of a user-made method what it is, with a digest of its coefficients."""
     name = getattr(method, "name", "")
-    if isinstance(method, Delegated) or (name and name in {*names(), *maps()} and _data(get(name)) == _data(method)):
+    if isinstance(method, Delegated) or (
+        name and name in {*names(), *maps()} and made_of(get(name)) == made_of(method)
+    ):
         return str(name)
-    return f"{method!r} {zlib.crc32(repr(_data(method)).encode()):08x}"
+    return f"{method!r} {zlib.crc32(repr(made_of(method)).encode()):08x}"
 
 
-def _data(method: Any) -> list[tuple[str, str]]:
+def made_of(method: Any) -> list[tuple[str, str]]:
     """What a method is made of: no cached properties, which are there once somebody has asked for them."""
     own = {k: v for k, v in vars(method).items() if not k.startswith("_")}
     kept = [k for k in own if not isinstance(getattr(type(method), k, None), cached_property)]
-    return sorted((k, repr(own[k])) for k in kept)
+    return sorted((k, repr(made_of(own[k]) if isinstance(own[k], (Method, Map)) else own[k])) for k in kept)
 
 
 class Combination:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import os
@@ -19,6 +20,7 @@ import torch
 import gamedyn as gd
 from gamedyn import ablation
 from gamedyn.ablation import Grid
+from gamedyn.ablation.records import key_of
 
 GAMES = Path(__file__).with_name("own_games.py")
 
@@ -296,3 +298,32 @@ def test_functions_of_a_notebook(tmp_path):
         tables.append(run(grid, tmp_path))
     assert tables[0]["distance"].iloc[0] != tables[1]["distance"].iloc[0]
     shutil.rmtree(tmp_path)
+
+
+@pytest.mark.parametrize("name", [*gd.methods.names(), "torch.optim:Adam", "alternating_adam", "spectral", "nsgda"])
+def test_a_methods_key_does_not_depend_on_what_it_was_asked(name):
+    # rejects: caches in the key, which make every record stale after a run in the same process
+    def key(method):
+        grid = ablation.Grid(one_flow, {"method": {"m": method}}, h=0.1, steps=1)
+        return key_of(grid.setup, grid.cells[0], {"size": size_of}, (1.0,), {})
+
+    def made():
+        return gd.methods.get(name, betas=(0.5, 0.9)) if "dam" in name and name != "spectral" else gd.methods.get(name)
+
+    method = made()
+    before = key(method)
+    for ask in ("evaluations", "order", "explicit", "c", "stages", "decouples"):
+        with contextlib.suppress(Exception):
+            getattr(method, ask)
+    gd.solve(one_flow(), method, h=1e-3, steps=1, throw=False)
+    assert key(method) == before == key(made())
+    if "dam" in name:
+        assert key(gd.methods.get(name, betas=(0.6, 0.9))) != before
+
+
+def one_flow():
+    return gd.flows.gradient(gd.games.bilinear())
+
+
+def size_of(outcome):
+    return outcome.state.y.norm()

@@ -108,9 +108,11 @@ def write_report(settings: Any, work: Workplace) -> Findings:
 SADDLE = """Mean distance from the saddle over the last fifth of a run, each point a run. One small rate ends
     nearest; two
     time scales end where their larger rate leaves them, no nearer than one rate below the limit."""
-DIGITS = """Frechet distance over the ratio of D's rate to G's (geometric mean kept), at the best of the tried rates;
-    squares:
-    D updated so many times for one of G's, at equal evaluations. Means and 95 % intervals over the seeds."""
+DIGITS = """Frechet distance over the ratio of D's rate to G's (geometric mean kept), at the best of the tried rates.
+    Squares: D
+    updated so many times for one of G's, each update a share of its step, so that both players' flows go on for as
+    long, at
+    equal evaluations. Means and 95 % intervals over the seeds."""
 
 
 def _digits(settings: Any, work: Workplace) -> pd.DataFrame:
@@ -252,7 +254,8 @@ def _of_digits(settings: Any, found: pd.DataFrame) -> list[Claim]:
             mine = _best(found, kind=kind, part="updates", updates=k)
             out.append(
                 Claim(
-                    f"Digits, {kind}: {k} updates of D for one of G end nearer than one, at equal evaluations "
+                    f"Digits, {kind}: {k} updates of D in its step for one of G end nearer than one, at equal "
+                    "evaluations "
                     "(quotient).",
                     *_over(mine, one),
                     at_most=1.0,
