@@ -194,7 +194,7 @@ class Cell:
         return {k: self.named.get(k, shown(v)) for k, v in self.values.items()}
 
     @property
-    def work(self) -> int | None:
+    def work(self) -> float | None:
         """Evaluations of a step; None where they vary."""
         return _work(self.method)
 
@@ -221,11 +221,11 @@ def shown(value: Any) -> Any:
     return getattr(value, "name", None) or getattr(value, "__name__", None) or str(value)
 
 
-def _work(method: Any) -> int | None:
-    """Evaluations of a step; None where they vary."""
+def _work(method: Any) -> float | None:
+    """Evaluations of a step, of players with several moves no whole number; None where they vary."""
     if getattr(method, "explicit", True) is False:
         return None
-    return int(getattr(method, "evaluations", None) or 1)  # an optimiser makes one
+    return float(getattr(method, "evaluations", None) or 1)  # an optimiser makes one
 
 
 def _step(values: dict[str, Any], method: Any) -> float:

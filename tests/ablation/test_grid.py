@@ -127,3 +127,11 @@ def test_an_optimiser_makes_one_evaluation():
     # rejects: a step per evaluation refused for what has no tableau
     adam = gd.methods.get("torch.optim:Adam", betas=(0.0, 0.99))
     assert [c.h for c in Grid(setup, {"method": [adam, "rk4"]}, h_per_evaluation=0.1, evaluations=8)] == [0.1, 0.4]
+
+
+def test_players_with_several_moves_make_no_whole_number_of_evaluations():
+    # rejects: 1.5 evaluations counted as 1, which gives half as much work again for the same budget
+    twice = gd.methods.get("alternating", cycles={"x": 2, "y": 1})
+    cells = Grid(setup, {"method": [twice, "euler"]}, h_per_evaluation=0.1, evaluations=300).cells
+    assert [c.steps for c in cells] == [200, 300]
+    assert [c.h for c in cells] == pytest.approx([0.15, 0.1])

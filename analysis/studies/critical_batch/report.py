@@ -162,7 +162,8 @@ def _claims(settings: Any, reached: pd.DataFrame, fits: dict[Any, Any]) -> list[
         ]
         quotients = [f.critical / measured for f, measured in seeds if measured > 0]
         edges = (min(settings.batches), max(settings.batches))
-        inner = [_measured(reached, m, top, s) not in edges for s in range(settings.seeds)]
+        least = [_measured(reached, m, top, s) for s in range(settings.seeds)]
+        inner = [math.isfinite(b) and b not in edges for b in least]
         stricter = [
             fits[m, strict, s].critical / fits[m, top, s].critical
             for s in range(settings.seeds)

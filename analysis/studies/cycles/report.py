@@ -152,7 +152,7 @@ def _claims(settings: Any, results: dict[str, Result], predicted: dict[str, floa
                     at_most=1.15,
                 )
             )
-        elif m in ("euler", "heun2", "rk4") and math.isinf(found["measured"]):
+        else:
             out.append(
                 Claim(
                     f"{m} does not leave the cycle at any stable step that was tried (of {len(found['tried'])}).",

@@ -119,6 +119,7 @@ def mixture_setup(
     """The game on the mixture with its exact scores; fake score and discriminator `ratio` times as fast."""
     g = torch.Generator().manual_seed(3000 + seed)
     players: dict[str, nn.Module] = {n: Denoiser(2, width, 1 if n == "D" else 2, g) for n in ("G", "F", "D")}
+    players["F"].load_state_dict(players["G"].state_dict())  # as both begin from the teacher
     how: dict[str, Any] = {"split": split, "adversarial": adversarial, "pull": pull, "preference": preference}
     flow = gd.flows.gradient(game_of(exact, players, 2, **how)).with_rates({"G": 1.0, "F": ratio, "D": ratio})
     stream = gd.batches(_samples(), latent=8, seed=seed, batch_size=batch)

@@ -34,7 +34,9 @@ LIMITATIONS = (
     """The preference is a reward, the log probability of the rarest mode, added to the generator's loss: its weight
     is what k
     in an alternation of k : 1 sets. No pairs are drawn.""",
-    """Equal evaluations: with a ratio of 5 in updates the generator has fewer steps. The reverse KL is estimated from
+    """Equal evaluations: with a ratio of 5 in updates the generator has fewer steps, and the updates of a step share
+    its batch,
+    so that fewer samples are seen; DMD2 draws new ones. The reverse KL is estimated from
     nearest neighbours and has a floor of some hundredths.""",
     """The velocity of the generator is held apart from its own derivative of the scores: it is no gradient, and its
     Jacobian is
@@ -161,7 +163,12 @@ def _cell(found: pd.DataFrame, part: str, by: int, **chosen: Any) -> pd.DataFram
 
 def _over(one: pd.DataFrame, other: pd.DataFrame, name: str = "kl") -> tuple[float, float, float]:
     pairs = zip(one[f"end.{name}"], other[f"end.{name}"], strict=False)
-    return log_interval([max(a, 1e-3) / max(b, 1e-3) for a, b in pairs if math.isfinite(a) and math.isfinite(b)])
+    return log_interval([_held(a) / _held(b) for a, b in pairs])
+
+
+def _held(value: float) -> float:
+    """A measure within bounds: a run that failed counts as one far off."""
+    return 100.0 if math.isnan(value) else min(max(value, 1e-3), 100.0)
 
 
 def _claims(

@@ -19,7 +19,7 @@ class Settings:
         rates: of each player there, all pairs; for methods whose steps have the gradient's length these, over `scale`
             for those whose steps have a length of their own.
         steps, seeds: of its runs.
-        hs: steps tried on the digits for methods of the gradient's length, over `scale` for the others.
+        hs: steps tried on the digits, times each method's own factor (`modes.FACTORS`).
         evaluations, digit_seeds: of those runs.
     """
 
@@ -27,11 +27,11 @@ class Settings:
     columns: int = 8
     width: int = 4
     correlation: float = 0.3
-    rates: tuple[float, ...] = (0.01, 0.1, 1.0, 10.0)
+    rates: tuple[float, ...] = (0.01, 0.1, 1.0, 10.0, 100.0)
     scale: float = 100.0
     steps: int = 3000
     seeds: int = 5
-    hs: tuple[float, ...] = (0.025, 0.05, 0.1, 0.2, 0.4)
+    hs: tuple[float, ...] = (0.0125, 0.025, 0.05, 0.1, 0.2, 0.4)
     evaluations: int = 1500
     digit_seeds: int = 3
 

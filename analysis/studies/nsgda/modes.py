@@ -10,7 +10,7 @@ from torch import nn
 import gamedyn as gd
 from gamedyn.ablation import Outcome, Setup
 
-__all__ = ["FOUND", "METHODS", "OWN_LENGTH", "alignment", "setup"]
+__all__ = ["FACTORS", "FOUND", "METHODS", "OWN_LENGTH", "alignment", "setup"]
 
 METHODS: dict[str, Any] = {
     "sgda": "euler",
@@ -27,6 +27,19 @@ METHODS: dict[str, Any] = {
 
 OWN_LENGTH = tuple(m for m in METHODS if m not in ("sgda", "Adam's direction"))
 """Methods whose steps do not have the gradient's length."""
+
+FACTORS = {
+    "sgda": 1.0,
+    "nsgda": 1.0,
+    "nsgda, by layer": 0.5,
+    "sign": 0.02,
+    "spectral": 0.2,
+    "adam": 0.02,
+    "Adam's length": 0.02,
+    "Adam's length, by layer": 0.02,
+    "Adam's direction": 0.2,
+}
+"""What a step's length has to be multiplied by: of the whole player, of a layer, of an entry, of a singular value."""
 
 FOUND = 0.95
 """Cosine of a column and a mode from which on it has found it; the mean of the modes has about 0.81 with each."""

@@ -164,6 +164,8 @@ def _gap(one: list[float], other: list[float]) -> tuple[float, float, float]:
     from scipy.stats import t as student
 
     gaps = np.array(one) - np.array(other)
+    if not gaps.any():  # nothing tells them apart
+        return math.nan, math.nan, math.nan
     if len(gaps) < 2:
         return float(gaps.mean()), -math.inf, math.inf
     half = float(student.ppf(0.975, len(gaps) - 1)) * float(gaps.std(ddof=1)) / math.sqrt(len(gaps))

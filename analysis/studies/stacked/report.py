@@ -60,7 +60,7 @@ def write_report(settings: Any, work: Workplace) -> Findings:
             accuracy {known.features.accuracy:.3f}; as many real samples hit {floor.get("modes", math.nan):.0f} modes
             with a KL of
             {floor.get("modes_kl", math.nan):.3f}."""),
-        work.figure("modes", _modes(settings, found, best), MODES),
+        work.figure("modes", _modes(settings, floor.get("modes", math.nan), best), MODES),
         work.figure("spectrum", _spectrum(settings, found, best), SPECTRUM),
         table(
             ["loss", "penalty", "rate", *NUMBERS, "failed"],
@@ -128,6 +128,8 @@ def _shown(rows: pd.DataFrame, name: str) -> str:
 def _claims(settings: Any, best: dict[Any, pd.DataFrame], floor: dict[str, float]) -> list[Claim]:
     def over(one: Any, other: Any, name: str = "modes", sign: float = 1.0) -> tuple[float, float, float]:
         pairs = zip(_end(best[one], name), _end(best[other], name), strict=True)
+        if name == "modes":  # a run that failed has hit none
+            return log_interval([max(np.nan_to_num(a), 1.0) / max(np.nan_to_num(b), 1.0) for a, b in pairs])
         return log_interval([(sign * a) / (sign * b) for a, b in pairs if sign * a > 0 and sign * b > 0])
 
     out = []
@@ -180,12 +182,12 @@ def _claims(settings: Any, best: dict[Any, pd.DataFrame], floor: dict[str, float
     return out
 
 
-def _modes(settings: Any, found: pd.DataFrame, best: dict[Any, pd.DataFrame]) -> Figure:
+def _modes(settings: Any, floor: float, best: dict[Any, pd.DataFrame]) -> Figure:
     fig = Figure(figsize=(6.4, 4.0), layout="constrained")
     ax = fig.subplots()
     _courses(settings, ax, best, "modes")
     ax.set(xlabel="share of the steps", ylabel="modes hit", ylim=(0, 1020))
-    ax.axhline(1000, color="0.5", lw=0.8, ls=":")
+    ax.axhline(floor, color="0.5", lw=0.8, ls=":")
     ax.legend(fontsize=7)
     return fig
 

@@ -29,8 +29,8 @@ class Settings:
     adam_hs: tuple[float, ...] = (0.02, 0.01, 0.005)
     ratios: tuple[float, ...] = (1 / 16, 1 / 4, 1.0, 4.0, 16.0)
     updates: tuple[int, ...] = (1, 2, 5)
-    hs: tuple[float, ...] = (0.05, 0.1, 0.2)
-    adam: tuple[float, ...] = (0.001, 0.002, 0.004)
+    hs: tuple[float, ...] = (0.05, 0.1, 0.2, 0.4, 0.8)
+    adam: tuple[float, ...] = (0.002, 0.004, 0.008, 0.016)
     evaluations: int = 1500
     seeds: int = 5
 

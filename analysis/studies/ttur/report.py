@@ -26,10 +26,17 @@ __all__ = ["write_report"]
 HEUSEL = "Heusel et al. 2017"
 FIEZ = "Fiez, Ratliff 2021"
 ADAM = {"betas": (0.0, 0.99)}
+CAP = 100.0
+"""Distance that a run without a finite state, or farther than this, counts as."""
 
 LIMITATIONS = (
-    """On the digits the best of few rates is taken for each ratio, on the runs that are shown: that favours each
-    alike. Networks are small and of like size; a ratio that helps elsewhere need not be this one.""",
+    """On the digits the best of few rates is taken for each ratio, on the runs that are shown; where it is the least
+    or the
+    largest that was tried a claim is left undecided. Networks are small and of like size; a ratio that helps elsewhere
+    need not be this one.""",
+    """Updates of D within a step see one batch, and at equal evaluations there are fewer steps, images and less time
+    of the
+    flow with them than without.""",
     """Equal evaluations count a player's evaluation as a part of the whole game's; D's updates cost about as much as
     G's
     here.""",
@@ -147,13 +154,19 @@ def _method(kind: str, updates: int) -> Any:
 
 
 def _best(found: pd.DataFrame, **chosen: Any) -> pd.DataFrame:
-    """The rows of the rate with the least mean distance, of the cells with these values."""
+    """The rows of the rate with the least mean distance, of the cells with these values; failed runs count as CAP.
+
+    `attrs["edge"]`: whether that is the least or the largest rate that was tried, so that a better one may lie beyond.
+    """
     for column, value in chosen.items():
         found = found[found[column] == value]
+    found = found.assign(**{"end.frechet": found["end.frechet"].fillna(CAP).clip(upper=CAP)})
     if not len(found):
         return found
     by = found.groupby("h")["end.frechet"].mean()
-    return found[found["h"] == by.idxmin()].sort_values("seed")
+    rows = found[found["h"] == by.idxmin()].sort_values("seed")
+    rows.attrs["edge"] = by.idxmin() in (by.index.min(), by.index.max())
+    return rows
 
 
 def _of_saddle(values: np.ndarray, limit: float, runs: dict[str, Any]) -> list[Claim]:
@@ -226,10 +239,11 @@ def _of_adam(settings: Any, balls: dict[float, Any], errors: dict[str, list[floa
             "Adam's steps approach Adam's own flow with order 1 (slope).", slope, at_least=0.7, at_most=1.3, exact=True
         ),
         Claim(
-            "They approach the heavy ball (distance at the smallest step over that at the largest).",
+            "With a second moment that moves they approach the heavy ball all the same (distance at the smallest "
+            "step over "
+            "that at the largest).",
             errors["heavy ball"][-1] / errors["heavy ball"][0],
             at_most=0.7,
-            source=HEUSEL,
         ),
     ]
 
@@ -265,9 +279,10 @@ def _of_digits(settings: Any, found: pd.DataFrame) -> list[Claim]:
 
 
 def _over(mine: pd.DataFrame, other: pd.DataFrame) -> tuple[float, float, float]:
-    """Quotients by seed, their geometric mean and interval."""
-    pairs = zip(mine["end.frechet"], other["end.frechet"], strict=False)
-    return log_interval([a / b for a, b in pairs if math.isfinite(a) and math.isfinite(b)])
+    """Quotients by seed, their geometric mean and interval; unknown where a best rate is at the edge of those tried."""
+    if mine.attrs.get("edge", True) or other.attrs.get("edge", True):
+        return math.nan, math.nan, math.nan
+    return log_interval([a / b for a, b in zip(mine["end.frechet"], other["end.frechet"], strict=True)])
 
 
 def _table(found: pd.DataFrame) -> str:
