@@ -18,6 +18,7 @@ PENALTIES: dict[str, tuple[str, ...]] = {
     "none": (),
     "squared_gradient": ("squared_gradient",),
     "r1": ("r1",),
+    "r2": ("r2",),
     "r1_r2": ("r1", "r2"),
 }
 """Penalties by the terms that they are made of."""

@@ -14,7 +14,7 @@ from analysis.common.claims import VERDICTS, Claim, claims_table
 from analysis.common.page import figure, paragraph, write_page
 from analysis.common.parts import ROOTS, Part, Result, run_parts
 from gamedyn import ablation
-from gamedyn._lib.errors import ArgumentError
+from gamedyn._lib.errors import ArgumentError, GamedynError
 from gamedyn.ablation.provenance import provenance, provenance_table
 
 if TYPE_CHECKING:
@@ -99,9 +99,19 @@ class Workplace:
         return run_parts(parts, settings, self.out / "records", **how)
 
     def ablation(self, name: str, grid: ablation.Grid, measures: Mapping[str, Any], **how: Any) -> pd.DataFrame:
-        """Run a grid, in a folder of its own; `how` as `gamedyn.ablation.run` takes it."""
+        """Run a grid, in a folder of its own; `how` as `gamedyn.ablation.run` takes it.
+
+        Raises:
+            GamedynError: if a cell ended by an exception, or its worker was killed: nothing may be claimed of the rest.
+        """
         how = {"jobs": self.jobs, "cluster": self.cluster, "progress": self.progress, **how}
-        return ablation.run(grid, measures, folder=self.out / name, **how)
+        table = ablation.run(grid, measures, folder=self.out / name, **how)
+        broken = table[table["status"].isin(["error", "killed"])]
+        if len(broken):
+            raise GamedynError(
+                f"{self.study}: {len(broken)} cells of {name} have no result; see the table in {self.out / name}"
+            )
+        return table
 
     def figure(self, name: str, drawn: Figure, caption: str) -> str:
         """Keep a figure as PNG; it and its caption for the report."""

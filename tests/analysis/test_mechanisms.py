@@ -152,6 +152,8 @@ def test_failures_are_counted_by_margin():
     assert found["0 to 0.5"] == (1.0, 20)
     assert found["1 to 1.5"] == (0.0, 20)
     assert np.isnan(found["1.5 to 3"][0])
+    table["at_end.margin"] = [0.3, 7.0] * 20
+    assert answer.failures({"factorial": table})["3 to inf"] == (0.0, 20)  # mutant: large margins left out
 
 
 def test_contrasts_pair_cells_that_agree_in_all_else():
@@ -166,7 +168,9 @@ def test_contrasts_pair_cells_that_agree_in_all_else():
     table = pd.DataFrame(rows)
     by = ("penalty", "loss", "h_per_evaluation")
     assert answer.quotient(table, "method", "rk4", "euler", by)[0] == pytest.approx(2.0)
-    assert answer.quotient(table, "penalty", "r1_r2", "none", ("method", "loss", "h_per_evaluation"))[0] == 0.25
+    other = answer.quotient(table, "penalty", "r1_r2", "none", ("method", "loss", "h_per_evaluation"))
+    assert other == pytest.approx((0.25, 0.25, 0.25))
+    assert answer.percent({"penalty": 0.2, "penalty x loss": 0.1, "loss": 0.3}, "penalty") == "30 %"
     assert all(np.isnan(answer.quotient(table, "method", "none such", "euler", by)))
     table.loc[table["method"] == "rk4", "at_end.frechet"] = np.nan
     assert answer.quotient(table, "method", "rk4", "euler", by)[0] == pytest.approx(answer.CAP / 2.0)

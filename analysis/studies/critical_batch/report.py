@@ -33,8 +33,10 @@ LIMITATIONS = (
     """The fit has two numbers, its form is the papers' bound and not a law; the paper's own prediction takes
     constants of
     the optimiser and of the gradient's variance, which are not measured here.""",
-    """Digits of 8x8 pixels with R1 and the non-saturating loss; a distance of pixels. Large batches end at the bound on
-    images, so that their targets may not be reached.""",
+    """Digits of 8x8 pixels with R1 and the non-saturating loss; a distance of pixels. Batches that do not reach the
+    target within the bounds
+    on steps and images are left out of fits and correlations; the fitted critical batch is at most twice the smallest
+    batch that does.""",
 )
 
 
@@ -51,8 +53,8 @@ def write_report(settings: Any, work: Workplace) -> Findings:
             {" and ".join(f"{t:g}" for t in settings.targets)},
             scored {settings.marks} times a run, so that the steps are known to a few per cent; {settings.seeds}
                 seeds."""),
-        work.figure("steps", _draw(settings, reached, fits, samples=False), STEPS),
-        work.figure("samples", _draw(settings, reached, fits, samples=True), SAMPLES),
+        work.figure("steps", _draw(settings, reached, samples=False), STEPS),
+        work.figure("samples", _draw(settings, reached, samples=True), SAMPLES),
         table(
             ["method", "target", *(f"K at b = {b}" for b in settings.batches)],
             [
@@ -196,7 +198,7 @@ def _claims(settings: Any, reached: pd.DataFrame, fits: dict[Any, Any]) -> list[
     return out
 
 
-def _draw(settings: Any, reached: pd.DataFrame, fits: dict[Any, Any], *, samples: bool) -> Figure:
+def _draw(settings: Any, reached: pd.DataFrame, *, samples: bool) -> Figure:
     fig = Figure(figsize=(4.6 * len(settings.targets), 3.8), layout="constrained")
     axes = fig.subplots(1, len(settings.targets), sharey=True, squeeze=False)[0]
     fine = np.geomspace(min(settings.batches), max(settings.batches), 200)
@@ -208,15 +210,14 @@ def _draw(settings: Any, reached: pd.DataFrame, fits: dict[Any, Any], *, samples
             middle = groups.mean()
             ends = [middle - groups.min(), groups.max() - middle]
             ax.errorbar(middle.index, middle, ends, fmt="os^D"[i % 4], color=f"C{i}", ms=4, capsize=2, label=m)
-            of = [f for (method, target, _), f in fits.items() if method == m and target == t and f is not None]
-            if of:
-                curve = np.exp(np.mean([[math.log(min(f.at(b), 1e9)) for b in fine] for f in of], 0))
-                shown = curve < 1e8
-                ax.plot(fine[shown], (curve * (fine if samples else 1))[shown], color=f"C{i}", lw=1)
-                critical = log_interval([f.critical for f in of])[0]
-                if samples and critical > fine[0]:
-                    k = int(np.argmin(np.abs(fine - critical)))
-                    ax.plot(fine[k], curve[k] * fine[k], "*", color=f"C{i}", ms=12, mec="black")
+            whole = np.exp(np.log(rows["steps_to"]).groupby(rows["batch"]).mean())
+            fit = fitted([*whole.index], [*whole])
+            if fit is not None:
+                at = fine[fine > 1.02 * fit.least]
+                curve = np.array([fit.at(b) * (b if samples else 1) for b in at])
+                ax.plot(at, curve, color=f"C{i}", lw=1)
+                if samples and fit.critical > fine[0]:
+                    ax.plot(fit.critical, fit.critical * fit.at(fit.critical), "*", color=f"C{i}", ms=12, mec="black")
         ax.set(xscale="log", yscale="log", xlabel="batch size", title=f"to a distance of {t:g}")
         ax.set_xticks(settings.batches, [str(b) for b in settings.batches], fontsize=7)
         ax.minorticks_off()

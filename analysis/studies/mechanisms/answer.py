@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import gamedyn as gd
-from analysis.common.claims import Claim
+from analysis.common.claims import Claim, log_interval
 from analysis.common.digits import reference_distances
 from analysis.studies.mechanisms.grids import BARE, DAMPED
 from analysis.studies.mechanisms.regression import fitted, prepared
-from gamedyn.ablation import differences, effects
+from gamedyn.ablation import effects
 
 if TYPE_CHECKING:
     import pandas as pd  # type: ignore[import-untyped]
@@ -32,46 +32,41 @@ UNKNOWN = (math.nan, math.nan, math.nan)
 
 
 def quotient(table: pd.DataFrame, factor: str, one: Any, other: Any, by: tuple[str, ...]) -> Contrast:
-    """Of one value of a factor over another, in pairs of cells that agree in `by` and the seed."""
+    """Of one value of a factor over another, in pairs that agree in `by` and the seed; t interval over seeds."""
     if not {one, other} <= set(table[factor]):
         return UNKNOWN
-    capped = table.assign(distance=table["at_end.frechet"].fillna(CAP).clip(upper=CAP))
-    pair = (*by, "seed")
-    found = differences(capped, "distance", factor, one, other, pair=pair, log=True).iloc[0]
-    return float(found["difference"]), float(found["low"]), float(found["high"])
+    logs = table.assign(log=np.log(table["at_end.frechet"].fillna(CAP).clip(upper=CAP)))
+    wide = logs.pivot_table(index=["seed", *by], columns=factor, values="log", sort=False)
+    gaps = (wide[one] - wide[other]).groupby(level="seed").mean()
+    return log_interval([*np.exp(gaps)])
 
 
 def contrasts(settings: Any, tables: dict[str, pd.DataFrame]) -> dict[str, Contrast]:
-    """The quotients that the answer rests on."""
+    """The quotients that the answer rests on, over all losses and for each."""
     whole, controls = tables["factorial"], tables["controls"]
     whole = whole[whole["at"] == 1.0]
     work, steps = (controls[controls["part"] == p] for p in ("equal work", "equal steps"))
-    top = {loss: taus[-1] for loss, taus in settings.taus}
-    damped = work[(work["penalty"] == DAMPED) & (work["loss"] == settings.taus[0][0])]
-    found = {
-        "penalty": quotient(whole, "penalty", DAMPED, BARE, ("method", "loss", "h_per_evaluation")),
-        "order at equal work": quotient(whole, "method", "rk4", "euler", ("penalty", "loss", "h_per_evaluation")),
-        "alternating": quotient(whole, "method", "alternating", "euler", ("penalty", "loss", "h_per_evaluation")),
-        "stability": quotient(
-            damped[damped["h_per_evaluation"] == top[settings.taus[0][0]]], "method", "chebyshev4", "rk4", ()
-        ),
-        **{
-            f"{m} at equal steps": quotient(steps, "method", m, "euler", ("penalty", "loss", "h"))
-            for m in ("exact", "heun2", "chebyshev4")
-        },
-        "exact beside chebyshev4": quotient(steps, "method", "exact", "chebyshev4", ("penalty", "loss", "h")),
-    }
-    for loss, taus in settings.taus:
-        mine = whole[whole["loss"] == loss]
-        lowest = mine[mine["h_per_evaluation"] == taus[0]]
-        found[f"order at equal work, smallest step, {loss}"] = quotient(lowest, "method", "rk4", "euler", ("penalty",))
-        dial = work[work["loss"] == loss]
-        if len(dial):
+    loss, taus = settings.taus[0]
+    failing = work[(work["penalty"] == DAMPED) & (work["loss"] == loss) & (work["h_per_evaluation"] == taus[-1])]
+    found = {"stability": quotient(failing, "method", "chebyshev4", "rk4", ())}
+    for name in ("all", *(loss for loss, _ in settings.taus)):
+        mine, own, solved = (t if name == "all" else t[t["loss"] == name] for t in (whole, work, steps))
+        cell = ("loss", "h_per_evaluation")
+        found |= {
+            f"penalty, {name}": quotient(mine, "penalty", DAMPED, BARE, ("method", *cell)),
+            f"order at equal work, {name}": quotient(mine, "method", "rk4", "euler", ("penalty", *cell)),
+            f"turns, {name}": quotient(mine, "method", "alternating", "euler", ("penalty", *cell)),
+        }
+        if len(solved):
+            at = ("penalty", "loss", "h")
+            found |= {
+                f"{m}, {name}": quotient(solved, "method", m, "euler", at) for m in ("exact", "heun2", "chebyshev4")
+            }
+            found[f"exact beside chebyshev4, {name}"] = quotient(solved, "method", "exact", "chebyshev4", at)
+        if len(own) and name != "all":
             for penalty in (BARE, DAMPED):
-                name = f"dial, {loss}, {penalty}"
-                found[name] = quotient(
-                    dial[dial["penalty"] == penalty], "method", "dial 1", "dial 0", ("h_per_evaluation",)
-                )
+                dial = own[own["penalty"] == penalty]
+                found[f"dial, {name}, {penalty}"] = quotient(dial, "method", "dial 1", "dial 0", ("h_per_evaluation",))
     return found
 
 
@@ -102,8 +97,8 @@ def failures(tables: dict[str, pd.DataFrame]) -> dict[str, tuple[float, int]]:
     """The share of failed runs (farther than the constant mean image), and their number, by limit over step."""
     rows = prepared(tables["factorial"], CAP)
     failed = rows["distance"] > math.log(reference_distances()["mean_image"])
-    margin = rows["at_end.margin"].fillna(0.0)
-    bounds = (0.0, 0.5, 0.75, 1.0, 1.5, 3.0)
+    margin = rows["at_end.margin"]
+    bounds = (0.0, 0.5, 0.75, 1.0, 1.5, 3.0, math.inf)
     found = {}
     for low, high in itertools.pairwise(bounds):
         mine = (margin >= low) & (margin < high)
@@ -114,43 +109,21 @@ def failures(tables: dict[str, pd.DataFrame]) -> dict[str, tuple[float, int]]:
 def claims(settings: Any, tables: dict[str, pd.DataFrame]) -> list[Claim]:
     """The claims of the study, by number."""
     found, regression = contrasts(settings, tables), fits(tables)["all runs, within a loss"]
-    toys = tables["toys"].dropna(subset=["shrank"])
-    gaps = [max(abs(r.shrank / r.predicted - 1), abs(r.grew / r.predicted - 1)) for r in toys.itertuples()]
-    nearest = max(gaps, default=math.nan)
+    toys = tables["toys"]
+    finite = toys[(toys["predicted"] > 0) & np.isfinite(toys["predicted"])].fillna({"shrank": 0.0, "grew": math.inf})
+    gaps = [max(abs(r.shrank / r.predicted - 1), abs(r.grew / r.predicted - 1)) for r in finite.itertuples()]
 
     def claim(text: str, key: str, **how: Any) -> Claim:
-        return Claim(text, *found[key], **how)
+        return Claim(text, *found.get(key, UNKNOWN), **how)
 
     out = [
         Claim(
-            "Toys: runs begin to grow where theory says (largest relative difference from the predicted limit; runs "
-            "are 1 % "
-            "apart).",
-            nearest,
+            f"Toys: runs begin to grow where theory says (largest relative difference from the {len(gaps)} finite "
+            "limits; "
+            "runs are 1 % apart).",
+            max(gaps, default=math.nan),
             at_most=0.0101,
             exact=True,
-        ),
-        claim(
-            "Damping by the penalty: with R1 + R2 distances are smaller than without (quotient over all cells).",
-            "penalty",
-            at_most=1.0,
-        ),
-        claim(
-            "Accuracy: solved steps end closer than Euler's of the same size, on the same batches (quotient).",
-            "exact at equal steps",
-            at_most=1.0,
-        ),
-        claim(
-            "Accuracy and not stability: solved steps end closer than stable first-order ones of the same size "
-            "(quotient).",
-            "exact beside chebyshev4",
-            at_most=1.0,
-        ),
-        claim(
-            "At equal evaluations rk4 ends closer than Euler (quotient over all cells).",
-            "order at equal work",
-            at_most=1.0,
-            source="Qin et al. 2020",
         ),
         claim(
             "Stability: at the largest step, where rk4 fails, a first-order method of the same work with a longer real "
@@ -158,10 +131,25 @@ def claims(settings: Any, tables: dict[str, pd.DataFrame]) -> list[Claim]:
             "stability",
             at_most=1.0,
         ),
-        claim(
-            "Play in turns ends closer than simultaneous play (quotient over all cells).", "alternating", at_most=1.0
-        ),
     ]
+    for name in ("all", *(loss for loss, _ in settings.taus)):
+        where = "all losses" if name == "all" else name
+        out += [
+            claim(
+                f"Damping by the penalty ({where}): with R1 + R2 runs end closer than without.",
+                f"penalty, {name}",
+                at_most=1,
+            ),
+            claim(
+                f"At equal evaluations ({where}) rk4 ends closer than Euler.", f"order at equal work, {name}", at_most=1
+            ),
+            claim(f"Play in turns ({where}) ends closer than simultaneous play.", f"turns, {name}", at_most=1),
+        ]
+        if f"exact, {name}" in found:
+            text = f"Accuracy ({where}): solved steps end closer than Euler's of the same size, on the same batches."
+            out.append(claim(text, f"exact, {name}", at_most=1, source="Qin et al. 2020"))
+            text = f"Solved steps ({where}) end closer than first-order ones stable on the real axis, of the same size."
+            out.append(claim(text, f"exact beside chebyshev4, {name}", at_most=1))
     for key in found:
         if key.startswith("dial"):
             _, loss, penalty = key.split(", ")
@@ -169,7 +157,7 @@ def claims(settings: Any, tables: dict[str, pd.DataFrame]) -> list[Claim]:
             out.append(claim(text, key, at_most=1.0))
     for i, name in enumerate(regression.names):
         text = (
-            f"Regression: more {WORDS[name]} goes with a smaller distance (change of its logarithm with one deviation)."
+            f"Regression: more {WORDS[name]} goes with a smaller distance (change of its logarithm with a deviation)."
         )
         out.append(Claim(text, regression.effect[i], regression.low[i], regression.high[i], at_most=0.0))
     return out
@@ -185,73 +173,92 @@ WORDS = {
 
 def answer(settings: Any, tables: dict[str, pd.DataFrame]) -> list[str]:
     """Ten sentences, their numbers from the tables."""
-    c, share, all_fits = contrasts(settings, tables), shares(tables), fits(tables)
-    regression = all_fits["all runs, within a loss"]
-    ranked = sorted(regression.names, key=lambda n: -regression.alone[regression.names.index(n)])
-    rows = prepared(tables["factorial"], CAP)
-    noise = float((rows["at_end.sampling"] / rows["at_end.error"]).median())
-    failed = failures(tables)
-    inside = [failed[k] for k in ("1 to 1.5", "1.5 to 3")]
-    outside = failed["0 to 0.5"]
-    loss, bare = settings.taus[0][0], settings.taus[-1][0]
+    c, share = contrasts(settings, tables), shares(tables)
+    stiff, turning = settings.taus[0][0], settings.taus[-1][0]
     limit = gd.stability.real_limit
-    cheap = {m: limit(gd.methods.get(m)) / gd.methods.get(m).evaluations for m in ("euler", "rk4")}
-    share_in = float(np.average([s for s, _ in inside], weights=[max(n, 1e-9) for _, n in inside]))
+    each = {m: limit(gd.methods.get(m)) / gd.methods.get(m).evaluations for m in ("euler", "rk4")}
+    failed = failures(tables)
+    middle = [failed[k] for k in failed if k not in ("0 to 0.5", "3 to inf")]
+    count = sum(n for _, n in middle)
+    rate = sum(s * n for s, n in middle if n) / max(count, 1)
+
+    def by_loss(key: str) -> str:
+        return ", ".join(f"{loss} {told(c.get(f'{key}, {loss}', UNKNOWN))}" for loss, _ in settings.taus)
+
+    def of(key: str) -> str:
+        return told(c.get(key, UNKNOWN))
+
     return [
         (
-            f"Damping added by the penalty does most: with R1 + R2 the distance is {told(c['penalty'])} of that "
-            "without, over all "
-            "integrators, losses and steps."
+            f"Damping by the penalty: with R1 + R2 runs end at {of('penalty, all')} of the distance without "
+            f"({by_loss('penalty')})."
         ),
         (
-            f"Penalty, loss and their interaction explain {percent(share, 'penalty', 'loss')} of the spread of log "
-            "distances, the "
-            f"integrator with its interactions {percent(share, 'method')}."
+            f"Of the spread of log distances the penalty with its interactions explains {percent(share, 'penalty')}, the "
+            f"integrator with its own {percent(share, 'method')}, the loss {percent(share, 'loss')}."
         ),
         (
-            "Accuracy helps if it is paid for: steps of the same size on the same batches, solved instead of taken by "
+            f"Accuracy helps if it is paid for: on the same batches and steps, solved ones end at {of('exact, all')} of "
             "Euler's "
-            f"method, end at {told(c['exact at equal steps'])} of its distance, for twelve times the evaluations."
+            f"distance for twelve times the evaluations, heun2's at {of('heun2, all')} for twice."
         ),
         (
-            "It is accuracy and not only stability: beside first-order steps that are stable there, solved ones end "
-            "at "
-            f"{told(c['exact beside chebyshev4'])}."
+            f"Where stiffness binds ({stiff}) stable steps of order 1 end at {of(f'chebyshev4, {stiff}')} of Euler's "
+            "distance, and "
+            f"solved ones at {of(f'exact beside chebyshev4, {stiff}')} of theirs; where rotation binds ({turning}) "
+            "these have no "
+            f"damping of their own to be told from accuracy: {of(f'chebyshev4, {turning}')} and "
+            f"{of(f'exact beside chebyshev4, {turning}')}."
         ),
         (
-            "It is not worth its price: at equal evaluations and time of the flow rk4 ends at "
-            f"{told(c['order at equal work'])} of "
-            "Euler's distance."
+            f"It is not worth its price: at equal evaluations and time rk4 ends at {of('order at equal work, all')} of "
+            "Euler's "
+            f"distance ({by_loss('order at equal work')}), on a quarter of the images."
         ),
         (
-            f"Its price is stability: an evaluation of rk4 covers {cheap['rk4']:.2f} of the real axis, one of Euler's "
-            f"{cheap['euler']:.0f}; at the largest step, where rk4 fails, a first-order method of the same work and a "
-            "longer real "
-            f"interval ends at {told(c['stability'])} of rk4's distance."
+            f"Its price is stability: an evaluation of rk4 covers {each['rk4']:.2f} of the real axis, one of Euler's "
+            f"{each['euler']:.0f}; at the largest step, where rk4 fails, order 1 with the same work and a longer real "
+            "interval ends "
+            f"at {of('stability')} of its distance."
         ),
         (
-            "Runs whose method is less than half as stable as its step at the end have failed in "
-            f"{100 * outside[0]:.0f} % of "
-            f"{outside[1]} cases, those inside their limit in {100 * share_in:.0f} % of {sum(n for _, n in inside)}."
+            f"Where a method's limit at the end is below half its step {100 * failed['0 to 0.5'][0]:.0f} % of "
+            f"{failed['0 to 0.5'][1]} runs have failed, up to three times its step {100 * rate:.1f} % of {count}, and "
+            "beyond "
+            f"{100 * failed['3 to inf'][0]:.0f} % of {failed['3 to inf'][1]}: runs that have blown up to where the game "
+            "is flat."
         ),
         (
-            f"Numerical damping at one evaluation a step (optimistic weight 0 to 1): {bare} without a penalty "
-            f"{told(c.get(f'dial, {bare}, {BARE}', UNKNOWN))}, with R1 + R2 "
-            f"{told(c.get(f'dial, {bare}, {DAMPED}', UNKNOWN))}; {loss} "
-            f"with R1 + R2 {told(c.get(f'dial, {loss}, {DAMPED}', UNKNOWN))}, where it costs real stability."
+            f"Numerical damping at one evaluation a step (optimistic weight 0 to 1) helps rotation, {turning} without a "
+            "penalty "
+            f"{of(f'dial, {turning}, {BARE}')}, with R1 + R2 {of(f'dial, {turning}, {DAMPED}')}, and costs real "
+            f"stability, {stiff} "
+            f"{of(f'dial, {stiff}, {BARE}')} and {of(f'dial, {stiff}, {DAMPED}')}."
         ),
-        (
-            f"Of what steps do at the end, each alone explains of the variance: "
-            f"{', '.join(f'{WORDS[n]} {100 * regression.alone[regression.names.index(n)]:.1f} %' for n in ranked)} "
-            "(together "
-            f"{100 * regression.explained:.0f} %)."
-        ),
-        (
-            f"Limits: a batch's step is {noise:.0f} times as far from the full batch's flow as from its own (median): "
-            "accuracy is accuracy on a batch; small networks, short runs, and a spectrum that training itself "
-            "adapts to the step."
-        ),
+        _of_regression(fits(tables)["all runs, within a loss"]),
+        _limits(tables),
     ]
+
+
+def _of_regression(fit: Fit) -> str:
+    ranked = sorted(range(len(fit.names)), key=lambda i: -fit.alone[i])
+    each = ", ".join(f"{WORDS[fit.names[i]]} {100 * fit.alone[i]:.1f} %" for i in ranked)
+    return (
+        f"Of what steps do at the end each alone explains of the variance within a loss: {each} (together "
+        f"{100 * fit.explained:.0f} %)."
+    )
+
+
+def _limits(tables: dict[str, pd.DataFrame]) -> str:
+    rows = prepared(tables["factorial"], CAP)
+    noise = (rows["at_end.sampling"] / rows["at_end.error"]).groupby(rows["method"]).median()
+    return (
+        f"Limits: a batch's step is {noise.min():.0f} to {noise.max():.0f} times (medians by integrator) as far "
+        "from the full "
+        "batch's as from its own flow's, so that accuracy is accuracy on a batch; small networks, short runs, few "
+        "seeds, and "
+        "a spectrum that training itself adapts to the step."
+    )
 
 
 def told(x: Contrast) -> str:
@@ -259,9 +266,6 @@ def told(x: Contrast) -> str:
     return "unknown" if math.isnan(x[0]) else f"{x[0]:.2f} ({x[1]:.2f} to {x[2]:.2f})"
 
 
-def percent(share: dict[str, float], *factors: str) -> str:
-    """The share of the terms that are about these factors: alone, with one another; of one, with whatever."""
-    mine = [
-        s for t, s in share.items() if (set(t.split(" x ")) <= set(factors) if len(factors) > 1 else factors[0] in t)
-    ]
-    return f"{100 * sum(mine):.0f} %"
+def percent(share: dict[str, float], factor: str) -> str:
+    """The share of the terms that a factor is in."""
+    return f"{100 * sum(s for t, s in share.items() if factor in t.split(' x ')):.0f} %"

@@ -38,7 +38,7 @@ def mechanism(outcome: Outcome, *, images: int = 256, k: int = 3, **score: Any) 
     `limit`: the method's largest stable step on the outer eigenvalues that the flow damps; `margin`: over h.
     `numerical`: damping that the method adds to the mode of largest imaginary part, `explicit`: what the penalty
     adds to it (of u^H J u), `natural`: what the flow has in all; each over |Im lambda|. `error`: of two steps on one
-    batch against that batch's flow, over the way gone; `sampling`: of one step against the full batch's flow.
+    batch against that batch's flow, over the way gone; `sampling`: of one step against rk4's on the full batch.
     `leftmost`, `rightmost`, `turning`: real parts of the outer eigenvalues, and the largest imaginary part.
     """
     found = modes(outcome, images=images, k=k)
@@ -156,7 +156,10 @@ def local_error(outcome: Outcome, steps: int = 2) -> float:
 
 
 def sampling_error(outcome: Outcome) -> float:
-    """Of one step on one batch against the full batch's flow, over the way gone."""
+    """Of one step on one batch against an rk4 step of the same size on the full batch, over the way gone.
+
+    At these steps the difference is that of the batches; rk4's own error is left in it.
+    """
     extras = outcome.setup.extras
     everything = full_batch(extras["data"], len(loaded(extras["data"]).samples), extras["latent"])
     ours = _ended(outcome, next(outcome.setup.batches), outcome.cell["method"], 1)

@@ -42,7 +42,7 @@ class Fit:
 
 
 def prepared(table: pd.DataFrame, cap: float) -> pd.DataFrame:
-    """The rows at the end whose mechanisms are known: regressors, log distance (failures at `cap`), the cell."""
+    """Rows at the end whose mechanisms are known (finite states, first seeds): regressors, log distance, cell."""
     rows = table[(table["at"] == 1.0) & table["at_end.error"].notna()].copy()
     rows["distance"] = np.log(rows["at_end.frechet"].fillna(cap).clip(upper=cap))
     rows["accuracy"] = -np.log10(rows["at_end.error"].clip(1e-3, 10.0))

@@ -42,12 +42,12 @@ CAPTIONS = {
         evaluations and equal
         time of the flow along each column. Look across a panel for what the penalty does, down a column for what the
         integrator does: the rows differ less than the blocks of columns, until a step is beyond a method's limit.""",
-    "controls": """Above: steps of one size on the same batches by Euler, by a first-order method that is stable, by
-        heun2, and
-        solved (rk4 three times): from left to right they see the same images. Below: one evaluation a step, numerical
-        damping of a rotation growing with a, order 2 at the grey line alone: a dip at the line would be accuracy, a
-        slope
-        is damping. Bars: range of the seeds.""",
+    "controls": """Above: steps of one size on the same batches by Euler, by Chebyshev's method of order 1, stable on
+        the real axis
+        and not on the imaginary one, by heun2, and solved (rk4 three times): from left to right they see the same
+        images.
+        Below: one evaluation a step, numerical damping of a rotation growing with a, order 2 at the grey line alone: a
+        dip at the line would be accuracy, a slope is damping. Bars: range of the seeds.""",
     "regression": """Left: what one standard deviation of each mechanism at the end goes with, bars 95 % intervals
         over cells; left
         of the line is closer to the data. Right: how many runs failed, by the largest stable step over the step that
