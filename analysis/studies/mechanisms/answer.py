@@ -194,11 +194,13 @@ def answer(settings: Any, tables: dict[str, pd.DataFrame]) -> list[str]:
             f"({by_loss('penalty')})."
         ),
         (
-            f"Of the spread of log distances the penalty with its interactions explains {percent(share, 'penalty')}, the "
+            "Of the spread of log distances the penalty with its interactions explains "
+            f"{percent(share, 'penalty')}, the "
             f"integrator with its own {percent(share, 'method')}, the loss {percent(share, 'loss')}."
         ),
         (
-            f"Accuracy helps if it is paid for: on the same batches and steps, solved ones end at {of('exact, all')} of "
+            "Accuracy helps if it is paid for: on the same batches and steps, solved ones end at "
+            f"{of('exact, all')} of "
             "Euler's "
             f"distance for twelve times the evaluations, heun2's at {of('heun2, all')} for twice."
         ),
@@ -225,11 +227,13 @@ def answer(settings: Any, tables: dict[str, pd.DataFrame]) -> list[str]:
             f"Where a method's limit at the end is below half its step {100 * failed['0 to 0.5'][0]:.0f} % of "
             f"{failed['0 to 0.5'][1]} runs have failed, up to three times its step {100 * rate:.1f} % of {count}, and "
             "beyond "
-            f"{100 * failed['3 to inf'][0]:.0f} % of {failed['3 to inf'][1]}: runs that have blown up to where the game "
+            f"{100 * failed['3 to inf'][0]:.0f} % of {failed['3 to inf'][1]}: runs that have blown up to where the "
+            "game "
             "is flat."
         ),
         (
-            f"Numerical damping at one evaluation a step (optimistic weight 0 to 1) helps rotation, {turning} without a "
+            f"Numerical damping at one evaluation a step (optimistic weight 0 to 1) helps rotation, {turning} "
+            "without a "
             "penalty "
             f"{of(f'dial, {turning}, {BARE}')}, with R1 + R2 {of(f'dial, {turning}, {DAMPED}')}, and costs real "
             f"stability, {stiff} "
