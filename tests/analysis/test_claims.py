@@ -11,11 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import gamedyn as gd
 from analysis.__main__ import main
 from analysis.common.check import check, differing
 from analysis.common.claims import Claim, claims_table, log_interval
 from analysis.common.index import write_index
-from analysis.common.study import Findings, Study, run_study
+from analysis.common.study import Findings, Study, Workplace, run_study
+from gamedyn.ablation import Grid
 
 
 @pytest.mark.parametrize(
@@ -112,3 +114,23 @@ def test_unknown_scales_and_studies_are_named(capsys):
     assert "did you mean 'verdicts'" in capsys.readouterr().err
     assert main(["list"]) == 0
     assert "solver_limits: " in capsys.readouterr().out
+
+
+def broken_setup(seed):
+    if seed == 1:
+        raise RuntimeError("broken on purpose")
+    return gd.flows.gradient(gd.games.bilinear())
+
+
+def size_of(outcome):
+    return outcome.state.y.norm()
+
+
+def test_a_study_does_not_claim_from_broken_cells(tmp_path):
+    # rejects: a cell that ended by an exception left out of a mean in silence
+    work = Workplace("made", tmp_path)
+    grid = Grid(broken_setup, {"seed": range(3)}, method="euler", h=0.1, steps=2)
+    with pytest.warns(UserWarning, match="broken on purpose"), pytest.raises(gd.GamedynError, match="1 cells of x"):
+        work.ablation("x", grid, {"size": size_of})
+    assert (tmp_path / "x/table.csv").exists()
+    assert len(work.ablation("y", Grid(broken_setup, seed=0, method="euler", h=0.1, steps=2), {"size": size_of})) == 1
