@@ -9,6 +9,7 @@ import torch
 
 import gamedyn as gd
 from analysis.common import gans
+from analysis.common.parts import Result
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,7 +22,7 @@ METHODS = ("euler", "alternating")
 START = (0.7, -1.1)
 
 
-def slopes(hs: tuple[float, ...], ratio: float) -> list[dict[str, Any]]:
+def slopes(settings: Any, *, ratio: float) -> Result:
     """Error of one step against the exact flow, against the modified equation, and against one with own rates.
 
     A Dirac-GAN whose second player's rate is `ratio` times the first's. The modified equation's error is of order 3,
@@ -30,7 +31,7 @@ def slopes(hs: tuple[float, ...], ratio: float) -> list[dict[str, Any]]:
     """
     flow = gd.flows.gradient(gd.games.dirac_gan("nonsaturating")).with_rates({"G": 1.0, "D": ratio})
     y = torch.tensor(START, dtype=torch.float64)
-    rows = []
+    hs, rows = settings.hs, []
     for method in METHODS:
         errors: dict[str, list[float]] = {"flow": [], "modified": [], "own rates": []}
         for h in hs:
@@ -40,7 +41,7 @@ def slopes(hs: tuple[float, ...], ratio: float) -> list[dict[str, Any]]:
         for name, found in errors.items():
             slope = float(np.polyfit(np.log(hs), np.log(found), 1)[0])
             rows.append({"method": method, "ratio": ratio, "against": name, "slope": slope, "errors": found})
-    return rows
+    return Result({"rows": rows})
 
 
 def _fields(flow: Any, method: str, h: float, ratio: float) -> dict[str, Callable[[torch.Tensor], torch.Tensor]]:

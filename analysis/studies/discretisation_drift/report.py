@@ -13,6 +13,7 @@ from analysis.common.axes import plain_log
 from analysis.common.claims import Claim, log_interval
 from analysis.common.gans import quality
 from analysis.common.page import number, paragraph, table
+from analysis.common.parts import Part
 from analysis.common.study import Findings
 from analysis.studies.discretisation_drift import drift
 from gamedyn.ablation import Grid
@@ -34,7 +35,8 @@ LIMITATIONS = (
 
 def write_report(settings: Any, work: Workplace) -> Findings:
     """The claims, slopes, limits and the digits."""
-    slopes = [row for r in settings.ratios for row in drift.slopes(settings.hs, r)]
+    parts = [Part(f"slopes-{r:g}", drift.slopes, {"ratio": r}) for r in settings.ratios]
+    slopes = [row for r in work.parts(parts, settings).values() for row in r.figures["rows"]]
     limits = {(s, w): drift.penalised_limits(s, w) for s in settings.sigmas for w in settings.weights}
     toy = {e: drift.eps_limits(e) for e in (0.2, 0.09)}
     found = _digits(settings, work)

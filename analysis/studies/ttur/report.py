@@ -14,6 +14,7 @@ from analysis.common.axes import plain_log
 from analysis.common.claims import Claim, log_interval
 from analysis.common.gans import quality
 from analysis.common.page import number, paragraph, table
+from analysis.common.parts import Part
 from analysis.common.study import Findings
 from analysis.studies.ttur import scales
 from gamedyn.ablation import Grid, means
@@ -48,11 +49,19 @@ LIMITATIONS = (
 def write_report(settings: Any, work: Workplace) -> Findings:
     """The claims, the saddle, Adam's equations, thresholds, the digits."""
     values = scales.saddle_spectrum()
-    limit = scales.noise_free_limit()
+    parts = work.parts(
+        [
+            Part("saddle", scales.saddle_limit, {}),
+            Part("adam", scales.adam_part, {}),
+            Part("thresholds", scales.thresholds, {}),
+        ],
+        settings,
+    )
+    limit = parts["saddle"].figures["limit"]
     runs = {n: scales.noisy(r, settings.runs, settings.iterations) for n, r in scales.PAIRS.items()}
     balls = {a: scales.heavy_ball(a) for a in settings.frictions}
-    errors = scales.adam_errors(settings.adam_hs)
-    thresholds = scales.thresholds(settings.threshold_steps)
+    errors = parts["adam"].figures
+    thresholds = parts["thresholds"].figures["rows"]
     found = _digits(settings, work)
     claims = [
         *_of_saddle(values, limit, runs),
@@ -97,7 +106,7 @@ def write_report(settings: Any, work: Workplace) -> Findings:
         ),
         table(
             ["Adam's steps against", *(f"h = {h:g}" for h in settings.adam_hs)],
-            [[n, *(number(e) for e in es)] for n, es in errors.items()],
+            [[n, *(number(e) for e in errors[n])] for n in ("Adam's flow", "heavy ball")],
         ),
         "<h2>Finite ratios</h2>",
         table(

@@ -10,9 +10,20 @@ import torch
 
 import gamedyn as gd
 from analysis.common import gans
+from analysis.common.parts import Result
 from gamedyn.ablation import Setup
 
-__all__ = ["PAIRS", "adam_errors", "digits", "heavy_ball", "noise_free_limit", "noisy", "saddle_spectrum", "thresholds"]
+__all__ = [
+    "PAIRS",
+    "adam_errors",
+    "adam_part",
+    "digits",
+    "heavy_ball",
+    "noisy",
+    "saddle_limit",
+    "saddle_spectrum",
+    "thresholds",
+]
 
 PAIRS = {
     "one rate, 0.01": (0.01, 0.01),
@@ -43,7 +54,7 @@ def saddle_spectrum() -> np.ndarray:
     return values
 
 
-def noise_free_limit(bisections: int = 30) -> float:
+def saddle_limit(_: Any, bisections: int = 20) -> Result:
     """The largest step of play in turns that ends at the saddle from near it, by runs."""
     flow = saddle_flow()
     start = flow.initial_state().with_y(torch.tensor([1e-3, -1e-3], dtype=torch.float64))
@@ -56,7 +67,7 @@ def noise_free_limit(bisections: int = 30) -> float:
     for _ in range(bisections):
         middle = math.sqrt(low * high)
         low, high = (middle, high) if stays(middle) else (low, middle)
-    return low
+    return Result({"limit": low})
 
 
 def noisy(rates: tuple[float, float], runs: int, iterations: int) -> tuple[np.ndarray, np.ndarray]:
@@ -105,6 +116,11 @@ def adam_errors(hs: tuple[float, ...], time: float = 2.0, a1: float = 2.0, a2: f
     return found
 
 
+def adam_part(settings: Any) -> Result:
+    """The same, kept."""
+    return Result(adam_errors(settings.adam_hs))
+
+
 def _heavy_ball_at(w0: torch.Tensor, scale: torch.Tensor, a: float, time: float) -> torch.Tensor:
     n = len(w0)
     A = torch.zeros(2 * n, 2 * n, dtype=torch.float64)
@@ -113,7 +129,7 @@ def _heavy_ball_at(w0: torch.Tensor, scale: torch.Tensor, a: float, time: float)
     return found
 
 
-def thresholds(steps: int) -> list[dict[str, Any]]:
+def thresholds(settings: Any) -> Result:
     """Ratios of the second player's rate from which on a strict local minmax point is stable: predicted, and by runs.
 
     The quadratic game (-1, 3, -3, 3), whose threshold is 1/3, and the two points of the Stackelberg polynomial game
@@ -133,8 +149,14 @@ def thresholds(steps: int) -> list[dict[str, Any]]:
         state = gd.spectrum.find_equilibrium(flow, start).state
         J = gd.spectrum.linearise(flow, state).J.to_dense().numpy()
         predicted = _predicted(J)
-        rows.append({"point": name, "predicted": predicted, "measured": _measured(flow, state, predicted, steps)})
-    return rows
+        rows.append(
+            {
+                "point": name,
+                "predicted": predicted,
+                "measured": _measured(flow, state, predicted, settings.threshold_steps),
+            }
+        )
+    return Result({"rows": rows})
 
 
 def _predicted(J: np.ndarray) -> float:
