@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd  # type: ignore[import-untyped]
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
 
+from analysis.common.axes import plain_log
 from analysis.common.claims import Claim, log_interval
 from analysis.common.page import number, paragraph, table
 from analysis.common.parts import Part
@@ -297,8 +299,10 @@ def _ratios(settings: Any, found: pd.DataFrame) -> Figure:
                 at = np.array(ratios) * (1.03 if split else 0.97)
                 label = f"{part}, {'split' if split else 'whole'}"
                 ax.errorbar(at, middle, ends, fmt=style, color=f"C{int(split)}", ms=5, capsize=2, label=label)
-        ax.set(xscale="log", yscale="log", xlabel="ratio to the generator")
+        plain_log(ax)
+        ax.set(xscale="log", xlabel="ratio to the generator")
         ax.set_xticks(settings.ratios, [str(r) for r in settings.ratios])
+        ax.xaxis.set_minor_locator(NullLocator())
         ax.set_ylabel({"kl": "reverse KL (nats)", "lag": "relative lag of the fake score"}[name])
     fig.axes[0].legend(fontsize=7)
     return fig
