@@ -30,8 +30,8 @@ FLASH = "Chen et al. 2025 (Flash-DMD)"
 NUMBERS = ("kl", "variation", "modes", "within", "preferred", "lag")
 
 LIMITATIONS = (
-    """A mixture in the plane, networks of some thousand parameters, one-step generators: no anchors and no backward
-    simulation.
+    """A mixture in the plane, networks of some thousand parameters, one-step generators far from their end after so few
+    evaluations; no anchors, no backward simulation.
     Flash-DMD's code was not public; the split, the pull and the preference are as its description has them.""",
     """The preference is a reward, the log probability of the rarest mode, added to the generator's loss: its weight
     is what k
