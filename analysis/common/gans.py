@@ -12,7 +12,7 @@ from gamedyn.training import Sampler, data, models, scores
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["METHODS", "PENALTIES", "quality", "scorer", "setup"]
+__all__ = ["CAP", "METHODS", "PENALTIES", "quality", "scorer", "setup"]
 
 PENALTIES: dict[str, tuple[str, ...]] = {
     "none": (),
@@ -22,6 +22,9 @@ PENALTIES: dict[str, tuple[str, ...]] = {
     "r1_r2": ("r1", "r2"),
 }
 """Penalties by the terms that they are made of."""
+
+CAP = 100.0
+"""Distance that a run without a finite state, or farther than this, counts as."""
 
 METHODS = {
     "adam": ("torch.optim:Adam", {"betas": (0.0, 0.99)}),

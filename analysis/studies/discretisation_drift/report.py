@@ -11,7 +11,7 @@ from matplotlib.ticker import NullLocator
 
 from analysis.common.axes import plain_log
 from analysis.common.claims import Claim, log_interval
-from analysis.common.gans import quality
+from analysis.common.gans import CAP, quality
 from analysis.common.page import number, paragraph, table
 from analysis.common.parts import Part
 from analysis.common.study import Findings
@@ -100,8 +100,8 @@ def _ratios(found: pd.DataFrame) -> dict[tuple[str, float], tuple[float, float, 
     out = {}
     for name in drift.ARMS[1:]:
         for tau, mine in wide.groupby(level=0):
-            quotients = (mine[name] / mine["euler"]).replace([np.inf, -np.inf], np.nan).dropna()
-            out[name, float(tau)] = log_interval([*quotients])
+            held = mine.fillna(CAP).clip(upper=CAP)  # a run that failed is far, not absent
+            out[name, float(tau)] = log_interval([*(held[name] / held["euler"])])
     return out
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import gamedyn as gd
 from analysis.common.claims import Claim, log_interval
 from analysis.common.digits import reference_distances
+from analysis.common.gans import CAP
 from analysis.studies.mechanisms.grids import BARE, DAMPED
 from analysis.studies.mechanisms.regression import fitted, prepared
 from gamedyn.ablation import effects
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
     from analysis.studies.mechanisms.regression import Fit
 
 __all__ = ["CAP", "Contrast", "answer", "claims", "contrasts", "failures", "fits", "shares"]
-
-CAP = 100.0
-"""The distance that a run without a finite state, or farther than this, counts as."""
 
 Contrast = tuple[float, float, float]
 """A quotient of distances (geometric mean over pairs of cells that agree in all else), and its 95 % interval."""

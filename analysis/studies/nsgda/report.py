@@ -13,7 +13,7 @@ from scipy.stats import binomtest
 from analysis.common import gans
 from analysis.common.axes import plain_log
 from analysis.common.claims import Claim, log_interval
-from analysis.common.gans import quality
+from analysis.common.gans import CAP, quality
 from analysis.common.page import paragraph, table
 from analysis.common.study import Findings
 from analysis.studies.nsgda.modes import FACTORS, METHODS, OWN_LENGTH, alignment, setup
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 __all__ = ["write_report"]
 
 JELASSI = "Jelassi et al. 2022"
-CAP = 100.0
-"""Distance that a run without a finite state, or farther than this, counts as."""
 CASES = (("nonsaturating", "none"), ("wasserstein", "r1"))
 
 LIMITATIONS = (

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 import gamedyn as gd
 from analysis.common.axes import plain_log
 from analysis.common.claims import Claim, log_interval
-from analysis.common.gans import quality
+from analysis.common.gans import CAP, quality
 from analysis.common.page import number, paragraph, table
 from analysis.common.parts import Part
 from analysis.common.study import Findings
@@ -27,8 +27,6 @@ __all__ = ["write_report"]
 HEUSEL = "Heusel et al. 2017"
 FIEZ = "Fiez, Ratliff 2021"
 ADAM = {"betas": (0.0, 0.99)}
-CAP = 100.0
-"""Distance that a run without a finite state, or farther than this, counts as."""
 
 LIMITATIONS = (
     """On the digits the best of few rates is taken for each ratio, on the runs that are shown; where it is the least
