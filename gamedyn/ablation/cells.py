@@ -207,7 +207,7 @@ class _Group:
                 weights=weights or None,
                 resume=run,
                 check_every=self.options.get("check_every", 50),
-                compile=self.options.get("compile", False),
+                execution=self.options.get("execution", "eager"),
                 **batches,
             )
             evaluations, images = run.stats["evaluations"], run.stats.get("images", 0)
@@ -236,7 +236,7 @@ class _Group:
                     batch=setup.batch,
                     resume=run,
                     check_every=self.options.get("check_every", 50),
-                    compile=self.options.get("compile", False),
+                    execution=self.options.get("execution", "eager"),
                     throw=False,
                     **setup.options,
                 )

@@ -25,7 +25,7 @@ SECTIONS: dict[str, tuple[str, ...] | None] = {
     "setup": ("function",),
     "factors": None,
     "measures": None,
-    "run": ("marks", "members", "ensembles", "check_every", "compile"),
+    "run": ("marks", "members", "ensembles", "check_every", "execution"),
     "summary": ("measure", "by", "failed", "log"),
 }
 """Sections, and their keys; None: names of one's own."""
@@ -132,10 +132,10 @@ def _function(source: Source, file: Path, section: str, key: str, given: Any) ->
 
 
 def _options(source: Source, given: Mapping[str, Any]) -> dict[str, Any]:
-    kinds = {"marks": list, "ensembles": bool, "compile": bool, "members": int, "check_every": int}
+    kinds = {"marks": list, "ensembles": bool, "execution": str, "members": int, "check_every": int}
     for key, value in given.items():
         if not isinstance(value, kinds[key]) or (kinds[key] is int and isinstance(value, bool)):
-            words = {list: "a list of shares", bool: "true or false", int: "a whole number"}
+            words = {list: "a list of shares", bool: "true or false", str: "a name", int: "a whole number"}
             raise ArgumentError(source.where("run", key), words[kinds[key]], value)
     return dict(given)
 

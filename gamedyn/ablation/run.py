@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm.auto import tqdm
 
-from gamedyn._lib.checks import positive_int
+from gamedyn._lib.checks import choice, positive_int
 from gamedyn._lib.errors import ArgumentError, warn_caller
 from gamedyn.ablation.cells import grouped, run_cells
 from gamedyn.ablation.grid import BUDGETS
@@ -20,6 +20,7 @@ from gamedyn.ablation.pool import pooled
 from gamedyn.ablation.provenance import provenance
 from gamedyn.ablation.records import Records, key_of
 from gamedyn.ablation.setups import resolved, root_of, sources, versions
+from gamedyn.integrators.execution import EXECUTIONS
 
 if TYPE_CHECKING:
     import pandas as pd  # type: ignore[import-untyped]
@@ -44,7 +45,7 @@ def run(
     members: int = 64,
     ensembles: bool = True,
     check_every: int = 50,
-    compile: bool = False,
+    execution: str = "eager",
     progress: bool = True,
 ) -> pd.DataFrame:
     """Run a grid's cells and measure them: one row for each cell and mark.
@@ -68,7 +69,7 @@ def run(
         members: of an ensemble, at most.
         ensembles: whether cells may run together at all.
         check_every: steps between looks whether a state is finite.
-        compile: whether steps are compiled.
+        execution: of steps, as in `gamedyn.solve`.
         progress: whether to show a bar (never unless standard error is a terminal).
 
     Returns:
@@ -99,7 +100,11 @@ def run(
         raise ArgumentError("measures", 'functions by name, such as {"distance": distance}', measures)
     functions = [resolved(f) for f in (grid.setup, *measures.values())]
     records = Records(folder / "records")
-    options = {"check_every": positive_int("check_every", check_every), "compile": compile, "ensembles": ensembles}
+    options = {
+        "check_every": positive_int("check_every", check_every),
+        "execution": choice("execution", execution, tuple(EXECUTIONS)),
+        "ensembles": ensembles,
+    }
     keys = [key_of(grid.setup, c, measures, shares, options) for c in grid]
     kept = {i: rows for i, key in enumerate(keys) if (rows := records.read(key)) is not None}
     todo = [i for i in range(len(grid)) if i not in kept]

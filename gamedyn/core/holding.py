@@ -60,7 +60,8 @@ class Holding:
         self.work = Work(len(self.names))
         self.batch_id, self.batch = -1, None
         self.figures: dict[str, Any] = {}
-        """What the losses returned beside the players' there, by name; of an ensemble, and of compiled steps, none."""
+        """What the losses returned beside the players' there, by name; of ensembles and compiled steps, none; of
+        captured steps, tensors alone."""
         self.losses: tuple[Tensor, ...] = ()
         """Losses at the first evaluation of the step, in the players' order."""
         self.draw: Callable[[], Any] | None = None
@@ -255,6 +256,22 @@ class Holding:
         finally:
             self._base = base
             binding.put_frozen(frozen)
+
+    @contextlib.contextmanager
+    def elsewhere(self, batch: Any, buffers: Sequence[Tensor]) -> Iterator[None]:
+        """Evaluate on another batch, from other buffers, nothing advancing; afterwards the step goes on."""
+        names = ("batch", "_base", "_first", "losses", "figures", "work")
+        kept = {name: getattr(self, name) for name in names}
+        try:
+            self.batch, self._base, self._first = batch, tuple(buffers), False
+            self.anew()
+            yield
+        finally:
+            vars(self).update(kept)
+
+    def anew(self) -> None:
+        """Count work, and note losses, as of a step that begins."""
+        self.work, self.losses, self.figures = Work(len(self.names)), (), {}
 
     def hold(self) -> None:
         """Let nothing advance until the next step begins: for looking without touching."""

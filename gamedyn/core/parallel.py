@@ -273,7 +273,7 @@ def data_parallel(game: Game, group: Any = None, weight: float | None = None) ->
     - A penalty on a gradient in the parameters must be a term (`gamedyn.losses`): inside a loss it is the shard's.
     - All ranks run the same calls in the same order, from one state, which is checked at the first evaluation. Each has
       its own stream of batches (another seed) and its own checkpoint file, since a run holds where its stream stands.
-    - A step is not compiled: `solve(compile=True)` goes on eagerly and says so in `run.stats["compiled"]`.
+    - A step is not compiled: `solve(execution="compiled")` goes on eagerly and says so in `run.stats["execution"]`.
 
     A loss that raises on one rank raises on all; NaN on one is NaN on all. For the former each evaluation reads one
     number, which on a GPU waits for the losses. A process that fails elsewhere must end: gloo then fails in the others,

@@ -53,7 +53,8 @@ class Integrator(Protocol):
         options: names of the keyword arguments that its constructor takes besides the method.
         solvers: types of its `solver`.
         method: that data.
-        traces: whether a step can be compiled as a whole.
+        host_decides: what the host decides within a step, in words; "" if nothing, so that it can be compiled or
+            captured as a whole.
         ensembles: whether it steps many members at once.
         variational: whether a step on the rows (y, d), with `d' = J(y) d`, is the step and its derivative.
         resamples: whether every evaluation of a step may see a batch of its own.
@@ -73,7 +74,7 @@ class Integrator(Protocol):
     method: Any
 
     @property
-    def traces(self) -> bool: ...
+    def host_decides(self) -> str: ...
     @property
     def ensembles(self) -> bool: ...
     @property
@@ -107,9 +108,9 @@ class Stepper:
     method: Any
 
     @property
-    def traces(self) -> bool:
-        """Whether a step can be compiled as a whole: the method says so."""
-        return bool(self.method.straight_line)
+    def host_decides(self) -> str:
+        """What the host decides within a step: the method says so."""
+        return str(self.method.host_decides)
 
     @property
     def ensembles(self) -> bool:

@@ -45,9 +45,9 @@ class Delegated(Method):
         return self.library != "scipy"
 
     @property
-    def straight_line(self) -> bool:
-        """Whether a step is a fixed sequence of evaluations and sums: unknown here."""
-        return False
+    def host_decides(self) -> str:
+        """What the host decides within a step: unknown here."""
+        return "another library steps"
 
     @property
     def ensembles(self) -> bool:

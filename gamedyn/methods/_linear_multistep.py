@@ -109,9 +109,9 @@ class LinearMultistep(Method):
         return (self,)
 
     @property
-    def straight_line(self) -> bool:
-        """Whether a step is a fixed sequence of evaluations and sums: explicit, and without products (LEAD)."""
-        return self.explicit and self.coupling is None
+    def host_decides(self) -> str:
+        """What the host decides within a step: solving, and of LEAD the graph of its products."""
+        return super().host_decides if self.coupling is None else "a graph is kept for products with J"
 
     @property
     def solver_decides(self) -> bool:

@@ -87,9 +87,9 @@ class Lookahead(Method):
         return self.inner.decouples
 
     @property
-    def straight_line(self) -> bool:
-        """Whether the inner method's step is a fixed sequence of evaluations and sums."""
-        return self.inner.straight_line
+    def host_decides(self) -> str:
+        """What the host decides within a step of the inner method."""
+        return self.inner.host_decides
 
     @property
     def solver_decides(self) -> bool:

@@ -106,9 +106,9 @@ class NormalisedDescent(Map):
         return f"NormalisedDescent({self.name or 'user-made'}, layerwise={self.layerwise}{norm})"
 
     @property
-    def straight_line(self) -> bool:
-        """Whether a step is a fixed sequence of evaluations and sums: a singular value decomposition is none."""
-        return self.norm != "spectral"
+    def host_decides(self) -> str:
+        """What the host decides within a step: how far a singular value decomposition goes."""
+        return "singular values are decomposed" if self.norm == "spectral" else ""
 
     @property
     def registers(self) -> int | None:
@@ -161,9 +161,9 @@ class Grafted(Map):
         self.name, self.aliases, self.source = name, aliases, source
 
     @property
-    def straight_line(self) -> bool:
-        """Whether a step is a fixed sequence of evaluations and sums: not where a library's optimiser steps."""
-        return False
+    def host_decides(self) -> str:
+        """What the host decides within a step: what a library's optimiser does."""
+        return "another library steps"
 
     def __repr__(self) -> str:
         sides = f"magnitude={_label(self.magnitude)}, direction={_label(self.direction)}"
@@ -195,9 +195,9 @@ class _MadeOfMap(Map):
         return f"{type(self).__name__}({self.name or 'user-made'}, inner={_label(self.inner)})"
 
     @property
-    def straight_line(self) -> bool:
-        """Whether a step is a fixed sequence of evaluations and sums: not where a library's optimiser steps."""
-        return False
+    def host_decides(self) -> str:
+        """What the host decides within a step: what a library's optimiser does."""
+        return "another library steps"
 
 
 class ExtrapolatedMap(_MadeOfMap):

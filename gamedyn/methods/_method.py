@@ -96,12 +96,17 @@ class Method(Immutable):
         return 0
 
     @property
-    def straight_line(self) -> bool:
-        """Whether a step is a fixed sequence of field evaluations and sums: no equation, no product with J.
+    def host_decides(self) -> str:
+        """What the host decides within a step, in words; "" if a step is a fixed sequence of evaluations and sums.
 
-        Such a step compiles as a whole.
+        Such a step can be compiled, or captured, as a whole.
         """
-        return bool(self.explicit)
+        return "" if self.explicit else "equations are solved to a tolerance"
+
+    @property
+    def straight_line(self) -> bool:
+        """Whether a step is a fixed sequence of field evaluations and sums: no equation, no product with J."""
+        return not self.host_decides
 
     @property
     def ensembles(self) -> bool:

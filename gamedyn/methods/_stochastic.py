@@ -94,6 +94,21 @@ class StochasticRungeKutta(RungeKutta):
         return "stochastic Runge-Kutta"
 
     @property
+    def host_decides(self) -> str:
+        """What the host decides within a step: its increments."""
+        return "increments of the noise are drawn"
+
+    @property
+    def ensembles(self) -> bool:
+        """Whether many members are stepped at once."""
+        return True
+
+    @property
+    def resamples(self) -> bool:
+        """Whether every evaluation of a step may see a batch of its own."""
+        return True
+
+    @property
     def needed(self) -> int:
         """All stages of the drift: the points of the noise may depend on them."""
         return self.stages

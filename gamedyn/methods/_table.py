@@ -34,8 +34,8 @@ class Row:
         imaginary: of the imaginary one.
         implicit: whether a step solves equations or applies functions of J.
         vmap: whether ensembles are stepped at once.
-        compile: whether a step compiles as a whole.
-        capture: whether a step can be captured as a CUDA graph: no path for it is built yet.
+        whole: whether a step can be compiled, or captured as a CUDA graph, as a whole.
+        host_decides: why not, in words; "" where it can.
         aliases: other names.
         source: where it comes from.
     """
@@ -52,8 +52,8 @@ class Row:
     imaginary: float | None
     implicit: bool
     vmap: bool
-    compile: bool
-    capture: bool
+    whole: bool
+    host_decides: str
     aliases: tuple[str, ...]
     source: str
 
@@ -112,7 +112,7 @@ class Listing(Tabular):
         return [{f.name: getattr(r, f.name) for f in fields(r)} for r in self.rows]
 
 
-COLUMNS = "name family order embedded stages work registers real imaginary implicit vmap compile capture aliases source"
+COLUMNS = "name family order embedded stages work registers real imaginary implicit vmap whole aliases source"
 HEADER = tuple(COLUMNS.split())
 NARROW = ("name", "family", "order", "work", "real", "imaginary")
 
@@ -133,8 +133,8 @@ def listed(method: Method) -> Row:
         imaginary=None if declared is None else declared.imaginary,
         implicit=not method.explicit,
         vmap=method.ensembles,
-        compile=method.straight_line,
-        capture=False,
+        whole=not method.host_decides,
+        host_decides=method.host_decides,
         aliases=method.aliases,
         source=method.source,
     )
@@ -152,7 +152,8 @@ def _cells(r: Row) -> tuple[str, ...]:
     order = str(r.order) if r.order == r.order_separable else f"{r.order_separable}/{r.order}"
     work = "solver" if r.evaluations is None else f"{r.evaluations:g}"
     limits = ["-" if x is None else f"{x:.6g}" for x in (r.real, r.imaginary)]
-    flags = ["yes" if x else "no" for x in (r.implicit, r.vmap, r.compile, r.capture)]
+    flags = ["yes" if x else "no" for x in (r.implicit, r.vmap)]
+    flags.append(f"no: {r.host_decides}" if r.host_decides else "yes")
     registers = "-" if r.registers is None else str(r.registers)
     shown, embedded = "-" if r.order is None else order, "-" if r.embedded is None else str(r.embedded)
     counts = (shown, embedded, str(r.stages), work, registers)

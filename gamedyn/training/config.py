@@ -101,7 +101,7 @@ class Solve:
         evaluations: field evaluations in all.
         sampling: "frozen", or "fresh".
         seed: of order and noise.
-        compile: whether the whole step is compiled.
+        execution: "eager", "compiled" or "captured": see `gamedyn.solve`.
         check: whether derivatives are held against differences of the field once.
         check_every: steps between looks whether the state is finite.
     """
@@ -114,7 +114,7 @@ class Solve:
     evaluations: float | None = None
     sampling: str = "frozen"
     seed: int = 0
-    compile: bool = False
+    execution: str = "eager"
     check: bool = True
     check_every: int = 50
 

@@ -122,7 +122,7 @@ def _run(parts: Experiment, folder: Path, more: list[Any], *, resume: bool, prog
                 resume=folder / "checkpoints" if resume else None,
                 allow=["versions", "observers"],
                 check_every=config.solve.check_every,
-                compile=config.solve.compile,
+                execution=config.solve.execution,
                 check=config.solve.check,
                 progress=progress,
             )
@@ -166,8 +166,6 @@ def _finished(parts: Experiment, folder: Path, watching: list[Any], run: Run | N
         "versions": {"gamedyn": __version__, "torch": torch.__version__, "python": platform.python_version()},
         "machine": {"device": str(parts.device), "threads": torch.get_num_threads(), "system": platform.machine()},
     }
-    if parts.config.solve.compile and stats.get("compiled") != "yes":
-        warn_caller(f"the step was not compiled: {stats.get('compiled')}", UserWarning)
     averages = [o.state for o in watching if isinstance(o, EMA) and o.state is not None]
     for name, state in [("last", run.state), *(("average", a) for a in averages)]:
         with written(path := folder / f"{name}.state"):

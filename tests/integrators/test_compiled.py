@@ -8,6 +8,7 @@ import torch
 import gamedyn as gd
 
 DOUBLE = torch.float64
+pytestmark = pytest.mark.filterwarnings("ignore:steps run eagerly, not compiled")
 
 
 def toy(normalised=False):
@@ -29,8 +30,10 @@ def stream():
 def test_equals_the_eager_step_over_changing_batches(method):
     # rejects: a batch, h or memory burnt into the graph; work not counted when compiled
     flow = gd.flows.gradient(toy(), rates={"D": 2.0}).with_term(gd.losses.squared_gradient(0.1))
-    eager, compiled = (gd.solve(flow, method, h=0.05, steps=8, batches=stream(), compile=c) for c in (False, True))
-    assert compiled.stats["compiled"] == "yes"
+    eager, compiled = (
+        gd.solve(flow, method, h=0.05, steps=8, batches=stream(), execution=e) for e in ("eager", "compiled")
+    )
+    assert compiled.stats["execution"] == "compiled"
     torch.testing.assert_close(compiled.state.y, eager.state.y, rtol=0, atol=1e-12)
     for key in ("evaluations", "player_gradients", "double_backward", "batches"):
         assert compiled.stats[key] == eager.stats[key]
@@ -48,9 +51,9 @@ def test_every_family_that_traces(method):
     flow = gd.flows.gradient(gd.games.bilinear())
     if "penalty" in method:
         flow = flow.with_term(gd.losses.squared_gradient(0.1, of="x", into="y"))
-    assert gd.integrators.stepper(method).traces
-    eager, compiled = (gd.solve(flow, method, h=0.05, steps=6, compile=c) for c in (False, True))
-    assert compiled.stats["compiled"] == "yes"
+    assert not gd.integrators.stepper(method).host_decides
+    eager, compiled = (gd.solve(flow, method, h=0.05, steps=6, execution=e) for e in ("eager", "compiled"))
+    assert compiled.stats["execution"] == "compiled"
     torch.testing.assert_close(compiled.state.y, eager.state.y, rtol=0, atol=1e-12)
     assert compiled.stats["evaluations"] == eager.stats["evaluations"]
 
@@ -58,8 +61,8 @@ def test_every_family_that_traces(method):
 @pytest.mark.slow
 def test_in_single_precision():
     game = gd.games.dirac_gan("least_squares", "r1", 0.3, dtype=torch.float32)
-    a, b = (gd.solve(gd.flows.gradient(game), "midpoint", h=0.05, steps=6, compile=c) for c in (False, True))
-    assert b.stats["compiled"] == "yes"
+    a, b = (gd.solve(gd.flows.gradient(game), "midpoint", h=0.05, steps=6, execution=e) for e in ("eager", "compiled"))
+    assert b.stats["execution"] == "compiled"
     assert b.state.y.dtype == torch.float32
     torch.testing.assert_close(a.state.y, b.state.y, rtol=0, atol=1e-6)
 
@@ -72,16 +75,16 @@ UNTRACED += ["grafted_adam_on_sgd", "extra_adam", "optimistic_adam", "scipy:RK45
 def test_every_family_that_does_not_says_so_and_steps_as_ever(method):
     # rejects: Newton's iterations, or an optimiser's state, frozen into a graph
     flow = gd.flows.gradient(gd.games.dirac_gan("nonsaturating", "r1", 0.3))
-    eager, compiled = (gd.solve(flow, method, h=0.05, steps=4, compile=c) for c in (False, True))
-    assert "cannot be traced" in compiled.stats["compiled"]
+    eager, compiled = (gd.solve(flow, method, h=0.05, steps=4, execution=e) for e in ("eager", "compiled"))
+    assert "no fixed sequence" in compiled.stats["execution"]
     assert torch.equal(eager.state.y, compiled.state.y)
 
 
 def test_adaptive_steps_are_not_compiled_and_say_so():
     flow = gd.flows.gradient(gd.games.dirac_gan("nonsaturating", "r1", 0.3))
     how = {"t_span": (0.0, 1.0), "h": gd.steps.Adaptive(rtol=1e-4)}
-    eager, compiled = (gd.solve(flow, "dopri5", compile=c, **how) for c in (False, True))
-    assert "cannot be traced" in compiled.stats["compiled"]
+    eager, compiled = (gd.solve(flow, "dopri5", execution=e, **how) for e in ("eager", "compiled"))
+    assert "no fixed sequence" in compiled.stats["execution"]
     assert torch.equal(eager.state.y, compiled.state.y)
 
 
@@ -94,8 +97,10 @@ def test_every_member_is_among_these_families():
 @pytest.mark.slow
 def test_batch_norm_advances_as_in_the_eager_step():
     flow = gd.flows.gradient(toy(normalised=True))
-    eager, compiled = (gd.solve(flow, "euler", h=0.05, steps=4, batches=stream(), compile=c) for c in (False, True))
-    assert compiled.stats["compiled"] == "yes"
+    eager, compiled = (
+        gd.solve(flow, "euler", h=0.05, steps=4, batches=stream(), execution=e) for e in ("eager", "compiled")
+    )
+    assert compiled.stats["execution"] == "compiled"
     torch.testing.assert_close(compiled.state.y, eager.state.y, rtol=0, atol=1e-12)
     for a, b in zip(compiled.state.buffers, eager.state.buffers, strict=True):
         torch.testing.assert_close(a, b, rtol=0, atol=1e-12)
@@ -106,11 +111,11 @@ def test_ensemble_and_a_step_that_changes():
     # rejects: h or t burnt into the graph
     flow = gd.flows.custom(lambda t, s, _: {"x": -t * s["y"], "y": s["x"]}, like=gd.games.bilinear())
     shrinking = {"h": lambda step: 0.1 / (1 + step), "steps": 6}
-    a, b = (gd.solve(flow, "euler", compile=c, **shrinking) for c in (False, True))
-    assert b.stats["compiled"] == "yes"
+    a, b = (gd.solve(flow, "euler", execution=e, **shrinking) for e in ("eager", "compiled"))
+    assert b.stats["execution"] == "compiled"
     torch.testing.assert_close(a.state.y, b.state.y, rtol=0, atol=1e-13)
-    a, b = (gd.solve_ensemble(flow, "euler", h=[0.1, 0.2], steps=6, compile=c) for c in (False, True))
-    assert b.stats["compiled"] == "yes"
+    a, b = (gd.solve_ensemble(flow, "euler", h=[0.1, 0.2], steps=6, execution=e) for e in ("eager", "compiled"))
+    assert b.stats["execution"] == "compiled"
     torch.testing.assert_close(a.state.y, b.state.y, rtol=0, atol=1e-13)
 
 
@@ -129,15 +134,17 @@ def test_a_python_number_in_the_batch_is_not_burnt_in():
         return iter([(a * (i + 1), scale) for i, scale in enumerate((0.5, 2.0, 0.5, 2.0))])
 
     flow = gd.flows.gradient(gd.Game({"x": x, "y": y}, losses))
-    eager, compiled = (gd.solve(flow, "euler", h=0.1, steps=4, batches=batches(), compile=c) for c in (False, True))
-    assert compiled.stats["compiled"] == "yes"
+    eager, compiled = (
+        gd.solve(flow, "euler", h=0.1, steps=4, batches=batches(), execution=e) for e in ("eager", "compiled")
+    )
+    assert compiled.stats["execution"] == "compiled"
     torch.testing.assert_close(compiled.state.y, eager.state.y, rtol=0, atol=1e-13)
 
 
 def test_what_cannot_be_compiled_runs_eagerly_and_says_why():
     flow = gd.flows.gradient(gd.games.bilinear())
-    run = gd.solve(flow, "torchdiffeq:rk4", h=0.1, steps=3, compile=True)
-    assert "cannot be traced" in run.stats["compiled"]
+    run = gd.solve(flow, "torchdiffeq:rk4", h=0.1, steps=3, execution="compiled")
+    assert "no fixed sequence" in run.stats["execution"]
     assert torch.equal(run.state.y, gd.solve(flow, "torchdiffeq:rk4", h=0.1, steps=3).state.y)
 
     x, y = torch.ones(1), torch.ones(1)
@@ -148,6 +155,6 @@ def test_what_cannot_be_compiled_runs_eagerly_and_says_why():
         return {"x": (x * y).sum(), "y": -(x * y).sum()}
 
     flow = gd.flows.gradient(gd.Game({"x": x, "y": y}, losses))
-    run = gd.solve(flow, "euler", h=0.1, steps=3, compile=True)
-    assert run.stats["compiled"] not in ("yes", "no")
+    run = gd.solve(flow, "euler", h=0.1, steps=3, execution="compiled")
+    assert run.stats["execution"].startswith("eager, not compiled")
     assert torch.equal(run.state.y, gd.solve(flow, "euler", h=0.1, steps=3).state.y)

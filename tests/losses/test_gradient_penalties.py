@@ -92,8 +92,8 @@ def test_compiled_steps_take_it(case):
     toy, (term, _, _) = Toy(), CASES[case]
     flow = toy.flow.with_term(term)
     run = gd.solve(flow, "euler", h=0.1, steps=3, batch=toy.batch)
-    fast = gd.solve(flow, "euler", h=0.1, steps=3, batch=toy.batch, compile=True)
-    assert fast.stats["compiled"] == "yes"
+    fast = gd.solve(flow, "euler", h=0.1, steps=3, batch=toy.batch, execution="compiled")
+    assert fast.stats["execution"] == "compiled"
     torch.testing.assert_close(fast.state.y, run.state.y, rtol=1e-12, atol=1e-13)
 
 

@@ -214,11 +214,11 @@ class TestFolder:
         assert torch.equal(gd.State.load(tmp_path / "run" / "average.state", game).y, average)
 
     def test_a_step_that_cannot_be_compiled_is_said(self, file, tmp_path):
-        with pytest.warns(UserWarning, match="was not compiled: .*traced"):
+        with pytest.warns(UserWarning, match="steps run eagerly, not compiled: .*another library"):
             train(
                 file,
                 tmp_path / "run",
-                over=["solve.compile=true", "solve.method=torch.optim:Adam", "solve.steps=2"],
+                over=["solve.execution='compiled'", "solve.method=torch.optim:Adam", "solve.steps=2"],
                 progress=False,
             )
 

@@ -135,7 +135,8 @@ class AdaptiveStepper:
     has it (FSAL) and the next step's batch is the same one: it never crosses a change of batch.
     """
 
-    traces, ensembles, in_place, variational, resamples, stochastic = False, False, False, False, False, False
+    host_decides = "steps are tried until one is accepted"
+    ensembles, in_place, variational, resamples, stochastic = False, False, False, False, False
     changes_h = True
     options = ()
 

@@ -53,7 +53,7 @@ def solve_ensemble(
     allow: Iterable[str] = (),
     checkpoint: Checkpoints | str | os.PathLike[str] | None = None,
     check_every: int = 50,
-    compile: bool = False,
+    execution: str = "eager",
     progress: bool = False,
 ) -> Run:
     """Solve many copies of one flow at once, differing in first state, step, rates, weights or batches.
@@ -80,7 +80,7 @@ def solve_ensemble(
         allow: as in `solve`.
         checkpoint: as in `solve`.
         check_every: as in `solve`.
-        compile: as in `solve`.
+        execution: as in `solve`.
         progress: as in `solve`.
 
     Returns:
@@ -123,7 +123,7 @@ def solve_ensemble(
     plan = Plan(0.0, positive_int("steps", steps), every=rhythm(every), check_every=check_every)
     state = State(flow.game.layout, points.expand(count, -1).clone(), flow.game.state().buffers)
     field = HeldField(flow, state.buffers, members=Members(count, batch_dim), **differing)
-    around = Around(draw, source, watches(observers), checkpoints(checkpoint), compile=compile, facts=facts)
+    around = Around(draw, source, watches(observers), checkpoints(checkpoint), execution=execution, facts=facts)
     loop = Loop(field, integrator, size, plan, around, (state, past))
     del state, past, points  # each of the size of the ensemble
     return loop.run(throw=False, progress=progress)

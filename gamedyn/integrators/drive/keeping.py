@@ -115,7 +115,6 @@ class Keeper:
 
     def _stats(self, t: float) -> dict[str, Any]:
         before = self.past.stats if self.past else {}
-        compiled = "no" if self._loop.compiled is None else self._loop.compiled.reason or "yes"
         sums = self._spent()
         sums["seconds"] = time.perf_counter() - self._loop.began + before.get("seconds", 0)
         fresh, members = self._loop.field.sampling == "fresh", self._loop.field.members
@@ -130,7 +129,7 @@ class Keeper:
             "h": self._loop.size.shown,
             "sampling": "fresh (voids the order of the method)" if fresh else "frozen",
             "history": history(self._loop.integrator),
-            "compiled": compiled,
+            **self._loop.execution.report,
             "check": self._loop.field.checked,
             **({"members": f"one by one: {members.looped}"} if members is not None and members.looped else {}),
             **({"stream": unowned} if (unowned := self._unowned()) else {}),

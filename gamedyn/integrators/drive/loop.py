@@ -22,7 +22,7 @@ from gamedyn.integrators.drive.keeping import Keeper, history
 from gamedyn.integrators.drive.observers import Due, View, looked
 from gamedyn.integrators.drive.plan import FAILURES, NEAR, PartFailed, Progress, StreamEnded, copied, samples
 from gamedyn.integrators.drive.records import RecordLog
-from gamedyn.integrators.execution.compiled import CompiledStep
+from gamedyn.integrators.execution import executed
 
 if TYPE_CHECKING:
     from gamedyn.core import State
@@ -59,8 +59,7 @@ class Loop:
         self._begin: Any = begin
         self.field, self.size, self.plan, self.around = field, size, plan, around
         self.integrator = size.stepper(integrator)
-        self.compiled = CompiledStep(self.integrator) if around.compile else None
-        self.stepping: Any = self.compiled or self.integrator
+        self.execution = executed(self.integrator, around.execution)
         self.drawn = self.drawn_samples = 0
         self.pending: list[Any] = []
         self.saved: dict[float, State] = {}
@@ -110,7 +109,7 @@ class Loop:
         if self.events:
             self.events.begin(t, self.field.state(y.clone()))
         keeper.begin(y, memory, step, t, {**keeper.place(), **place})
-        if self.integrator.in_place and self.compiled is None:
+        if self.integrator.in_place and self.execution.name == "eager":
             y = self.field.point.copy_(y)
         self._begin = y, memory
         if past is not None:  # its account is wanted still, not what it had reached
@@ -165,9 +164,9 @@ class Loop:
             self.drawn_samples += samples(batch, self._lead)
             still = self._schedule(step) if self.around.schedules else ()
             h = self._asked(step, t)
-            left = y.clone() if self.integrator.in_place and (self._saves or self.events or still) else y
+            left = y.clone() if self.execution.in_place and (self._saves or self.events or still) else y
             with field.session():
-                new, after, info = self.stepping.step(field, self.size.when(step, t), y, h, memory)
+                new, after, info = self.execution.step(field, self.size.when(step, t), y, h, memory)
             self._count(info)
             if info.status != "ok":  # the step is rejected
                 self.status = info.status if self._keeper.checked(y, memory, step, t) else "non_finite"

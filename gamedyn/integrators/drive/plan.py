@@ -92,7 +92,7 @@ class Around:
         streams: those whose place is kept.
         watching: observers.
         checkpoint: where the run is kept on disk.
-        compile: whether to compile the step.
+        execution: how a step is executed.
         facts: what is solved, by what, on what.
         events: by name.
         others: whether observers may be others than those of the run gone on from.
@@ -104,7 +104,7 @@ class Around:
     streams: list[Any] | None = None
     watching: Sequence[Watch] = ()
     checkpoint: Checkpoints | None = None
-    compile: bool = False
+    execution: str = "eager"
     facts: dict[str, Any] = field(default_factory=dict)
     events: Mapping[str, Event] = field(default_factory=dict)
     others: bool = False

@@ -41,7 +41,7 @@ class Run:
         stats: what it cost: evaluations, startup_evaluations (of them, those until a multistep method was started),
             player_gradients, double_backward, products, batches, images, seconds,
             integrated_time, and what the method counts (newton_iterations, krylov_products, accepted, rejected);
-            and how: start, method, h, sampling, history, compiled.
+            and how: start, method, h, sampling, history, execution.
         records: what was recorded.
         saved: states at the times asked for, and at those of the events.
         events: by name, the times at which one was met.

@@ -67,7 +67,7 @@ def solve(
     allow: Iterable[str] = (),
     checkpoint: Checkpoints | str | os.PathLike[str] | None = None,
     check_every: int = 50,
-    compile: bool = False,
+    execution: str = "eager",
     check: bool = True,
     throw: bool = True,
     progress: bool = False,
@@ -112,9 +112,11 @@ def solve(
             "sampling", "data", "dtype" (all is cast), "versions", "observers" (new ones begin here).
         checkpoint: `Checkpoints(folder, ...)`, or a folder; written on every exit too, failures and signals included.
         check_every: steps between looks whether the state is finite (the only time the host waits).
-        compile: whether to compile the whole step; `run.stats["compiled"]` says whether that worked. Python values
-            that the losses read, and the modules' modes, are frozen into it: let what changes be a tensor, or in
-            the batch.
+        execution: how a step is executed: "eager"; "compiled" as a whole, which pays on small networks; "captured", as
+            a CUDA graph (on a CPU a tape of the same operations, no faster, which tells what a GPU would refuse).
+            Python values that the losses read, and the modules' modes, are frozen into the latter two: let what
+            changes be a tensor, or in the batch. Where that cannot be, steps run eagerly, with a warning;
+            `run.stats["execution"]` says how they ran, and why.
         check: whether derivatives that the method or a penalty takes are held against differences of the field, once
             for a flow; `run.stats["check"]` says what came of it (`HeldField.checked`).
         throw: whether a failure raises; if not, `run.status` tells.
@@ -155,7 +157,7 @@ def solve(
         streams,
         watches(observers),
         checkpoints(checkpoint),
-        compile=compile,
+        execution=execution,
         facts=facts,
         events=events_by_name(events),
         others="observers" in set(allow),

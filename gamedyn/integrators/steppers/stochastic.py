@@ -36,11 +36,6 @@ class StochasticStepper(RungeKuttaStepper):
         self._noise = [[(j, float(a)) for j, a in enumerate(r) if a] for r in method.noise]
         self._weights = [(float(w), float(c)) for w, c in zip(method.weights, method.squares, strict=True)]
 
-    @property
-    def traces(self) -> bool:
-        """No: increments are drawn inside."""
-        return False
-
     def init(self, field: VectorField, t: float, y: Tensor, h: float | Tensor) -> dict[str, Any]:
         """No increment drawn."""
         return {} if field.noise is None else {"steps": 0}
