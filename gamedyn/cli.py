@@ -131,8 +131,12 @@ def _add_verify(commands: Any) -> None:
 
 def _add_train(commands: Any) -> None:
     def run(chosen: argparse.Namespace) -> tuple[str, int]:
-        from gamedyn.training import train
+        from gamedyn.training import plan, train
 
+        if chosen.plan:
+            return str(plan(chosen.config, over=chosen.set)), 0
+        if not chosen.out:
+            parser.error("one of --out FOLDER and --plan")
         keep_freed_memory()
         try:
             ended = train(chosen.config, chosen.out, over=chosen.set, resume=chosen.resume, progress=not chosen.quiet)
@@ -143,7 +147,8 @@ def _add_train(commands: Any) -> None:
     text = "train a GAN as a TOML file says, in a folder of its own: records, samples, checkpoints, a report"
     parser = _command(commands, "train", text, run)
     parser.add_argument("config", help="the configuration, a TOML file")
-    parser.add_argument("--out", required=True, help="the run's folder")
+    parser.add_argument("--out", help="the run's folder")
+    parser.add_argument("--plan", action="store_true", help="train nothing: print what memory the run takes, by method")
     parser.add_argument("--resume", action="store_true", help="go on with the run in the folder")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="such as solve.steps=400")
     parser.add_argument("--quiet", action="store_true", help="no progress bars")

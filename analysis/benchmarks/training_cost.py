@@ -27,8 +27,8 @@ from torch.nn.functional import softplus
 from tqdm.auto import tqdm
 
 import gamedyn as gd
-from analysis.benchmarks.living import Living
 from gamedyn._lib.allocator import keep_freed_memory
+from gamedyn.core.living import Living
 from gamedyn.integrators import Observer
 from gamedyn.training import EMA, Recorder, models
 

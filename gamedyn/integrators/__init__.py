@@ -9,6 +9,7 @@ from gamedyn.integrators.bridges.torchdiffeq import torchdiffeq_methods
 from gamedyn.integrators.dispatch import STEPPERS, stepper
 from gamedyn.integrators.drive.adaptive import Adaptive, NoiseWarning
 from gamedyn.integrators.drive.checkpoints import Checkpoints, CheckpointWarning
+from gamedyn.integrators.drive.counts import StepCounts, step_counts
 from gamedyn.integrators.drive.dense import DenseOutput
 from gamedyn.integrators.drive.ensemble import solve_ensemble
 from gamedyn.integrators.drive.events import Event
@@ -35,6 +36,7 @@ __all__ = [
     "Observer",
     "Records",
     "Run",
+    "StepCounts",
     "StepInfo",
     "Trajectory",
     "View",
@@ -43,6 +45,7 @@ __all__ = [
     "scipy_methods",
     "solve",
     "solve_ensemble",
+    "step_counts",
     "stepper",
     "steps",
     "torch_optim_methods",

@@ -11,7 +11,7 @@ from torch import Tensor
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Basis", "norm", "norms", "rounding"]
+__all__ = ["Basis", "norm", "norms", "rounding", "sent"]
 
 FIRST = 8
 """Rows that a basis has before it grows."""
@@ -20,7 +20,8 @@ FIRST = 8
 class Basis:
     """Orthonormal rows in one tensor that doubles when full.
 
-    Classical Gram-Schmidt, twice: four products with the whole basis, and one wait for the device, per vector.
+    Classical Gram-Schmidt, twice: four products with the whole basis per vector. What the vectors were made of stays on
+    the device until it is looked at, as many vectors at a time as one likes: each look is a wait.
 
     Args:
         like: a tensor with the dtype and device wanted.
@@ -33,7 +34,7 @@ class Basis:
     def __init__(self, like: Tensor, width: int, limit: int) -> None:
         self.rows = like.new_empty(min(limit, FIRST), width)
         self._limit = limit
-        self._column = like.new_empty(limit)
+        self._columns = like.new_empty(limit, limit)
         self._again = like.new_empty(limit)
 
     def slot(self, j: int) -> Tensor:
@@ -44,25 +45,33 @@ class Basis:
             self.rows = grown
         return self.rows[j]
 
-    def orthogonalise(self, j: int) -> list[float]:
-        """Make row j orthonormal to those before; its components along them, then the length that was left."""
+    def orthogonalise(self, j: int) -> None:
+        """Make row j orthonormal to those before; one of which nothing is left stays 0."""
         row, before = self.rows[j], self.rows[:j]
-        across, column, again = before.t(), self._column[:j], self._again[:j]
+        across, column, again = before.t(), self._columns[j, :j], self._again[:j]
         torch.mv(before, row, out=column)
         row.addmv_(across, column, alpha=-1)
         torch.mv(before, row, out=again)
         row.addmv_(across, again, alpha=-1)
         column.add_(again)
-        torch.linalg.vector_norm(row, out=self._column[j])
-        values = self._column[: j + 1].tolist()
-        if values[-1] > 0:
-            row.div_(values[-1])
-        return values
+        length = torch.linalg.vector_norm(row, out=self._columns[j, j])
+        row.div_(torch.where(length > 0, length, 1.0))
+
+    def columns(self, first: int, last: int) -> list[list[float]]:
+        """Of rows first to last: their components along the rows before, and the length that was left; one wait."""
+        values: list[list[float]] = self._columns[first : last + 1, : last + 1].tolist()
+        return [row[: j + 1] for j, row in enumerate(values, first)]
 
     def combine(self, weights: Sequence[float]) -> Tensor:
         """The sum of the first rows, weighted."""
         first = self.rows[: len(weights)]
-        return first.t() @ torch.tensor(weights, dtype=first.dtype, device=first.device)
+        return first.t() @ sent(weights, first)
+
+
+def sent(values: Sequence[float], like: Tensor) -> Tensor:
+    """Numbers of the host's as a tensor where another one is, without waiting for that device."""
+    numbers = torch.tensor(values, dtype=like.dtype)
+    return numbers.pin_memory().to(like.device, non_blocking=True) if like.is_cuda else numbers
 
 
 def rounding(like: Tensor) -> float:

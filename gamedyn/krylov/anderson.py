@@ -51,7 +51,7 @@ def anderson(
     atol: float = 0.0,
     max_iterations: int = 50,
     damping: float = 1.0,
-    converged: Callable[[Tensor, Tensor], bool] | None = None,
+    floor: Callable[[Tensor], Tensor] | None = None,
 ) -> FixedPoint:
     """Solve `x = g(x)` by Anderson acceleration, type II.
 
@@ -67,7 +67,7 @@ def anderson(
         atol: of `|f|`, per root of n: the test is `|f| <= atol sqrt(n) + rtol |g(x)|`.
         max_iterations: bound on the evaluations of g.
         damping: how much of f is taken.
-        converged: (f, x) -> bool, instead of that test.
+        floor: x -> the residual below which nothing can be told, (1,): what is below it passes too.
 
     Raises:
         ArgumentError: for a tolerance, bound or damping out of range, or an x that is not a vector.
@@ -95,11 +95,11 @@ def anderson(
         value = g(x).detach()
         done += 1
         f = value - x
-        size, scale = norms(f, value)
+        size, scale, least = norms(f, value, f.new_zeros(1) if floor is None else floor(x))
         if not math.isfinite(size):
             before, change, size = last or (x, f, math.inf)
             return FixedPoint(before, before + change, size, done, False, "non_finite")
-        passed = size <= atol * math.sqrt(len(x)) + rtol * scale if converged is None else converged(f, x)
+        passed = size <= max(atol * math.sqrt(len(x)) + rtol * scale, least)
         if passed or done == max_iterations:
             return FixedPoint(x, value, size, done, bool(passed), "converged" if passed else "budget")
         if last is not None:

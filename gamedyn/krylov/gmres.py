@@ -60,6 +60,8 @@ def gmres(
     max_products: int = 600,
     x0: Tensor | None = None,
     check: bool = True,
+    size: float | None = None,
+    look_every: int | None = None,
 ) -> Solution:
     """Solve `A x = b` by restarted GMRES, orthogonalising twice.
 
@@ -72,6 +74,9 @@ def gmres(
         x0: where to start, (n,): costs a product; None starts at 0.
         check: whether to spend a product on the true residual once the recurrence has converged. Without it, and
             where rounding has spoilt the recurrence, the residual may be larger than reported.
+        size: |b|, where it is known; None: it is computed, and waited for.
+        look_every: products between two looks at the residual, each of which waits for the device; products beyond what
+            was needed are spent. None: 1 on a CPU, where looking is free, 4 elsewhere.
 
     Raises:
         ArgumentError: for a tolerance or bound that is not positive, or a b that is not a vector.
@@ -88,9 +93,10 @@ def gmres(
     positive("rtol", rtol)
     positive_int("restart", restart)
     left = positive_int("max_products", max_products)
+    every = (4 if b.is_cuda else 1) if look_every is None else positive_int("look_every", look_every)
     if b.ndim != 1 or not b.is_floating_point():
         raise ArgumentError("b", "a vector of real floating-point numbers", f"{b.dtype} of shape {tuple(b.shape)}")
-    b, whole = b.detach(), norm(b.detach())
+    b, whole = b.detach(), norm(b.detach()) if size is None else size
     x = torch.zeros_like(b) if x0 is None or whole == 0 else x0.detach().clone()
     r, beta = b, whole
     if x0 is not None and whole > 0:
@@ -109,7 +115,7 @@ def gmres(
         if left < 1 or (check and left < 2 and left < max_products):
             return ended(x, beta, "budget")
         torch.div(r, beta, out=basis.slot(0))
-        cycle = _cycle(matvec, basis, beta, target, min(limit, max(1, left - check)), scale)
+        cycle = _cycle(matvec, basis, beta, target, min(limit, max(1, left - check)), scale, every)
         left -= cycle.products
         new = x + basis.combine(cycle.weights) if cycle.weights else x
         if cycle.end == "non_finite":
@@ -118,28 +124,40 @@ def gmres(
             status = {"target": "converged", "singular": "breakdown"}.get(cycle.end, "budget")
             return ended(new, cycle.misfit, status)
         r, left = b - matvec(new).detach(), left - 1
-        size = norm(r)
-        if not math.isfinite(size):
+        after = norm(r)
+        if not math.isfinite(after):
             return ended(x, beta, "non_finite")
-        if size > target and (cycle.end == "singular" or size > PROGRESS * beta):
+        if after > target and (cycle.end == "singular" or after > PROGRESS * beta):
             status = "breakdown" if cycle.end == "singular" else "stagnated"
-            return ended(new, size, status) if size < beta else ended(x, beta, status)
-        x, beta = new, size
+            return ended(new, after, status) if after < beta else ended(x, beta, status)
+        x, beta = new, after
     return ended(x, beta, "converged")
 
 
 def _cycle(
-    matvec: Callable[[Tensor], Tensor], basis: Basis, beta: float, target: float, size: int, scale: list[float]
+    matvec: Callable[[Tensor], Tensor],
+    basis: Basis,
+    beta: float,
+    target: float,
+    size: int,
+    scale: list[float],
+    every: int,
 ) -> _Cycle:
     """Minimise the residual over one Krylov space, from row 0 of the basis; keep the operator's scale."""
-    tiny, end = rounding(basis.rows), "size"
+    tiny, end, products = rounding(basis.rows), "size", 0
     columns: list[list[float]] = []
     rotations: list[tuple[float, float]] = []
     g, misfits = [beta], [beta]
+    known = iter(list[list[float]]())
     for j in range(size):
-        product = matvec(basis.rows[j]).detach()
-        basis.slot(j + 1).copy_(product)
-        column = basis.orthogonalise(j + 1)
+        if j == products:
+            products = min(j + every, size)
+            for k in range(j, products):
+                product = matvec(basis.rows[k]).detach()
+                basis.slot(k + 1).copy_(product)
+                basis.orthogonalise(k + 1)
+            known = iter(basis.columns(j + 1, products))
+        column = next(known)
         length = math.hypot(*column)
         if not math.isfinite(length):
             end = "non_finite"
@@ -166,7 +184,7 @@ def _cycle(
         end = "singular" if end == "size" else end
     if end != "non_finite" and misfits[-1] <= target:
         end = "target"
-    return _Cycle(weights, misfits[-1], j + 1, end)
+    return _Cycle(weights, misfits[-1], products, end)
 
 
 def _rotate(column: list[float], rotations: list[tuple[float, float]]) -> float:

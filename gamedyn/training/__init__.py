@@ -17,6 +17,7 @@ from gamedyn.training.observers import (
     TensorBoard,
     read_records,
 )
+from gamedyn.training.planning import Plan, plan
 from gamedyn.training.reports import compare, write_report
 from gamedyn.training.runs import train
 from gamedyn.training.sampler import Sampler
@@ -27,6 +28,7 @@ __all__ = [
     "Budget",
     "Config",
     "Experiment",
+    "Plan",
     "Recorder",
     "Sampler",
     "Samples",
@@ -37,6 +39,7 @@ __all__ = [
     "compare",
     "data",
     "models",
+    "plan",
     "read_config",
     "read_records",
     "scores",

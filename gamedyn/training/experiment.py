@@ -147,19 +147,20 @@ class Experiment:
         return told(self.config, section)
 
 
-def build(config: Config, *, device: torch.device | str | None = None) -> Experiment:
+def build(config: Config, *, device: torch.device | str | None = None, data: DataSet | None = None) -> Experiment:
     """The parts of a training run.
 
     Args:
         config: the configuration.
         device: of the players; None: a GPU if there is one.
+        data: in the place of the configured data set.
 
     Raises:
         ArgumentError: for parts that do not exist or do not fit; file, line and key are named.
     """
     where = _device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     with told(config, "data"), memory_of("the data set", 'data.device = "cpu", a smaller data.size'):
-        found = data_sets.load(config.data.name, **config.data.options)
+        found = data_sets.load(config.data.name, **config.data.options) if data is None else data
         found = _placed(found, config.data.device, where)
         if config.data.batch_size > len(found):
             raise ArgumentError(

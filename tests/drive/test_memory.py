@@ -8,8 +8,8 @@ from torch import nn
 from torch.nn.functional import softplus
 
 import gamedyn as gd
-from analysis.benchmarks.living import Living
 from gamedyn import methods
+from gamedyn.core.living import Living
 
 WIDTH = 128
 

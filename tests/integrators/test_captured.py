@@ -391,7 +391,7 @@ class TestTheTape:
             y = x.view(2, 2).t().contiguous()
             y[0].add_(1)
         assert [o.name for o in seen if o.runs] == ["fill_", "clone", "add_"]
-        assert not seen.waits
+        assert not seen.reads
 
 
 def test_a_step_taken_twice_from_one_point_is_the_same_step():

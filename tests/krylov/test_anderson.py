@@ -127,17 +127,18 @@ class TestNonlinear:
         assert anderson(g, x, depth=0, rtol=1.001).evaluations == 1
         assert anderson(g, x, depth=0, rtol=0.999).evaluations == 50
 
-    def test_own_test(self):
-        # rejects: the norm test used as well, its arguments the other way round
+    def test_a_floor_below_which_nothing_can_be_told(self):
+        # rejects: a floor that is not looked at, or looked at alone; one that is taken at another point
         seen = []
 
-        def enough(f, x):
-            seen.append((f, x))
-            return len(seen) == 3
+        def floor(x):
+            seen.append(x.clone())
+            return torch.full((1,), 0.3 if len(seen) >= 3 else 0.0)
 
-        found = anderson(lambda x: torch.cos(x), torch.ones(1), depth=0, rtol=1.0, converged=enough)
+        found = anderson(torch.cos, torch.ones(1), depth=0, rtol=1e-12, floor=floor)
         assert (found.evaluations, found.status) == (3, "converged")
-        assert all(torch.equal(torch.cos(x) - x, f) for f, x in seen)
+        assert torch.equal(seen[-1], torch.cos(torch.cos(torch.ones(1))))
+        assert anderson(torch.cos, torch.ones(1), depth=0, rtol=0.9, floor=torch.zeros_like).evaluations == 1
 
     @pytest.mark.parametrize("at", [1, 2, 4])
     def test_non_finite(self, at):

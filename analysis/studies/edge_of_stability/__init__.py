@@ -33,7 +33,7 @@ CASES = (
     Case("batch 8", batch=8),
     Case("batch 256", batch=256),
     Case("full batch", batch=0, evaluations=500),
-    Case("full batch, as long", batch=0, taus=(0.1,), methods=("euler", "heavy_ball_half", "heavy_ball")),
+    Case("full batch, as long", batch=0, taus=(0.1,), seeds=4, methods=("euler", "heavy_ball_half", "heavy_ball")),
     Case("width 16", width=16),
     Case("Wasserstein, R1", loss="wasserstein", penalty=0.05, taus=(0.05,)),
 )
@@ -103,11 +103,7 @@ BRIEF = replace(
         "heavy_ball_half",
         "heavy_ball",
     ),
-    cases=tuple(
-        replace(c, seeds=min(c.seeds, 4 if c.name == "base" else 2))
-        for c in CASES
-        if c.name not in ("no penalty", "width 16")
-    ),
+    cases=tuple(replace(c, seeds=min(c.seeds, 4)) for c in CASES if c.name not in ("no penalty", "width 16")),
     measured=(0.8, 1.0),
     path_methods=("euler", "rk4", "heavy_ball"),
     implicit_seeds=1,

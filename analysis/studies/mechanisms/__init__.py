@@ -65,7 +65,7 @@ FASHION = Bench(
     ("euler", "alternating", "rk4"),
     ("nonsaturating",),
     600,
-    2,
+    3,
     ("frechet",),
     "classifier",
     2000,

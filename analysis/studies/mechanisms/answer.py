@@ -29,11 +29,11 @@ Contrast = tuple[float, float, float]
 UNKNOWN = (math.nan, math.nan, math.nan)
 
 
-def quotient(table: pd.DataFrame, factor: str, one: Any, other: Any, by: tuple[str, ...]) -> Contrast:
+def quotient(table: pd.DataFrame, factor: str, one: Any, other: Any, by: tuple[str, ...], cap: float = CAP) -> Contrast:
     """Of one value of a factor over another, in pairs that agree in `by` and the seed; t interval over seeds."""
     if not {one, other} <= set(table[factor]):
         return UNKNOWN
-    logs = table.assign(log=np.log(table["at_end.frechet"].fillna(CAP).clip(upper=CAP)))
+    logs = table.assign(log=np.log(table["at_end.frechet"].fillna(cap).clip(upper=cap)))
     wide = logs.pivot_table(index=["seed", *by], columns=factor, values="log", sort=False)
     gaps = (wide[one] - wide[other]).groupby(level="seed").mean()
     return log_interval([*np.exp(gaps)])
@@ -158,6 +158,25 @@ def claims(settings: Any, tables: dict[str, pd.DataFrame]) -> list[Claim]:
             f"Regression: more {WORDS[name]} goes with a smaller distance (change of its logarithm with a deviation)."
         )
         out.append(Claim(text, regression.effect[i], regression.low[i], regression.high[i], at_most=0.0))
+    for bench in settings.benches:
+        out += _confirmed(bench, tables[bench.data_set])
+    return out
+
+
+def _confirmed(bench: Any, table: pd.DataFrame) -> list[Claim]:
+    """What won and lost on the digits, on other data: failures count as the farthest run that did not fail."""
+    cap, cell = float(table["at_end.frechet"].max()), ("loss", "h_per_evaluation")
+    longest = table[table["h_per_evaluation"] == bench.taus[-1]]
+    asked = {
+        "with R1 + R2 runs end closer than without": (table, "penalty", DAMPED, BARE),
+        "with R1 + R2 runs end closer than without at the longest step": (longest, "penalty", DAMPED, BARE),
+        "at equal evaluations rk4 ends closer than Euler": (table, "method", "rk4", "euler"),
+        "play in turns ends closer than simultaneous play": (table, "method", "alternating", "euler"),
+    }
+    out = []
+    for text, (rows, factor, one, other) in asked.items():
+        by = ("method" if factor == "penalty" else "penalty", *cell)
+        out.append(Claim(f"On {bench.data_set} {text}.", *quotient(rows, factor, one, other, by, cap), at_most=1.0))
     return out
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from gamedyn._lib.checks import positive, positive_int
 from gamedyn._lib.errors import ArgumentError
 from gamedyn.krylov import anderson, gmres
-from gamedyn.krylov._basis import norms
+from gamedyn.krylov._basis import norms, sent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -63,8 +63,8 @@ class Equation(Protocol):
     def linearised(self, x: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
         """g(x), and u -> (I - g'(x)) u."""
 
-    def rounding(self, x: Tensor) -> float:
-        """The residual below which nothing can be told."""
+    def rounding(self, x: Tensor) -> Tensor:
+        """The residual below which nothing can be told, (1,)."""
 
 
 def _checked(rtol: float | None, atol: float) -> None:
@@ -82,16 +82,21 @@ class Krylov:
         rtol: of the residual (the error of exponentials), relative; None: 1e-8 in float64, 1e-5 in float32.
         dimension: largest Krylov space before a restart.
         max_products: bound on the work of one system.
+        look_every: products between two looks at the residual, or the space, each a wait for the device; None: 1 on a
+            CPU, where looking is free, 4 elsewhere.
     """
 
     rtol: float | None = None
     dimension: int = 60
     max_products: int = 600
+    look_every: int | None = None
 
     def __post_init__(self) -> None:
         _checked(self.rtol, 0.0)
         positive_int("dimension", self.dimension)
         positive_int("max_products", self.max_products)
+        if self.look_every is not None:
+            positive_int("look_every", self.look_every)
 
 
 @dataclass(frozen=True)
@@ -144,10 +149,10 @@ class NewtonKrylov:
         for iteration in range(self.max_iterations + 1):
             value, apply = equation.linearised(x)
             F = value - x
-            size, scale = norms(F, value)
+            size, scale, rounding = norms(F, value, equation.rounding(x))  # the one look at an iterate
             if not size < float("inf"):
                 return Outcome(x, "not_converged", counts)
-            tolerance = max(rtol * scale + self.atol * len(x) ** 0.5, equation.rounding(x))
+            tolerance = max(rtol * scale + self.atol * len(x) ** 0.5, rounding)
             if size <= tolerance:
                 return Outcome(x, "ok", counts)
             sizes.append(size)
@@ -164,6 +169,8 @@ class NewtonKrylov:
                 restart=self.krylov.dimension,
                 max_products=self.krylov.max_products,
                 check=False,
+                size=size,
+                look_every=self.krylov.look_every,
             )
             counts["newton_iterations"] += 1
             counts["krylov_products"] += solution.products
@@ -211,20 +218,15 @@ class Anderson:
 
     def solve(self, equation: Equation, guess: Tensor) -> Outcome:
         """Solve `x = g(x)` from a guess."""
-        rtol = self.rtol or default_rtol(guess.dtype)
-
-        def done(f: Tensor, x: Tensor) -> bool:
-            size, scale = norms(f, x)
-            return bool(size <= max(rtol * scale + self.atol * len(x) ** 0.5, equation.rounding(x)))
-
         found = anderson(
             equation.value,
             guess,
             depth=self.depth,
-            rtol=rtol,
+            rtol=self.rtol or default_rtol(guess.dtype),
+            atol=self.atol,
             max_iterations=self.max_iterations,
             damping=self.damping,
-            converged=done,
+            floor=equation.rounding,
         )
         counts = {"fixed_point_iterations": float(found.evaluations)}
         return Outcome(found.x, "ok" if found.converged else "not_converged", counts)
@@ -252,15 +254,23 @@ class StageEquation:
         base: point that all stages start from.
         weights: a_ij.
         h: step.
+
+    Attributes:
+        start: K = 0, where the field at all stages is that at the base.
     """
 
     def __init__(
         self, field: VectorField, times: Sequence[Any], base: Tensor, weights: Sequence[Sequence[float]], h: float
     ) -> None:
         self.field, self.times, self.base, self.h = field, times, base, float(h)
-        self.weights = torch.tensor(weights, dtype=base.dtype, device=base.device)
+        self._single = weights[0][0] if len(times) == 1 else 0.0
+        self.weights = sent([x for row in weights for x in row], base).view(len(times), len(times))
+        self.start = base.new_zeros(len(times) * base.numel())
         self._all_alike = len(set(map(float, times))) == 1 or field.autonomous
         self._stiffness = base.new_zeros(())
+        largest = torch.linalg.vector_norm(base, ord=float("inf"))  # squares of the entries may be lost
+        unit = torch.where(largest > 0, largest, 1.0)
+        self._base = unit * torch.linalg.vector_norm(base / unit) * len(times) ** 0.5
 
     def points(self, K: Tensor) -> Tensor:
         """The stage points, (s, *shape)."""
@@ -274,17 +284,16 @@ class StageEquation:
     def linearised(self, K: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
         """The field at the stage points, and the derivative of the residual there."""
         points, s = self.points(K), len(self.times)
-        if s > 1 and self._all_alike and not bool(K.any()):  # all stages at one point: linearise once
+        if s > 1 and self._all_alike and K is self.start:  # all stages at one point: linearise once
             at = [self.field.linearise(self.times[0], points[0])] * s
         else:
             at = [self.field.linearise(t, y) for t, y in zip(self.times, points, strict=True)]
-        single = float(self.weights[0, 0]) if s == 1 else 0.0
 
         def apply(u: Tensor) -> Tensor:
             if s == 1:
                 image = at[0].jvp(u.view(self.base.shape)).reshape(-1)
                 self._note(image, u)
-                return torch.sub(u, image, alpha=self.h * single)
+                return torch.sub(u, image, alpha=self.h * self._single)
             inner = (self.weights @ u.view(s, -1)).view(s, *self.base.shape)
             image = torch.stack([a.jvp(x) for a, x in zip(at, inner, strict=True)]).view(-1)
             self._note(image, inner)
@@ -292,11 +301,11 @@ class StageEquation:
 
         return torch.stack([a.value for a in at]).reshape(-1), apply
 
-    def rounding(self, x: Tensor) -> float:
-        """Rounding of a step, `eps |y| / h`, and of the field, `eps |J| |y|`."""
+    def rounding(self, x: Tensor) -> Tensor:
+        """Rounding of a step, `eps |y| / h`, and of the field, `eps |J| |y|`, (1,)."""
         eps = torch.finfo(x.dtype).eps
-        size = norms(self.base)[0] * len(self.times) ** 0.5
-        return float(4 * eps * size * (1 / self.h + float(self._stiffness)))
+        least: Tensor = 4 * eps * self._base * (1 / self.h + self._stiffness)
+        return least.to(x.dtype).view(1)
 
     def _note(self, image: Tensor, u: Tensor) -> None:
         """The largest |J u| / |u| so far: Krylov spaces soon hold the stiff directions."""

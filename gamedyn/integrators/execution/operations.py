@@ -39,6 +39,7 @@ READS = frozenset(
 """Operations whose result, or its shape, the host waits for. Decompositions look at their status there."""
 MASKED = frozenset(["index", "index_put", "index_put_", "_index_put_impl_", "_unsafe_index", "_unsafe_index_put"])
 """Operations that count the entries of a mask on the host, if one is given."""
+COPIES = frozenset(("_to_copy", "copy_"))
 MADE = frozenset(["lift_fresh", "lift_fresh_copy", "lift"])
 """Of a tensor that is made of Python's numbers."""
 CALLS = {getattr(Tensor, name): name for name in ("tolist", "numpy", "__array__", "cpu")}
@@ -86,18 +87,26 @@ class Operation(NamedTuple):
         return self.name not in EMPTY and (self.writes or bool(self.fresh))
 
     @property
-    def waits(self) -> str:
-        """Why the host waits for the device, or a value of the host's is frozen in, in words; "" if neither."""
+    def reads(self) -> str:
+        """Why the host waits for the device, in words; "" if it does not."""
         if self.name in READS or (self.name in MASKED and _masked(self.args[1])):
             return f"{self.name} reads a tensor on the host (item(), float(), if, a mask, a decomposition)"
+        if self.name in COPIES and {x.device.type for x in self.results} == {"cpu"} != self._devices:
+            return f"{self.name} brings a tensor to the host"
+        return ""
+
+    @property
+    def sends(self) -> str:
+        """What of the host's goes to the device, in words; "" if nothing."""
         if self.name in MADE:
             return "a tensor is made of Python's numbers (torch.tensor(...)) where a tensor made once would do"
-        devices = {x.device.type for x in (*self.tensors, *self.results)} - {"meta"}
-        if self.name in ("_to_copy", "copy_") and len(devices) > 1:
-            return f"{self.name} moves a tensor between host and device"
-        if len(devices) > 1:
-            return f"{self.name} takes a number of the host's as a tensor there: put it on the device"
+        if not self.reads and "cpu" in self._devices and len(self._devices) > 1:
+            return f"{self.name} takes a tensor of the host's: put it on the device"
         return ""
+
+    @property
+    def _devices(self) -> set[str]:
+        return {x.device.type for x in (*self.tensors, *self.results)}
 
 
 class Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -110,7 +119,7 @@ class Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
     Example:
         >>> with Operations() as seen:
         ...     x = torch.ones(2).mul_(2).sum().item()
-        >>> [o.name for o in seen if o.runs], len(seen.waits)
+        >>> [o.name for o in seen if o.runs], len(seen.reads)
         (['ones', 'mul_', 'sum'], 1)
     """
 
@@ -140,9 +149,14 @@ class Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return iter(self.all)
 
     @property
-    def waits(self) -> list[str]:
-        """Why the host waits, or what it freezes in, once for each time."""
-        return [why for o in self.all if (why := o.waits)] + self.calls
+    def reads(self) -> list[str]:
+        """Why the host waits for the device, once for each time."""
+        return [why for o in self.all if (why := o.reads)] + self.calls
+
+    @property
+    def sends(self) -> list[str]:
+        """What of the host's goes to the device, once for each time: a recording holds it for ever."""
+        return [what for o in self.all if (what := o.sends)]
 
 
 class _Calls(TorchFunctionMode):

@@ -96,8 +96,8 @@ def seen(function: Callable[[], None]) -> Operations:
     """
     with Operations() as operations:
         function()
-    if operations.waits:
-        raise CannotCaptureError("; ".join(dict.fromkeys(operations.waits)))
+    if why := [*operations.reads, *operations.sends]:
+        raise CannotCaptureError("; ".join(dict.fromkeys(why)))
     return operations
 
 

@@ -78,6 +78,7 @@ class ExponentialStepper(Stepper):
             rtol=self.solver.rtol or default_rtol(at.value.dtype),
             dimension=min(self.solver.dimension, 60),
             max_products=self.solver.max_products,
+            look_every=self.solver.look_every,
         )
         counts["krylov_products"] += result.products
         return result.value.view(shape), "ok" if result.converged else "not_converged"

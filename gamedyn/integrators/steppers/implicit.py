@@ -66,7 +66,7 @@ class ImplicitRungeKuttaStepper(Stepper):
             K, status, counts = self._one_by_one(field, times, y, span)
         else:
             equation = StageEquation(field, times, y, self._table, span)
-            outcome = self.solver.solve(equation, y.new_zeros(len(times) * y.numel()))
+            outcome = self.solver.solve(equation, equation.start)
             K, status, counts = outcome.x.view(len(times), *y.shape), outcome.status, dict(outcome.counts)
         first = K[0] if not any(self.method.A[0]) else None
         error = None if self._error is None else self._error(torch.zeros_like(y), K, span)

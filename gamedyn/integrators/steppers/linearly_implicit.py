@@ -80,6 +80,7 @@ class LinearlyImplicitStepper(Stepper):
             restart=self.solver.dimension,
             max_products=self.solver.max_products,
             check=False,
+            look_every=self.solver.look_every,
         )
         ended = {"converged": "ok", "breakdown": "krylov_breakdown"}
         status = "ok" if solution.status == "stagnated" and solution.residual < 1e-3 else ended.get(solution.status)

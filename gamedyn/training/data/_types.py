@@ -185,6 +185,8 @@ class DataFamily:
         source: where the samples come from.
         offline: whether it needs no file that has to be fetched.
         aliases: other names.
+        shape: `shape(**options)` gives the shape of a sample and the number of classes before anything is read; None:
+            known once it is.
     """
 
     name: str
@@ -192,3 +194,4 @@ class DataFamily:
     source: str
     offline: bool = True
     aliases: tuple[str, ...] = ()
+    shape: Callable[..., tuple[tuple[int, ...], int]] | None = None

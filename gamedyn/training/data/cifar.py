@@ -65,4 +65,10 @@ def _cifar10(*, folder: str = "cifar-10-batches-py") -> DataSet:
     return DataSet("cifar10", samples, labels, 10, test=parts[-1], about="CIFAR-10 (Krizhevsky 2009), training images")
 
 
-CIFAR10 = DataFamily(name="cifar10", load=_cifar10, source="Krizhevsky 2009", offline=False, aliases=("cifar",))
+def _shape(**_: Any) -> tuple[tuple[int, ...], int]:
+    return (3, 32, 32), 10
+
+
+CIFAR10 = DataFamily(
+    name="cifar10", load=_cifar10, source="Krizhevsky 2009", offline=False, aliases=("cifar",), shape=_shape
+)

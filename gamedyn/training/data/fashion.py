@@ -69,10 +69,15 @@ def _fashion(*, folder: str | None = None, pad: int = 0) -> DataSet:
     return DataSet("fashion_mnist", samples, labels, 10, test=read("t10k"), about=about)
 
 
+def _shape(*, pad: int = 0, **_: object) -> tuple[tuple[int, ...], int]:
+    return (1, 28 + 2 * pad, 28 + 2 * pad), 10
+
+
 FASHION_MNIST = DataFamily(
     name="fashion_mnist",
     load=_fashion,
     source="Xiao, Rasul, Vollgraf 2017",
     offline=False,
     aliases=("fashion",),
+    shape=_shape,
 )

@@ -1,0 +1,141 @@
+"""What a configuration takes of memory, part by part and for every method, before anything is trained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from gamedyn import methods
+from gamedyn._lib.errors import ArgumentError
+from gamedyn._lib.tables import aligned
+from gamedyn.core.living import Living
+from gamedyn.integrators._types import label
+from gamedyn.jacobian import HeldField
+from gamedyn.training import data as data_sets
+from gamedyn.training.config import Config, read_config
+from gamedyn.training.data import DataSet
+from gamedyn.training.experiment import build, told
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterable, Mapping
+
+    from gamedyn.training.experiment import Experiment
+
+__all__ = ["Plan", "plan"]
+
+MIB = 2**20
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The memory of a training run, in bytes.
+
+    Attributes:
+        method: the configured one.
+        parameters: entries of the players' parameters.
+        parts: by part; "registers" are the configured method's, None where a solver or a library decides.
+        registers: of every explicit method, vectors of parameter size that a step holds.
+        vector: bytes of one of them.
+    """
+
+    method: str
+    parameters: int
+    parts: Mapping[str, int | None]
+    registers: Mapping[str, int]
+    vector: int
+
+    @property
+    def total(self) -> int:
+        """Of all parts that are known."""
+        return sum(x for x in self.parts.values() if x is not None)
+
+    def with_method(self, name: str) -> Plan:
+        """The same run by another explicit method."""
+        return replace(self, method=name, parts={**self.parts, "registers": self.registers[name] * self.vector})
+
+    def __str__(self) -> str:
+        shown = [("part", "MiB")]
+        for name, size in self.parts.items():
+            shown.append((name, "not known here" if size is None else f"{size / MIB:,.1f}"))
+        shown.append(
+            ("together" + (", without these" if None in self.parts.values() else ""), f"{self.total / MIB:,.1f}")
+        )
+        by_count: dict[int, list[str]] = {}
+        for name, count in self.registers.items():
+            by_count.setdefault(count, []).append(name)
+        others = [("registers", "MiB together", "methods")]
+        for count, names in sorted(by_count.items()):
+            others.append((str(count), f"{self.with_method(names[0]).total / MIB:,.1f}", ", ".join(sorted(names))))
+        return f"{self.method}, {self.parameters:,} parameters\n\n{aligned(shown)}\n\n{aligned(others)}"
+
+
+def plan(config: str | os.PathLike[str] | Config, *, over: Iterable[str] = ()) -> Plan:
+    r"""The memory that a run takes, from a dry run: shapes alone are computed, no sample is read.
+
+    One field evaluation, its backward passes and its penalties' included, is run on tensors without values, and the
+    most that is alive at once is noted. Not counted: what libraries take for themselves (workspaces of cuDNN, PyTorch's
+    CUDA context), the data set, scores.
+
+    Args:
+        config: the configuration, or its file.
+        over: settings to change, as in `train`.
+
+    Raises:
+        ArgumentError: as `train`; for data whose shape is not known before it is read, if it cannot be read.
+
+    Example:
+        >>> import tempfile, pathlib
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     file = pathlib.Path(folder) / "digits.toml"
+        ...     _ = file.write_text('[data]\nname = "digits"\n[solve]\nmethod = "rk4"\nh = 0.1\nsteps = 10\n')
+        ...     found = plan(file)
+        >>> found.method, found.parts["registers"] == found.registers["rk4"] * 4 * found.parameters
+        ('rk4', True)
+    """
+    chosen = config if isinstance(config, Config) else read_config(config, over)
+    made = build(chosen, device="cpu", data=_like(chosen))
+    registers = {name: m.registers for name, m in methods.members().items() if m.explicit and m.registers is not None}
+    n, size = made.game.layout.n, made.game.dtype.itemsize
+    known = getattr(made.method, "registers", None) if made.method.explicit else None
+    modules = [x for m in made.game.modules for x in (*m._parameters.values(), *m._buffers.values()) if x is not None]
+    parts: dict[str, int | None] = {
+        "the models themselves": sum(x.numel() * x.element_size() for x in {id(x): x for x in modules}.values()),
+        "registers": None if known is None else known * n * size,
+        "one evaluation": _evaluation(made),
+    }
+    if chosen.observers.ema is not None:
+        parts["the average (ema)"] = n * size
+    return Plan(label(made.method), n, parts, registers, n * size)
+
+
+def _like(config: Config) -> DataSet:
+    """A data set of the shape of the configured one, which is read only where its shape is not known without."""
+    family = data_sets.get(config.data.name)
+    if family.shape is None:
+        with told(config, "data"):
+            return data_sets.load(config.data.name, **config.data.options)
+    shape, classes = family.shape(**config.data.options)
+    size = config.data.batch_size
+    labels = torch.zeros(size, dtype=torch.long) if classes else None
+    return DataSet(family.name, torch.zeros(1, *shape).expand(size, *shape), labels, classes)
+
+
+def _evaluation(made: Experiment) -> int:
+    """The most bytes that are alive at once within an evaluation of the field."""
+    field = HeldField(made.flow, made.game.state().buffers, check=False)
+    row = field.stages(1)[0]
+    batch = next(made.stream())
+    shapes = FakeTensorMode(allow_non_fake_inputs=True)
+    batch = torch.utils._pytree.tree_map(lambda x: shapes.from_tensor(x) if isinstance(x, torch.Tensor) else x, batch)
+    field.begin_step(batch)
+    try:
+        with torch.no_grad(), shapes, Living() as living, field.session():
+            field(0.0, field.point, row)
+    except Exception as error:
+        got = f"{type(error).__name__}: {str(error).splitlines()[0]}"
+        raise ArgumentError("losses", "ones that can be evaluated on shapes alone", got) from error
+    return int(living.peak)
