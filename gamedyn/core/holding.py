@@ -258,20 +258,23 @@ class Holding:
             binding.put_frozen(frozen)
 
     @contextlib.contextmanager
-    def elsewhere(self, batch: Any, buffers: Sequence[Tensor]) -> Iterator[None]:
-        """Evaluate on another batch, from other buffers, nothing advancing; afterwards the step goes on."""
-        names = ("batch", "_base", "_first", "losses", "figures", "work")
+    def elsewhere(self, batch: Any, buffers: Sequence[Tensor]) -> Iterator[Callable[[], None]]:
+        """Evaluate on another batch, from other buffers, nothing advancing; afterwards the step goes on.
+
+        What is yielded begins again: work, losses, and rooms as they were.
+        """
+        names = ("batch", "_base", "_first", "losses", "figures", "work", "_views")
         kept = {name: getattr(self, name) for name in names}
+
+        def again() -> None:
+            self.work, self.losses, self.figures = Work(len(self.names)), (), {}
+            self._views = dict(kept["_views"])
+
         try:
             self.batch, self._base, self._first = batch, tuple(buffers), False
-            self.anew()
-            yield
+            yield again
         finally:
             vars(self).update(kept)
-
-    def anew(self) -> None:
-        """Count work, and note losses, as of a step that begins."""
-        self.work, self.losses, self.figures = Work(len(self.names)), (), {}
 
     def hold(self) -> None:
         """Let nothing advance until the next step begins: for looking without touching."""

@@ -408,3 +408,15 @@ def test_a_step_taken_twice_from_one_point_is_the_same_step():
             found.append(step.step(field, 0.0, y, 0.1, {})[0].clone())
     assert torch.equal(found[0], found[1])
     assert torch.equal(found[0], found[2])
+
+
+def test_rooms_of_trials_are_let_go_of():
+    # rejects: stages of every warm-up held by the field's views of them
+    flow, batch = gd.flows.gradient(small_gan()), (torch.ones(4, 2, dtype=DOUBLE), torch.ones(4, 2, dtype=DOUBLE))
+    field, step = HeldField(flow), CapturedStep(stepper("rk4"))
+    y = flow.initial_state().y
+    field.open(y, batch)
+    field.begin_step(batch, 0)
+    with field.session(), torch.no_grad():
+        step.step(field, 0.0, y, 0.1, {})
+    assert not field._views

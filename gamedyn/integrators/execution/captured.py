@@ -60,13 +60,15 @@ class _Captured(Made):
         self._memory, self._moves = inputs["memory"], len(tree_leaves(inputs))
         own = dict(vars(stepper))
 
-        def step() -> None:
-            vars(stepper).update(own)  # rooms that take turns lie as they do before a step
-            self._step(stepper, field, inputs)
-
         self._fill(t, h, tensors)
         try:
-            with field.session(), field.elsewhere(batch, buffers):
+            with field.session(), field.elsewhere(batch, buffers) as again:
+
+                def step() -> None:
+                    vars(stepper).update(own)  # rooms that take turns lie as they do before a step
+                    again()
+                    self._step(stepper, field, inputs)
+
                 self._recording = by.record(step)
                 self._losses, self.work = field.losses, field.work
                 self._figures = {k: x for k, x in field.figures.items() if isinstance(x, Tensor)}
@@ -101,7 +103,6 @@ class _Captured(Made):
 
     def _step(self, stepper: Integrator, field: HeldField, inputs: Any) -> None:
         """One step from the slots to the slots."""
-        field.anew()
         new, after, info = stepper.step(field, self._t, inputs["y"], self._h, inputs["memory"])
         if info.status != "ok" or info.counts or info.figures or info.h is not None:
             raise CannotCaptureError(f"the host decides within a step: {info}")
