@@ -18,6 +18,7 @@ class Images:
         width: of the networks' two hidden layers.
         teacher_steps: of the teacher's own training; its rate `teacher_h`.
         evaluations: of the distillation.
+        batch: samples of a step.
         arms: (ratio, split, pull) of each.
     """
 
@@ -26,6 +27,7 @@ class Images:
     teacher_steps: int = 4000
     teacher_h: float = 0.001
     evaluations: int = 3000
+    batch: int = 128
     arms: tuple[tuple[int, bool, float], ...] = ((1, False, 0.0), (5, False, 0.0), (1, True, 0.0), (1, True, 0.01))
 
 
@@ -94,7 +96,7 @@ STUDY = Study(
             seeds=8,
             images=(
                 replace(Images(), evaluations=20_000, teacher_steps=20_000),
-                Images("fashion_mnist", width=512, teacher_steps=20_000, evaluations=12_000),
+                Images("fashion_mnist", evaluations=2000, batch=64),
             ),
         ),
     },

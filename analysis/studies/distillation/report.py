@@ -148,7 +148,7 @@ def _images(settings: Any, images: Any, work: Workplace) -> pd.DataFrame:
             width=images.width,
             teacher_steps=images.teacher_steps,
             teacher_h=images.teacher_h,
-            batch=settings.batch,
+            batch=images.batch,
             adversarial=settings.adversarial,
         )
         name = f"{images.data_set}_{ratio}_{'split' if split else 'whole'}_{pull:g}"

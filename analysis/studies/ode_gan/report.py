@@ -305,5 +305,5 @@ def _draw(settings: Any, found: pd.DataFrame) -> Figure:
         ha="right",
         fontsize=8,
     )
-    ax.set(ylabel="share within three deviations", ylim=(0, 1))
+    ax.set(ylabel="share within three deviations", ylim=(0, None))
     return fig
