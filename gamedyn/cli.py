@@ -142,6 +142,8 @@ def _add_train(commands: Any) -> None:
             ended = train(chosen.config, chosen.out, over=chosen.set, resume=chosen.resume, progress=not chosen.quiet)
         except KeyboardInterrupt:
             return f"interrupted; go on with: gamedyn train {chosen.config} --out {chosen.out} --resume", 130
+        if os.environ.get("RANK", "0") != "0":  # the first of several processes tells
+            return "", 0
         return f"{ended!r}\nreport: {Path(chosen.out) / 'report.html'}", 0
 
     text = "train a GAN as a TOML file says, in a folder of its own: records, samples, checkpoints, a report"

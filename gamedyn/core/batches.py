@@ -34,9 +34,10 @@ class Batches:
         latent: tuple[int, ...] | None,
         seed: int,
         batch_size: int | None,
+        shard: tuple[int, int] | None = None,
     ) -> None:
         self.source, self.seed, self.batch_size = source, seed, batch_size
-        self.latent = latent
+        self.latent, self.shard = latent, shard
         self.device: torch.device | None = None
         self.dtype: torch.dtype | None = None
         self._noise = torch.Generator().manual_seed(seed)
@@ -52,11 +53,23 @@ class Batches:
     def __next__(self) -> Any:
         item = self._next_item()
         count, device = _counted(item)
+        if self.shard is not None:
+            item = tree_map(self._own_share, item)
         item = moved(item, self.device, self.dtype)
         if self.latent is None:
             return item
         noise = torch.randn(count, *self.latent, generator=self._noise, dtype=self.dtype or torch.get_default_dtype())
-        return item, noise.to(self.device or device)
+        return item, self._own_share(noise).to(self.device or device)
+
+    def _own_share(self, x: Any) -> Any:
+        """Of a batch's tensor this rank's samples: every count-th."""
+        if self.shard is None or not isinstance(x, Tensor) or not x.dim():
+            return x
+        rank, count = self.shard
+        if len(x) % count:
+            remedy = "batch sizes that are multiples of the number of ranks"
+            raise ArgumentError("batches", f"batches that {count} ranks can share evenly", f"{len(x)} samples", remedy)
+        return x[rank::count]
 
     def to(self, device: torch.device, dtype: torch.dtype) -> Batches:
         """Yield batches on this device; floating tensors in this dtype."""
@@ -191,6 +204,7 @@ def batches(
     latent: int | tuple[int, ...] | None = None,
     seed: int = 0,
     batch_size: int | None = None,
+    shard: tuple[int, int] | None = None,
 ) -> Batches:
     """An endless stream of `(item, noise)`, or of items where `latent` is None.
 
@@ -202,6 +216,9 @@ def batches(
         latent: size or shape of the standard normal noise for one sample.
         seed: of the noise and of the order.
         batch_size: for data in memory; None: all of it.
+        shard: (rank, ranks): every batch, noise included, is drawn as one process would, and this rank has every
+            ranks-th sample of it, from its own number on. Ranks with the same seed then have the run of one process,
+            and stand at the same place: one may write it down for all, and another number of ranks go on.
 
     All randomness is the stream's own, so that a run goes on bit for bit: the order, that of samplers with generators
     of their own (PyTorch's, NumPy's, Python's), workers' seeds, augmentation in `__getitem__` with or without workers.
@@ -233,7 +250,9 @@ def batches(
         raise ArgumentError("source", "a tensor, or a loader that can be iterated again", type(source).__name__)
     sizes = None if latent is None else tuple(latent) if isinstance(latent, (tuple, list)) else (latent,)
     shape = None if sizes is None else tuple(positive_int("latent", size) for size in sizes)
-    return Batches(source, shape, seed, batch_size)
+    if shard is not None and not (positive_int("shard", shard[1]) > shard[0] >= 0):
+        raise ArgumentError("shard", "(rank, ranks) with 0 <= rank < ranks", shard)
+    return Batches(source, shape, seed, batch_size, shard)
 
 
 def in_memory(source: Any) -> Any:

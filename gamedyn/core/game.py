@@ -63,6 +63,19 @@ class Game:
     traces = True
     """Whether evaluations can be traced, to be compiled."""
 
+    weight = 1.0
+    """The share of a batch's samples that this process has."""
+
+    alone = True
+    """Whether no other process takes part."""
+
+    def agreed(self, y: Tensor, *, stop: bool) -> bool:
+        """Whether to stop at y: what this process wants, and what others want where they take part."""
+        return stop
+
+    def agree_on(self, facts: Mapping[str, Any]) -> None:
+        """Nothing to agree on: no other process takes part."""
+
     def __init__(
         self,
         players: Mapping[str, nn.Module | Tensor],

@@ -25,7 +25,7 @@ from gamedyn._lib.errors import ArgumentError
 from gamedyn.core.game import Game
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from gamedyn.core.evaluation import Point
 
@@ -176,11 +176,11 @@ class _Replaced(_OfRanks):
 class DataParallelGame(Game):
     """A game whose losses are the weighted mean over ranks; see `data_parallel`."""
 
-    traces = False
+    traces, alone = False, False
 
     def __init__(self, game: Game, ranks: Ranks) -> None:
         vars(self).update(vars(game))  # the same players, with everything that is declared of them
-        self.ranks = ranks
+        self.ranks, self.weight = ranks, ranks.weight
         self._verified = False
         self._well = torch.zeros(ranks.count, dtype=self.dtype, device=self.device)
         self._agree(_refused(ranks.sum_, self._well))
@@ -197,6 +197,33 @@ class DataParallelGame(Game):
     def least(self, number: float) -> float:
         """The least over ranks, for choices that must be one on all of them."""
         return float(min(self.ranks.told(number)))
+
+    def agreed(self, y: Tensor, *, stop: bool) -> bool:
+        """Whether any rank wants to stop at y, where all must be at one point.
+
+        Raises:
+            ArgumentError: on all ranks, if they are not.
+        """
+        heard = self.ranks.told((_digest(y), stop))
+        if odd := [r for r, (digest, _) in enumerate(heard) if digest != heard[0][0]]:
+            remedy = (
+                "a rank's memory, an observer that writes, or another library has changed it: go on from a checkpoint"
+            )
+            raise ArgumentError("state", "one state on all ranks", f"another than rank 0's on {_ranks(odd)}", remedy)
+        return any(wish for _, wish in heard)
+
+    def agree_on(self, facts: Mapping[str, Any]) -> None:
+        """Refuse on all ranks what is not the same on all.
+
+        Raises:
+            ArgumentError: with what differs, and where.
+        """
+        heard = self.ranks.told({k: repr(v) for k, v in facts.items()})
+        for name in dict.fromkeys(k for told in heard for k in told):
+            odd = [r for r, told in enumerate(heard) if told.get(name) != heard[0].get(name)]
+            if odd:
+                got = f"{str(heard[odd[0]].get(name))[:80]} on {_ranks(odd)}, {str(heard[0].get(name))[:80]} on rank 0"
+                raise ArgumentError(name, "the same on all ranks", got, "start all ranks with one program and one file")
 
     def check(self, batch: Any = None, terms: Sequence[Any] = ()) -> None:
         """As `Game.check` on this rank's batch, in agreement: if one rank refuses, all do.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from gamedyn.training import data as data_sets
 from gamedyn.training import models, scores
 from gamedyn.training.models import Pair
 from gamedyn.training.observers import EMA, Best, Budget, Recorder, Samples, Score, Stability, TensorBoard
+from gamedyn.training.ranks import Place, warn_of_shards
 from gamedyn.training.sampler import Sampler
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class Experiment:
         method: the method.
         h: step, a number or a step size.
         device: of the players.
+        place: of this process among those that share the run.
     """
 
     config: Config
@@ -56,6 +58,7 @@ class Experiment:
     method: methods.Method
     h: Any
     device: torch.device
+    place: Place = field(default_factory=Place)
 
     @property
     def limits(self) -> dict[str, Any]:
@@ -73,6 +76,7 @@ class Experiment:
             seed=self.config.solve.seed,
             labels=self.config.models.conditional,
             workers=section.workers,
+            shard=self.place.shard,
         )
 
     def sampler(self) -> Sampler:
@@ -89,7 +93,10 @@ class Experiment:
         made: list[Any] = []
         try:
             with self._at("observers"):
-                self._observe(made, out, progress)
+                if self.place.first:
+                    self._observe(made, out, progress)
+                elif self.config.observers.stability is not None:  # it evaluates the game, which all do together
+                    made.append(self._stability([]))
         except BaseException:
             for observer in made:
                 getattr(observer, "finish", lambda: None)()
@@ -117,11 +124,14 @@ class Experiment:
                 raise ArgumentError("best", "a score that decides", "none", "[observers] score = {...}")
             made.append(Best(made[-1], out, **asked.best))
         if asked.stability is not None:
-            options = dict(asked.stability)
-            batch = self._batch(int(options.pop("batch", 1024)))
-            made.append(Stability(self.flow, self.method, batch, to=[recorder], **_rhythmic(options)))
+            made.append(self._stability([recorder]))
         if asked.budget is not None:
             made.append(Budget(**asked.budget))
+
+    def _stability(self, to: list[Any]) -> Stability:
+        options = dict(self.config.observers.stability or {})
+        batch = self._batch(int(options.pop("batch", 1024)))
+        return Stability(self.flow, self.method, batch, to=to, **_rhythmic(options))
 
     def _score(self, options: dict[str, Any], sampler: Sampler, average: Any, recorder: Any, progress: bool) -> Score:
         measures = options.pop("measures", ["frechet"])
@@ -134,9 +144,9 @@ class Experiment:
 
     def _batch(self, size: int) -> Any:
         """A fixed batch to linearise on."""
-        size = min(size, len(self.data))
-        labels = self.config.models.conditional
-        return next(self.data.batches(size, latent=self.pair.latent, seed=12345, labels=labels))
+        size, count = min(size, len(self.data)), self.place.ranks
+        how: dict[str, Any] = {"labels": self.config.models.conditional, "shard": self.place.shard}
+        return next(self.data.batches(size - size % count, latent=self.pair.latent, seed=12345, **how))
 
     def checkpoints(self, out: Path) -> Checkpoints:
         """Where the run is kept."""
@@ -147,13 +157,20 @@ class Experiment:
         return told(self.config, section)
 
 
-def build(config: Config, *, device: torch.device | str | None = None, data: DataSet | None = None) -> Experiment:
+def build(
+    config: Config,
+    *,
+    device: torch.device | str | None = None,
+    data: DataSet | None = None,
+    place: Place = Place(),  # noqa: B008
+) -> Experiment:
     """The parts of a training run.
 
     Args:
         config: the configuration.
         device: of the players; None: a GPU if there is one.
         data: in the place of the configured data set.
+        place: of this process among those that share the run; batches are then shared evenly.
 
     Raises:
         ArgumentError: for parts that do not exist or do not fit; file, line and key are named.
@@ -182,6 +199,8 @@ def build(config: Config, *, device: torch.device | str | None = None, data: Dat
         game = games.gan(
             pair.generator, pair.discriminator, config.game.loss, conditional=chosen.conditional, autocast=cast
         )
+        if place.ranks > 1:
+            game = _shared(game, config, place)
     with told(config, "flow"):
         flow = _flow(config, game)
     with told(config, "solve"):
@@ -189,7 +208,17 @@ def build(config: Config, *, device: torch.device | str | None = None, data: Dat
             raise ArgumentError("seed", "a whole number from 0 to 2^63 - 1", config.solve.seed)
         method = methods.get(config.solve.method, **config.solve.options)
         h = _step(config.solve.h)
-    return Experiment(config, found, pair, game, flow, method, h, where)
+    return Experiment(config, found, pair, game, flow, method, h, where, place)
+
+
+def _shared(game: core.Game, config: Config, place: Place) -> core.Game:
+    """The game of all processes together."""
+    if config.data.batch_size % place.ranks:
+        expected = f"a multiple of the {place.ranks} processes that share a batch"
+        raise ArgumentError("data.batch_size", expected, config.data.batch_size)
+    if place.first:
+        warn_of_shards(game)
+    return core.data_parallel(game)
 
 
 def _flow(config: Config, game: core.Game) -> flows.Flow:

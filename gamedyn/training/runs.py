@@ -19,6 +19,7 @@ from gamedyn.training.config import Config, differences, read_config
 from gamedyn.training.experiment import Experiment, build, memory_of, told
 from gamedyn.training.observers import EMA
 from gamedyn.training.observers._disk import written
+from gamedyn.training.ranks import code_digest, joined
 from gamedyn.training.reports import write_report
 
 if TYPE_CHECKING:
@@ -56,6 +57,9 @@ def train(
     `average.state` and `best.state`, `summary.json` and `report.html`, which opens in a browser. Whatever ends the run,
     it can be gone on from; a configuration that it had before is kept as `config-until-STEP.toml`.
 
+    Started by torchrun, all processes train one game: each has its share of every batch, the first one writes for all,
+    and any number of them can go on.
+
     Args:
         config: a Config, or a TOML file.
         out: the folder; made if it is missing.
@@ -88,12 +92,18 @@ def train(
         raise ArgumentError("over", "none for a Config, which is read already", settings, "read_config(path, over)")
     chosen = config if isinstance(config, Config) else read_config(config, settings)
     folder = Path(out)
-    _made(folder)
-    with locked(folder):
-        _own_folder(folder, chosen, resume=resume)
-        parts = build(chosen, device=device)
-        _configured(folder, chosen, resume=resume)
-        return _run(parts, folder, list(observers), resume=resume, progress=progress)
+    with joined(device) as (place, where), contextlib.ExitStack() as held:
+
+        def begin() -> None:
+            _made(folder)
+            held.enter_context(locked(folder))
+            _own_folder(folder, chosen, resume=resume)
+
+        place.first_does(begin)
+        parts = build(chosen, device=where, place=place)
+        parts.game.agree_on({"configuration": chosen.to_toml(), "code": code_digest(), "torch": torch.__version__})
+        place.first_does(_configured, folder, chosen, resume=resume)
+        return _run(parts, folder, list(observers), resume=resume, progress=progress and place.first)
 
 
 def _run(parts: Experiment, folder: Path, more: list[Any], *, resume: bool, progress: bool) -> Run:
@@ -118,7 +128,7 @@ def _run(parts: Experiment, folder: Path, more: list[Any], *, resume: bool, prog
                 sampling=config.solve.sampling,
                 observers=[*watching, *more],
                 every=10,
-                checkpoint=parts.checkpoints(folder),
+                checkpoint=parts.checkpoints(folder) if parts.place.first else None,
                 resume=folder / "checkpoints" if resume else None,
                 allow=["versions", "observers"],
                 check_every=config.solve.check_every,
@@ -153,7 +163,7 @@ def _finished(parts: Experiment, folder: Path, watching: list[Any], run: Run | N
     """Close the observers, write what the run came to and the report."""
     for observer in reversed(watching):  # those that others write to last
         getattr(observer, "finish", lambda: None)()
-    if run is None:
+    if run is None or not parts.place.first:
         return
     stats = {k: v for k, v in run.stats.items() if isinstance(v, (int, float, str, bool))}
     summary = {

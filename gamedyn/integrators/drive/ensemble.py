@@ -13,7 +13,7 @@ from gamedyn.core import Members, State, stacked
 from gamedyn.core.ambient import shielded
 from gamedyn.flows import Flow, of_flow
 from gamedyn.integrators.dispatch import stepper
-from gamedyn.integrators.drive.facts import facts_of, held_against, past_run
+from gamedyn.integrators.drive.facts import agreed_on, facts_of, held_against, past_run
 from gamedyn.integrators.drive.loop import Loop
 from gamedyn.integrators.drive.observers import every as rhythm
 from gamedyn.integrators.drive.observers import watches
@@ -117,6 +117,7 @@ def solve_ensemble(
     facts = facts_of(flow, integrator, size, "frozen", source, past)
     facts |= {kind: {k: v.tolist() for k, v in columns.items()} for kind, columns in differing.items() if columns}
     held_against(past, facts, allow)
+    agreed_on(flow, facts, past)
     if past is not None and past.step > positive_int("steps", steps):
         raise ArgumentError("steps", f"at least the {past.step} steps already done", steps)
     check_every = positive_int("check_every", check_every)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import zlib
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch.utils._pytree import tree_leaves
 
 from gamedyn._lib.errors import ArgumentError, warn_caller
 from gamedyn._lib.version import __version__
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from gamedyn.integrators._types import Integrator
     from gamedyn.integrators.drive.step_sizes import StepSize
 
-__all__ = ["facts_of", "held_against", "past_run"]
+__all__ = ["agreed_on", "facts_of", "held_against", "past_run"]
 
 
 def past_run(flow: Flow, resume: Run | str | os.PathLike[str] | None, allow: Iterable[str] = ()) -> Run | None:
@@ -63,6 +65,22 @@ def facts_of(
         "data": None if streams is None else [s.described() for s in streams],
         "versions": f"gamedyn {__version__}, torch {torch.__version__}",
     }
+
+
+def agreed_on(flow: Flow, facts: Mapping[str, Any], past: Run | None) -> None:
+    """Where several processes solve one flow: refuse what differs between them, the memory gone on with included.
+
+    Raises:
+        ArgumentError: on all of them, with what differs.
+    """
+    if flow.game.alone:
+        return
+    known = {k: v for k, v in facts.items() if k not in ("run", "data")}  # each may have data of its own
+    if past is not None:
+        tensors = [x for x in tree_leaves(past.memory) if isinstance(x, torch.Tensor)]
+        raw: list[Any] = [x.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy() for x in tensors]
+        known |= {"step": past.step, "memory": [zlib.crc32(x) for x in raw]}
+    flow.game.agree_on(known)
 
 
 def held_against(past: Run | None, facts: Mapping[str, Any], allow: Iterable[str]) -> None:

@@ -69,6 +69,7 @@ class Loop:
         self.figures: dict[str, Any] = {}
         self._scheduled: dict[str, float] = {}
         self.counts: dict[str, float] = {}
+        self._wish = False  # somebody here wants to stop
         self.status, self.began = "done", time.perf_counter()
         self._nodes: list[Node] = []
         self._saves = list(plan.saves)
@@ -154,14 +155,14 @@ class Loop:
         )
 
     def _steps(self, step: int, t: float, batch: Any, bar: Any) -> int:
-        field = self.field
+        field, game = self.field, self.field.flow.game
         (y, memory), self._begin = self._begin, None  # held by nothing else, so that the first step lets go of them
         self._keep_start(t, y)
         while not self._over(step, t):
             self._signals.obeyed()
             field.begin_step(batch, step)
             self.pending = [batch]
-            self.drawn_samples += samples(batch, self._lead)
+            self._count_samples(batch)
             still = self._schedule(step) if self.around.schedules else ()
             h = self._asked(step, t)
             left = y.clone() if self.execution.in_place and (self._saves or self.events or still) else y
@@ -194,10 +195,11 @@ class Loop:
                 self.startup, self._started = field.work.evaluations, self.integrator.started(memory)
             bar.step(self.evaluations, self.images, t)
             view = View(self, step, t, taken, y)
-            stop = self._shown(view) or ended is not None
+            self._wish |= self._shown(view) or ended is not None
             over = self._over(step, t)
-            due = stop or step % self.plan.check_every == 0
-            if not self._keeper.looked(y, memory, step, t, due=due, over=over):
+            due = over or step % self.plan.check_every == 0 or (self._wish and game.alone)
+            stop = due and game.agreed(y, stop=self._wish)
+            if (due or game.alone) and not self._keeper.looked(y, memory, step, t, due=due, over=over):
                 break
             if stop:
                 self.status = "stopped"
@@ -360,8 +362,12 @@ class Loop:
         if self.pending:
             return self.pending.pop()
         batch = self._next_batch()
-        self.drawn_samples += samples(batch, self._lead)
+        self._count_samples(batch)
         return batch
+
+    def _count_samples(self, batch: Any) -> None:
+        """Count a batch's samples, those of other processes' shards included."""
+        self.drawn_samples += round(samples(batch, self._lead) / self.field.flow.game.weight)
 
     def _next_batch(self) -> Any:
         if self.around.draw is None:

@@ -20,7 +20,7 @@ from gamedyn.integrators.dispatch import stepper
 from gamedyn.integrators.drive.adaptive import Adaptive
 from gamedyn.integrators.drive.checkpoints import Checkpoints
 from gamedyn.integrators.drive.events import events as events_by_name
-from gamedyn.integrators.drive.facts import facts_of, held_against, past_run
+from gamedyn.integrators.drive.facts import agreed_on, facts_of, held_against, past_run
 from gamedyn.integrators.drive.loop import Loop
 from gamedyn.integrators.drive.observers import every as rhythm
 from gamedyn.integrators.drive.observers import watches
@@ -149,6 +149,7 @@ def solve(
     draw, streams = batch_source(flow, batches, batch, past)
     facts = facts_of(flow, integrator, size, sampling, streams, past)
     held_against(past, facts, allow if integrator.changes_h else (*allow, "h"))  # the loop says more of the others
+    agreed_on(flow, facts, past)
     limits = {"steps": steps, "evaluations": evaluations, "images": images, "t_span": t_span}
     rhythms = {"every": rhythm(every), "check_every": positive_int("check_every", check_every)}
     plan = _plan(integrator, size, limits, past, save_at, {**rhythms, "dense": bool(dense)})

@@ -117,7 +117,14 @@ class DataSet:
         return replace(self, samples=self.samples.to(device), labels=labels)
 
     def batches(
-        self, batch_size: int, *, latent: int | None = None, seed: int = 0, labels: bool = False, workers: int = 0
+        self,
+        batch_size: int,
+        *,
+        latent: int | None = None,
+        seed: int = 0,
+        labels: bool = False,
+        workers: int = 0,
+        shard: tuple[int, int] | None = None,
     ) -> Batches:
         """The stream `gamedyn.solve` takes: `(samples, noise)`, or `((samples, labels), noise)`.
 
@@ -127,6 +134,7 @@ class DataSet:
             seed: of order and noise.
             labels: whether labels come with the samples.
             workers: processes that read samples that are not in memory.
+            shard: (rank, ranks), as `gamedyn.batches` takes it.
 
         Raises:
             ArgumentError: for a batch larger than the data, or labels that there are not.
@@ -148,9 +156,9 @@ class DataSet:
             loader = DataLoader(
                 source, batch_size, shuffle=True, drop_last=True, num_workers=workers, pin_memory=pinned
             )
-            return batches(loader, latent=latent, seed=seed)
+            return batches(loader, latent=latent, seed=seed, shard=shard)
         both = TensorDataset(self.samples, self.labels) if labels and self.labels is not None else self.samples
-        return batches(both, latent=latent, seed=seed, batch_size=batch_size)
+        return batches(both, latent=latent, seed=seed, batch_size=batch_size, shard=shard)
 
     def _first(self) -> Tensor:
         return _sample(self.samples[0])
