@@ -320,7 +320,7 @@ def _add_explore(commands: Any) -> None:
 def _printed(text: str) -> int:
     """Print; a reader that has seen enough (`| head`) ends it without a traceback, with status 1."""
     try:
-        print(text, flush=True)
+        print(text, flush=True, end="\n" if text else "")
     except BrokenPipeError:  # what is still buffered would be written at exit, and fail again
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
