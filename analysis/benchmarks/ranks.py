@@ -38,6 +38,8 @@ name = "dcgan"
 channels = {channels}
 latent = 16
 batch_norm = false
+[game]
+dtype = "float64"
 [solve]
 method = "rk4"
 h = 0.02

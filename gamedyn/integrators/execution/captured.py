@@ -59,7 +59,6 @@ class _Captured(Made):
         inputs, batch, buffers = tree_unflatten(self._slots, spec)
         self._memory, self._moves = inputs["memory"], len(tree_leaves(inputs))
         own = dict(vars(stepper))
-
         self._fill(t, h, tensors)
         try:
             with field.session(), field.elsewhere(batch, buffers) as again:
@@ -96,10 +95,11 @@ class _Captured(Made):
             if not isinstance(slot, Tensor) or slot is given:
                 continue
             version = -1 if given.is_inference() else given._version
-            if i >= self._moves and version >= 0 and self._given[i] == (id(given), version):
+            if version >= 0 and self._given[i] == (id(given), version):
                 continue  # what a step only reads lies there already
             slot.copy_(given)
-            self._given[i], self._held[i] = (id(given), version), given
+            if i >= self._moves:
+                self._given[i], self._held[i] = (id(given), version), given
 
     def _step(self, stepper: Integrator, field: HeldField, inputs: Any) -> None:
         """One step from the slots to the slots."""
