@@ -15,7 +15,7 @@ import pytest
 import torch
 
 import gamedyn as gd
-from gamedyn.training import build, data, read_config
+from gamedyn.training import build, data, read_config, train
 from gamedyn.training.ranks import Place, code_digest
 
 CONFIG = """
@@ -98,38 +98,59 @@ def end(folder, name):
     return gd.State.load(folder / name / "last.state", game).y
 
 
-def test_two_processes_have_the_run_of_one(folder):
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    """The run of one process: its last state, what it counted, its records."""
+    folder = tmp_path_factory.mktemp("alone")
+    (folder / "run.toml").write_text(CONFIG.format(steps=40))
+    train(folder / "run.toml", folder / "one", progress=False)
+    return folder
+
+
+def test_two_processes_have_the_run_of_one(folder, alone):
     # rejects: shards of other samples, noise of its own for every rank, images of one rank alone counted
-    assert trained(folder, 1, "--out", "one")[0] == [0]
     codes, said = trained(folder, 2, "--out", "two")
     assert codes == [0, 0], said
-    torch.testing.assert_close(end(folder, "one"), end(folder, "two"), rtol=0, atol=1e-12)
-    one, two = (json.loads((folder / n / "summary.json").read_text()) for n in ("one", "two"))
+    torch.testing.assert_close(end(alone, "one"), end(folder, "two"), rtol=0, atol=1e-12)
+    places = (alone / "one", folder / "two")
+    one, two = (json.loads((p / "summary.json").read_text()) for p in places)
     for key in ("images", "evaluations", "batches"):
         assert one["stats"][key] == two["stats"][key]
-    rows = [
-        [json.loads(line) for line in (folder / n / "records.jsonl").read_text().splitlines()] for n in ("one", "two")
-    ]
+    rows = [[json.loads(line) for line in (p / "records.jsonl").read_text().splitlines()] for p in places]
     assert [r["step"] for r in rows[0]] == [r["step"] for r in rows[1]]
     assert said[1] == ""  # the first one tells
 
 
 @pytest.mark.parametrize("counts", [(2, 1), (1, 3)])
-def test_any_number_of_processes_goes_on(folder, counts):
+def test_any_number_of_processes_goes_on(folder, alone, counts):
     # rejects: checkpoints that hold one rank's place in the stream
-    first, then = counts
-    assert trained(folder, first, "--out", "run", "--set", "solve.steps=15")[0] == [0] * first
-    codes, said = trained(folder, then, "--out", "run", "--resume")
-    assert codes == [0] * then, said
-    assert trained(folder, 1, "--out", "whole")[0] == [0]
-    torch.testing.assert_close(end(folder, "run"), end(folder, "whole"), rtol=0, atol=1e-12)
+    for count, arguments in zip(counts, (["solve.steps=15"], []), strict=True):
+        if count == 1:
+            resume = (folder / "run").exists()
+            train(folder / "run.toml", folder / "run", over=arguments, resume=resume, progress=False)
+            continue
+        more = ["--set", *arguments] if arguments else ["--resume"]
+        codes, said = trained(folder, count, "--out", "run", *more)
+        assert codes == [0] * count, said
+    torch.testing.assert_close(end(folder, "run"), end(alone, "one"), rtol=0, atol=1e-12)
+
+
+SLOW = """
+import time
+from gamedyn.integrators.steppers.multistep import MultistepStepper
+inner = MultistepStepper.step
+def step(self, *arguments):
+    time.sleep(0.05)
+    return inner(self, *arguments)
+MultistepStepper.step = step
+"""
 
 
 def test_a_killed_process_ends_all_and_the_run_goes_on_bit_for_bit(folder):
     # rejects: a checkpoint of one rank ahead of the others'; processes that wait for a dead one for ever
     assert trained(folder, 2, "--out", "whole")[0] == [0, 0]
     draw, checkpoints = random.Random(5), folder / "run" / "checkpoints"
-    for kill in (True, True, True, False):
+    for kill in (True, True, False):
         before = set(checkpoints.glob("step-*.run"))
         running = started(folder, 2, "--out", "run", *(["--resume"] if before else []), code=SLOW)
         while kill and set(checkpoints.glob("step-*.run")) == before and running[0].poll() is None:
@@ -143,15 +164,6 @@ def test_a_killed_process_ends_all_and_the_run_goes_on_bit_for_bit(folder):
     assert torch.equal(end(folder, "run"), end(folder, "whole"))
 
 
-SLOW = """
-import time
-from gamedyn.integrators.steppers.multistep import MultistepStepper
-inner = MultistepStepper.step
-def step(self, *arguments):
-    time.sleep(0.05)
-    return inner(self, *arguments)
-MultistepStepper.step = step
-"""
 APART = """
 from gamedyn.integrators.steppers.multistep import MultistepStepper
 import os
@@ -180,7 +192,7 @@ def test_another_configuration_is_named(folder):
 
 
 def test_what_the_first_process_refuses_all_refuse(folder):
-    assert trained(folder, 1, "--out", "run", "--set", "solve.steps=3")[0] == [0]
+    train(folder / "run.toml", folder / "run", over=["solve.steps=3"], progress=False)
     codes, said = trained(folder, 2, "--out", "run")
     assert codes == [2, 2]
     assert all("a folder without a run" in x for x in said)
