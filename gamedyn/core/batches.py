@@ -54,22 +54,30 @@ class Batches:
         item = self._next_item()
         count, device = _counted(item)
         if self.shard is not None:
-            item = tree_map(self._own_share, item)
+            item = tree_map(lambda x: self._own_share(x, count), item)
         item = moved(item, self.device, self.dtype)
         if self.latent is None:
             return item
         noise = torch.randn(count, *self.latent, generator=self._noise, dtype=self.dtype or torch.get_default_dtype())
-        return item, self._own_share(noise).to(self.device or device)
+        return item, self._own_share(noise, count).to(self.device or device)
 
-    def _own_share(self, x: Any) -> Any:
-        """Of a batch's tensor this rank's samples: every count-th."""
-        if self.shard is None or not isinstance(x, Tensor) or not x.dim():
+    def _own_share(self, x: Any, samples: int) -> Any:
+        """Of a batch's tensor of samples this rank's; what has none stays whole.
+
+        Raises:
+            ArgumentError: for samples that cannot be shared evenly, and text, which may be of single samples.
+        """
+        if self.shard is None or (isinstance(x, Tensor) and (not x.dim() or len(x) != samples)):
             return x
         rank, count = self.shard
-        if len(x) % count:
+        if isinstance(x, (str, bytes)):
+            raise ArgumentError(
+                "batches", "tensors, to be shared by ranks", f"text: {x!r}", "leave it out of the batch"
+            )
+        if samples % count:
             remedy = "batch sizes that are multiples of the number of ranks"
-            raise ArgumentError("batches", f"batches that {count} ranks can share evenly", f"{len(x)} samples", remedy)
-        return x[rank::count]
+            raise ArgumentError("batches", f"batches that {count} ranks can share evenly", f"{samples} samples", remedy)
+        return x[rank::count] if isinstance(x, Tensor) else x
 
     def to(self, device: torch.device, dtype: torch.dtype) -> Batches:
         """Yield batches on this device; floating tensors in this dtype."""

@@ -96,7 +96,7 @@ class ClippedFlow(LeafwiseFlow):
             bounds = [self.value * abs(r) for r in rates]
             return [torch.maximum(torch.minimum(x, b + 0 * x), -b + 0 * x) for x, b in zip(v, bounds, strict=True)]
         squares = sum(_over(x, r).square().flatten(lead).sum(-1) for x, r in zip(v, rates, strict=True))
-        limit = torch.as_tensor(self.norm, dtype=v[0].dtype, device=v[0].device).square()
+        limit = v[0].new_full((), self.norm or 0.0).square()
         beyond = squares > limit
         factor = torch.where(beyond, (limit / torch.where(beyond, squares, limit)).sqrt(), torch.ones_like(limit))
         return [x * factor.reshape(factor.shape + (1,) * (x.dim() - lead)) for x in v]

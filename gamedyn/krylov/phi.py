@@ -242,30 +242,52 @@ def _substep(
 ) -> _Step | str:
     """One sub-step; or why there is none."""
     tau = rest / math.ceil(rest / guess)
-    tiny = rounding(problem.u)
     last = min(dimension, problem.n + problem.p)
     for j in range(1, last + 1):
-        if problem.left < 1 and not problem.still:
+        spent = problem.left < 1 and not problem.still
+        if spent and len(space.columns) == j - 1:
             return "budget"
+        if spent:  # what has been computed and not looked at may be enough
+            return _looked(problem, space, j - 1, tolerance, (tau, rest), dimension) or "budget"
         out = space.basis.slot(j)
         problem.multiply(space.basis.rows[j - 1], out)
         space.basis.orthogonalise(j)
         if j % problem.look and j % EVERY and j < last:
             continue
-        for i, column in enumerate(space.basis.columns(len(space.columns) + 1, j), len(space.columns) + 1):
-            length = math.hypot(*column)
-            if not math.isfinite(length):
-                return "non_finite"
-            space.columns.append(column)
-            space.scale = max(space.scale, length)
-            space.invariant = column[-1] <= tiny * space.scale or i == problem.n + problem.p
-            if space.invariant or i == dimension:
-                return _longest(problem, space, tolerance, rest if space.invariant else tau)
+        found = _looked(problem, space, j, tolerance, (tau, rest), dimension)
+        if found is not None:
+            return found
         if j % EVERY == 0:
             step = _attempt(problem, space, tolerance, tau)
             if not isinstance(step, float):
                 return step
     return "budget"
+
+
+def _looked(
+    problem: _Augmented, space: _Space, j: int, tolerance: _Tolerance, taus: tuple[float, float], dimension: int
+) -> _Step | str | None:
+    """Look at the columns up to the j-th; what ends the sub-step, if one of them does.
+
+    Args:
+        problem: what is solved.
+        space: the space so far.
+        j: vectors computed.
+        tolerance: allowed.
+        taus: the sub-step, and what is left of the time, which an invariant space reaches.
+        dimension: largest space.
+    """
+    tiny, first = rounding(problem.u), len(space.columns) + 1
+    for i, column in enumerate(space.basis.columns(first, j), first):
+        length = math.hypot(*column)
+        if not math.isfinite(length):
+            return "non_finite"
+        space.columns.append(column)
+        space.scale = max(space.scale, length)
+        space.invariant = column[-1] <= tiny * space.scale or i == problem.n + problem.p
+        if space.invariant or i == dimension:
+            return _longest(problem, space, tolerance, taus[1] if space.invariant else taus[0])
+    return None
 
 
 def _longest(problem: _Augmented, space: _Space, tolerance: _Tolerance, tau: float) -> _Step | str:

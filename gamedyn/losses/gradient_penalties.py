@@ -105,6 +105,7 @@ def gradient_penalty(
     target: float = 1.0,
     one_sided: bool = False,
     shares: str = "even",
+    shard: tuple[int, int] | None = None,
     real: Callable[[Any], Any] | None = None,
     fake: Callable[[Mapping[str, Any], Any], Any] | None = None,
     output: Callable[[Any], Tensor] | None = None,
@@ -123,6 +124,8 @@ def gradient_penalty(
         one_sided: whether norms below the target go free.
         shares: "even", `s_i = (i + 1/2) / n` over the batch: nothing is drawn, so steps compile, and the mean is that
             of uniform shares up to O(1/n^2); or "random", uniform and independent, as published.
+        shard: (rank, ranks) of `gamedyn.batches`, where a process has every ranks-th sample of a batch: the even shares
+            are those of the whole batch.
         real: as of `r1`; where it gives more than samples, the discriminator gets these with the mixed samples.
         fake: as of `r2`.
         output: takes the scores out of what the discriminator returns; None: that itself, or its first entry.
@@ -151,7 +154,7 @@ def gradient_penalty(
             remedy = "one generated sample for each real one, of its shape"
             raise ArgumentError("batch", f"generated samples {tuple(x.shape)}", tuple(made.shape), remedy)
         n = len(x)
-        share = torch.rand(n, dtype=x.dtype, device=x.device) if drawn else _even(n, x)
+        share = torch.rand(n, dtype=x.dtype, device=x.device) if drawn else _even(n, x, *(shard or (0, 1)))
         share = share.reshape(-1, *[1] * (x.dim() - 1))
         slope = _slope(players[into], (share * x + (1 - share) * made, *more), output)
         above = torch.linalg.vector_norm(slope.reshape(n, -1), dim=1) - goal
@@ -162,8 +165,9 @@ def gradient_penalty(
     return LossTerm(name, into, weight_of(weight), value, double_backward=True, source=source)
 
 
-def _even(n: int, like: Tensor) -> Tensor:
-    return (torch.arange(n, dtype=like.dtype, device=like.device) + 0.5) / n
+def _even(n: int, like: Tensor, rank: int, ranks: int) -> Tensor:
+    place = torch.arange(rank, n * ranks, ranks, dtype=like.dtype, device=like.device)
+    return (place + 0.5) / (n * ranks)
 
 
 def _made(of: str) -> Callable[[Mapping[str, Any], Any], Any]:

@@ -129,9 +129,13 @@ class Experiment:
             made.append(Budget(**asked.budget))
 
     def _stability(self, to: list[Any]) -> Stability:
-        options = dict(self.config.observers.stability or {})
+        options = _rhythmic(dict(self.config.observers.stability or {}))
+        every = options.get("every")
+        if self.place.ranks > 1 and isinstance(every, Every) and every.seconds is not None:
+            remedy = "steps, images, evaluations or time: seconds are another number of steps on every process"
+            raise ArgumentError("stability", "a rhythm that all processes share", every, remedy)
         batch = self._batch(int(options.pop("batch", 1024)))
-        return Stability(self.flow, self.method, batch, to=to, **_rhythmic(options))
+        return Stability(self.flow, self.method, batch, to=to, **options)
 
     def _score(self, options: dict[str, Any], sampler: Sampler, average: Any, recorder: Any, progress: bool) -> Score:
         measures = options.pop("measures", ["frechet"])
@@ -146,7 +150,7 @@ class Experiment:
         """A fixed batch to linearise on."""
         size, count = min(size, len(self.data)), self.place.ranks
         how: dict[str, Any] = {"labels": self.config.models.conditional, "shard": self.place.shard}
-        return next(self.data.batches(size - size % count, latent=self.pair.latent, seed=12345, **how))
+        return next(self.data.batches(max(1, size // count) * count, latent=self.pair.latent, seed=12345, **how))
 
     def checkpoints(self, out: Path) -> Checkpoints:
         """Where the run is kept."""
@@ -202,7 +206,7 @@ def build(
         if place.ranks > 1:
             game = _shared(game, config, place)
     with told(config, "flow"):
-        flow = _flow(config, game)
+        flow = _flow(config, game, place)
     with told(config, "solve"):
         if not 0 <= config.solve.seed < 2**63:
             raise ArgumentError("seed", "a whole number from 0 to 2^63 - 1", config.solve.seed)
@@ -221,7 +225,7 @@ def _shared(game: core.Game, config: Config, place: Place) -> core.Game:
     return core.data_parallel(game)
 
 
-def _flow(config: Config, game: core.Game) -> flows.Flow:
+def _flow(config: Config, game: core.Game, place: Place) -> flows.Flow:
     section = config.flow
     flow = flows.gradient(game, rates=section.rates or None)
     every = {}
@@ -235,6 +239,8 @@ def _flow(config: Config, game: core.Game) -> flows.Flow:
             labelled = {"real": losses.labelled_samples, "fake": losses.labelled_fakes}
             takes = {"r1": ("real",), "r2": ("fake",), "gradient_penalty": ("real", "fake")}.get(kind, ())
             options |= {k: labelled[k] for k in takes}
+        if kind == "gradient_penalty" and place.shard is not None:
+            options["shard"] = place.shard
         try:
             flow = flow.with_term(getattr(losses, kind)(**({"name": name} | options)))
         except TypeError as error:

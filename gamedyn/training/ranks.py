@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 import torch.distributed as dist
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.dropout import _DropoutNd
 
 from gamedyn._lib.errors import ArgumentError, warn_caller
 
@@ -102,14 +103,19 @@ def code_digest() -> str:
 
 
 def warn_of_shards(game: Game) -> None:
-    """Warn of norms of a batch's statistics, which are those of its shard where several processes share it."""
-    named = [
-        f"{player}.{name}"
-        for player, module in game.players.items()
-        if isinstance(module, torch.nn.Module)
-        for name, m in module.named_modules()
-        if isinstance(m, _BatchNorm) and m.training
-    ]
-    if named:
-        text = f"batch norm takes its shard's statistics: {', '.join(named[:3])}{', ...' if len(named) > 3 else ''}"
-        warn_caller(f"{text}; the run is not that of one process (group, layer and instance norms are)", UserWarning)
+    """Warn of modules with which the run of several processes is not that of one: batch statistics, dropout."""
+    kinds: dict[str, Any] = {
+        "batch norm takes its shard's statistics (group, layer and instance norms do not)": _BatchNorm,
+        "dropout draws the same for every shard": _DropoutNd,
+    }
+    for what, kind in kinds.items():
+        named = [
+            f"{player}.{name}"
+            for player, module in game.players.items()
+            if isinstance(module, torch.nn.Module)
+            for name, m in module.named_modules()
+            if isinstance(m, kind) and m.training
+        ]
+        if named:
+            some = f"{', '.join(named[:3])}{', ...' if len(named) > 3 else ''}"
+            warn_caller(f"{what}: {some}; the run is not that of one process", UserWarning)

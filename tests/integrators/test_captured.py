@@ -202,6 +202,11 @@ READING = {
     "nonzero": (lambda v, x: v + 0 * len(x.detach().nonzero()), "reads a tensor on the host"),
     "tolist": (lambda v, x: v * (1 + 0 * x.detach().tolist()[0]), "tolist() reads"),
     "numpy": (lambda v, x: v * (1 + 0 * x.detach().numpy()[0]), "numpy() reads"),
+    "from_dlpack": (lambda v, x: v * (1 + 0 * float(np.from_dlpack(x.detach())[0])), "__dlpack__() reads"),
+    "an inverse": (
+        lambda v, x: v + 0 * torch.linalg.inv(torch.eye(2, dtype=DOUBLE)).sum(),
+        "_linalg_check_errors reads",
+    ),
     "a number made a tensor": (lambda v, x: v * torch.tensor(1.0, dtype=DOUBLE), "made of Python's numbers"),
 }
 
@@ -240,26 +245,79 @@ def test_replays_allocate_nothing_that_stays(name):
     assert len(places - {()}) == 1  # fixed addresses
 
 
-def test_a_shape_of_its_own_is_recorded_anew_and_counted():
+@pytest.mark.parametrize("method", ["rk4", "kg32", "alternating", "ab2", "halpern"])
+def test_a_shape_of_its_own_is_recorded_anew_and_counted(method):
+    # rejects: a point advanced by trial recordings, where the stepper advances it in place
     data = torch.randn(10, 2, dtype=DOUBLE, generator=torch.Generator().manual_seed(0))
     flow = gd.flows.gradient(small_gan())
     loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(data), batch_size=4)  # 4, 4, 2
     batches = [(x, x.flip(0)) for (x,) in loader] * 3
     eager, captured = (
-        gd.solve(flow, "rk4", h=0.05, steps=9, batches=iter(batches), execution=e) for e in ("eager", "captured")
+        gd.solve(flow, method, h=0.05, steps=9, batches=iter(batches), execution=e) for e in ("eager", "captured")
     )
     assert captured.stats["captured_kinds"] == 2
     torch.testing.assert_close(eager.state.y, captured.state.y, rtol=0, atol=1e-13)
 
 
-def test_shapes_without_end_are_given_up():
+@pytest.mark.parametrize("method", ["euler", "kg32", "alternating"])
+def test_shapes_without_end_are_given_up(method):
     flow = gd.flows.gradient(small_gan())
     batches = [(torch.randn(n + 2, 2, dtype=DOUBLE),) * 2 for n in range(20)]
     with pytest.warns(UserWarning, match="16 kinds"):
-        run = gd.solve(flow, "euler", h=0.05, steps=20, batches=iter(batches), execution="captured")
+        run = gd.solve(flow, method, h=0.05, steps=20, batches=iter(batches), execution="captured")
     torch.testing.assert_close(
-        run.state.y, gd.solve(flow, "euler", h=0.05, steps=20, batches=iter(batches)).state.y, rtol=0, atol=1e-13
+        run.state.y, gd.solve(flow, method, h=0.05, steps=20, batches=iter(batches)).state.y, rtol=0, atol=1e-13
     )
+
+
+def test_memory_that_others_write_is_seen():
+    # rejects: batches taken for the same because their tensor is, as where NumPy fills a buffer again
+    a = np.zeros((6, 2))
+    t = torch.from_numpy(a)
+
+    def stream():
+        draw = np.random.default_rng(0)
+        while True:
+            a[:] = draw.normal(size=a.shape)
+            yield t, t
+
+    flow = gd.flows.gradient(small_gan())
+    ends = [gd.solve(flow, "rk4", h=0.05, steps=5, batches=stream(), execution=e) for e in ("eager", "captured")]
+    assert ends[1].stats["execution"] == "captured"
+    torch.testing.assert_close(ends[0].state.y, ends[1].state.y, rtol=0, atol=1e-13)
+
+
+def test_numbers_in_a_batch_are_told_apart_by_type_and_objects_refused():
+    # rejects: 1, 1.0 and True on one recording; an object's tensors frozen
+    x, y = torch.ones(2, dtype=DOUBLE), torch.ones(2, dtype=DOUBLE)
+
+    def losses(x, y, batch):
+        value = (x * y).sum() * (2.0 if isinstance(batch["k"], float) else 1.0)
+        return {"x": value, "y": -value}
+
+    flow = gd.flows.gradient(gd.Game({"x": x, "y": y}, losses))
+    batches = [{"k": k, "t": torch.ones(2)} for k in (1, 1.0, True, 1)]
+    ends = [gd.solve(flow, "rk4", h=0.1, steps=4, batches=iter(batches), execution=e) for e in ("eager", "captured")]
+    torch.testing.assert_close(ends[0].state.y, ends[1].state.y, rtol=0, atol=1e-13)
+
+    class Bag:
+        value = torch.ones(2)
+
+    def of_bag(x, y, batch):
+        value = (x * y * batch[0].value).sum()
+        return {"x": value, "y": -value}
+
+    flow, bag = gd.flows.gradient(gd.Game({"x": x, "y": y}, of_bag)), Bag()
+    with pytest.warns(UserWarning, match="the batch holds a Bag, whose contents would be frozen"):
+        gd.solve(flow, "rk4", h=0.1, steps=3, batches=iter([(bag, torch.ones(2))] * 3), execution="captured")
+
+
+def test_clipped_flows_are_captured():
+    flow = gd.flows.clipped(gd.flows.gradient(small_gan()), norm=0.1)
+    batch = (torch.ones(4, 2, dtype=DOUBLE), torch.ones(4, 2, dtype=DOUBLE))
+    ends = [gd.solve(flow, "rk4", h=0.1, steps=4, batch=batch, execution=e) for e in ("eager", "captured")]
+    assert ends[1].stats["execution"] == "captured"
+    torch.testing.assert_close(ends[0].state.y, ends[1].state.y, rtol=0, atol=1e-13)
 
 
 class TestInARun:
@@ -345,7 +403,8 @@ class TestInARun:
         seen = {"eager": [], "captured": []}
         for execution, found in seen.items():
             look = lambda view, found=found: found.append(float(view.figures["size"]))  # noqa: E731
-            gd.solve(flow, "euler", h=0.1, steps=4, execution=execution, observers=[look])
+            run = gd.solve(flow, "euler", h=0.1, steps=4, execution=execution, observers=[look])
+            assert run.records.figures["one"].tolist() == [1.0] * 4
         assert seen["captured"] == pytest.approx(seen["eager"], abs=1e-12)
 
     def test_names(self):

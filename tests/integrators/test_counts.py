@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch.nn.functional import softplus
@@ -11,7 +13,7 @@ from gamedyn.integrators import step_counts, stepper
 from gamedyn.integrators.equations import newton
 from gamedyn.integrators.execution.operations import Operations
 from gamedyn.jacobian import HeldField
-from gamedyn.krylov import gmres
+from gamedyn.krylov import gmres, phi_combination
 from tests.contracts.test_integrator_contract import OWN
 
 DOUBLE = torch.float64
@@ -130,6 +132,15 @@ def test_a_look_at_what_is_not_finite_within_a_block():
 def test_one_system_or_one_exponential_waits_a_few_times(name):
     solver = gd.integrators.Krylov(look_every=8)
     assert counts(name, solver=solver).waits <= {"ros2": 4, "rosenbrock_euler": 2}.get(name, 5)
+
+
+def test_an_exponential_that_is_solved_when_the_products_run_out():
+    # rejects: "budget" said of columns that have been computed and not looked at
+    A, e = 0.3 * torch.eye(15, dtype=DOUBLE), torch.eye(15, dtype=DOUBLE)[0]
+    for every in (1, 4):
+        found = phi_combination(lambda v: A @ v, [None, e], max_products=1, look_every=every)
+        assert (found.products, found.status) == (1, "converged")
+    torch.testing.assert_close(found.value, e * (math.exp(0.3) - 1) / 0.3, rtol=1e-12, atol=0)
 
 
 def test_waits_are_named():

@@ -38,7 +38,7 @@ weight = 0.1
 method = "ab2"
 h = 0.05
 steps = {steps}
-check_every = 5
+check_every = 10
 
 [observers]
 record = {{every = 5}}
@@ -219,6 +219,30 @@ def test_batches_that_cannot_be_shared_evenly(folder):
     assert "a multiple of the 2 processes that share a batch" in said[0]
 
 
+def test_seconds_are_no_rhythm_of_what_all_do_together(folder):
+    # rejects: processes whose clocks differ, one of which waits for the others for ever
+    codes, said = trained(folder, 2, "--out", "run", "--set", "observers.stability={every={seconds=0.5}}")
+    assert codes == [2, 2]
+    assert all("a rhythm that all processes share" in x for x in said), said
+
+
+def test_even_shares_of_a_penalty_are_those_of_the_whole_batch():
+    # rejects: shares of a shard: two processes then have another penalty than one
+    x, z = torch.randn(2, 6, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    G, D = (
+        torch.nn.Identity(),
+        torch.nn.Sequential(torch.nn.Linear(2, 4), torch.nn.Tanh(), torch.nn.Linear(4, 1)).double(),
+    )
+
+    def penalty(shard, batch):
+        term = gd.losses.gradient_penalty(1.0, shard=shard)
+        return term.value({"G": G, "D": D}, {}, batch)
+
+    whole = penalty(None, (x, z))
+    parts = [penalty((r, 3), (x[r::3], z[r::3])) for r in range(3)]
+    torch.testing.assert_close(torch.stack(parts).mean(), whole, rtol=0, atol=1e-14)
+
+
 class TestShards:
     def test_they_make_up_the_batch(self):
         # rejects: a rank's noise drawn by itself; an epoch that a rank ends earlier
@@ -253,6 +277,24 @@ class TestShards:
         mine, x = next(stream), next(whole)
         assert torch.equal(mine[0], x[0][1::2])
         assert torch.equal(next(other)[1], x[1][0::4])
+
+    def test_what_is_no_sample_stays_whole_and_text_is_refused(self):
+        class Items(torch.utils.data.Dataset):
+            def __len__(self):
+                return 8
+
+            def __getitem__(self, i):
+                return {"x": torch.full((2,), float(i)), "name": f"n{i}"}
+
+        def collate(items):
+            return {"x": torch.stack([i["x"] for i in items]), "weights": torch.ones(10)}
+
+        loader = torch.utils.data.DataLoader(Items(), batch_size=4, collate_fn=collate)
+        item = next(gd.batches(loader, seed=0, shard=(1, 2)))
+        assert item["x"].shape == (2, 2)
+        assert item["weights"].shape == (10,)
+        with pytest.raises(gd.ArgumentError, match="text"):
+            next(gd.batches(torch.utils.data.DataLoader(Items(), batch_size=4), seed=0, shard=(1, 2)))
 
     @pytest.mark.parametrize("shard", [(2, 2), (-1, 2), (0, 0)])
     def test_no_shard(self, shard):

@@ -109,6 +109,7 @@ class Writer:
         self.to, self.problem = to, ""
         self._lock = _locked(to.folder)
         self._noted, self._written = time.monotonic(), 0
+        self._asked = 0 if past is None else past.step
         self._states: dict[float, str] = {}
         self._refuse_another(past)
         for stale in to.folder.glob(f"{files.PARTIAL}*"):  # of a writer that was killed: we hold the lock
@@ -125,8 +126,9 @@ class Writer:
             raise ArgumentError("checkpoint", "a folder that can be written", got) from error
 
     def due(self, step: int) -> bool:
-        """Whether one is to be written after a step, as far as steps tell."""
-        return self.to.every_steps is not None and step % self.to.every_steps == 0
+        """Whether one is to be written after a step, as far as steps tell: a multiple was met since that was asked."""
+        every, before, self._asked = self.to.every_steps, self._asked, step
+        return every is not None and step // every > before // every
 
     def late(self) -> bool:
         """Whether the wall clock asks for one."""

@@ -53,12 +53,12 @@ class _Captured(Made):
         self._slots = [torch.empty_like(x) if isinstance(x, Tensor) else x for x in tensors]
         if stepper.in_place:
             self._slots[0] = like
-        self._given: list[tuple[int, int]] = [(0, 0)] * len(tensors)
-        self._held: list[Any] = [None] * len(tensors)  # so that no other tensor gets its place in memory
+        self._fixed, self._filled = field.one_batch, False
         self._span: float | None = None
         inputs, batch, buffers = tree_unflatten(self._slots, spec)
         self._memory, self._moves = inputs["memory"], len(tree_leaves(inputs))
         own = dict(vars(stepper))
+        there = [(slot, slot.clone()) for slot, x in zip(self._slots, tensors, strict=True) if slot is x is like]
         self._fill(t, h, tensors)
         try:
             with field.session(), field.elsewhere(batch, buffers) as again:
@@ -70,18 +70,20 @@ class _Captured(Made):
 
                 self._recording = by.record(step)
                 self._losses, self.work = field.losses, field.work
-                self._figures = {k: x for k, x in field.figures.items() if isinstance(x, Tensor)}
+                self._figures = field.figures
         finally:
             self._rooms = dict(vars(stepper))  # the recording's
             vars(stepper).clear()
             vars(stepper).update(own)
+            for slot, before in there:  # trials have moved it
+                slot.copy_(before)
 
     def run(self, field: HeldField, t: Any, h: Any, tensors: list[Any]) -> tuple[Tensor, Any]:
         """Copy what has changed to where the recording reads it, and replay."""
         self._fill(t, h, tensors)
         self._recording.replay()
         field.losses = tuple([x.clone() for x in self._losses])
-        field.figures = {k: x.clone() for k, x in self._figures.items()}
+        field.figures = {k: x.clone() if isinstance(x, Tensor) else x for k, x in self._figures.items()}
         return self._slots[0], self._memory
 
     def _fill(self, t: Any, h: Any, tensors: list[Any]) -> None:
@@ -92,14 +94,10 @@ class _Captured(Made):
             self._span = h
             self._h.fill_(h)
         for i, (slot, given) in enumerate(zip(self._slots, tensors, strict=True)):
-            if not isinstance(slot, Tensor) or slot is given:
-                continue
-            version = -1 if given.is_inference() else given._version
-            if version >= 0 and self._given[i] == (id(given), version):
-                continue  # what a step only reads lies there already
-            slot.copy_(given)
-            if i >= self._moves:
-                self._given[i], self._held[i] = (id(given), version), given
+            there = slot is given or (self._filled and self._fixed and i >= self._moves)
+            if isinstance(slot, Tensor) and not there:
+                slot.copy_(given)
+        self._filled = True
 
     def _step(self, stepper: Integrator, field: HeldField, inputs: Any) -> None:
         """One step from the slots to the slots."""

@@ -18,6 +18,8 @@ __all__ = ["Operation", "Operations"]
 READS = frozenset(
     [
         "_local_scalar_dense",
+        "_linalg_check_errors",
+        "linalg_matrix_exp",
         "equal",
         "is_nonzero",
         "nonzero",
@@ -42,7 +44,7 @@ MASKED = frozenset(["index", "index_put", "index_put_", "_index_put_impl_", "_un
 COPIES = frozenset(("_to_copy", "copy_"))
 MADE = frozenset(["lift_fresh", "lift_fresh_copy", "lift"])
 """Of a tensor that is made of Python's numbers."""
-CALLS = {getattr(Tensor, name): name for name in ("tolist", "numpy", "__array__", "cpu")}
+CALLS = {getattr(Tensor, name): name for name in ("tolist", "numpy", "__array__", "__dlpack__", "cpu")}
 """Methods that read on the host; on a CPU no operation shows it."""
 EMPTY = frozenset(["empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided", "empty_permuted"])
 

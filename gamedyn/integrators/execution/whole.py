@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import torch
 from torch import Tensor
 from torch.utils._pytree import tree_flatten
 
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from gamedyn.jacobian import HeldField
 
 __all__ = ["EagerStep", "Made", "WholeStep"]
+
+SIMPLE = (bool, int, float, complex, str, bytes, torch.dtype, torch.device)
+"""Types of a batch's leaves beside tensors: what they are, their text says."""
 
 KINDS = 16
 """Of so many kinds of arguments a step is made; more show that the next step's are of a new kind again."""
@@ -135,4 +139,8 @@ def _refusal(field: HeldField) -> str:
 
 
 def _kind(x: Any) -> Any:
-    return (x.shape, x.stride(), x.dtype, x.device) if isinstance(x, Tensor) else x
+    if isinstance(x, Tensor):
+        return (x.shape, x.stride(), x.dtype, x.device)
+    if not (x is None or isinstance(x, SIMPLE)):
+        raise RuntimeError(f"the batch holds a {type(x).__name__}, whose contents would be frozen: give its tensors")
+    return (type(x), repr(x))
