@@ -191,7 +191,8 @@ def _iterated_prisoners_dilemma(
     def losses(x: Tensor, y: Tensor) -> dict[str, Tensor]:
         p, q = x.sigmoid(), y.sigmoid().index_select(0, swap)
         rounds = torch.stack([p * q, p * (1 - q), (1 - p) * q, (1 - p) * (1 - q)], -1)  # (5, 4): CC, CD, DC, DD
-        visits = (1 - gamma) * torch.linalg.solve((one - gamma * rounds[1:]).T, rounds[0])
+        # never singular for gamma < 1, so that no status is looked at
+        visits = (1 - gamma) * torch.linalg.solve_ex((one - gamma * rounds[1:]).T, rounds[0])[0]
         return {"x": visits @ cost_x, "y": visits @ cost_y}
 
     return Game(
