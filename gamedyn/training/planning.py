@@ -74,7 +74,7 @@ class Plan:
 
 
 def plan(config: str | os.PathLike[str] | Config, *, over: Iterable[str] = ()) -> Plan:
-    r"""The memory that a run takes, from a dry run: shapes alone are computed, no sample is read.
+    """The memory that a run takes, from a dry run: shapes alone are computed, no sample is read.
 
     One field evaluation, its backward passes and its penalties' included, is run on tensors without values, and the
     most that is alive at once is noted. Not counted: what libraries take for themselves (workspaces of cuDNN, PyTorch's
@@ -88,11 +88,10 @@ def plan(config: str | os.PathLike[str] | Config, *, over: Iterable[str] = ()) -
         ArgumentError: as `train`; for data whose shape is not known before it is read, if it cannot be read.
 
     Example:
-        >>> import tempfile, pathlib
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     file = pathlib.Path(folder) / "digits.toml"
-        ...     _ = file.write_text('[data]\nname = "digits"\n[solve]\nmethod = "rk4"\nh = 0.1\nsteps = 10\n')
-        ...     found = plan(file)
+        >>> from gamedyn.training import read_config
+        >>> config = read_config({"data": {"name": "digits"}, "models": {"name": "mlp"},
+        ...     "solve": {"method": "rk4", "h": 0.1, "steps": 10}})
+        >>> found = plan(config)
         >>> found.method, found.parts["registers"] == found.registers["rk4"] * 4 * found.parameters
         ('rk4', True)
     """

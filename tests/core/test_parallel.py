@@ -241,8 +241,11 @@ class SumOnly(torch.autograd.Function):
 
 
 def mutants(rank):
-    """The same observations, with a mistake in each."""
+    """The same observations, with a mistake in each, and nobody who compares the ranks' states: that would tell."""
     part, out = shard(rank, SHARDS["equal"]), {}
+    with mutant(Copied, "backward", lambda ctx, *g: (None, *g)):
+        out["told"] = raised(lambda: solved(FLOWS["gradient"](data_parallel(gan())), part, check=False))
+    compares, parallel.DataParallelGame.agreed = parallel.DataParallelGame.agreed, gd.Game.agreed
 
     def observe(label, *names, weight=None):
         for name in names:
@@ -266,6 +269,7 @@ def mutants(rank):
     seen = observed(FLOWS["squared_gradient"](gan()), part)
     game = data_parallel(gan())
     out["penalty of the shard", "squared_gradient", "field"] = game.ranks.sum_(seen["field"].clone()) / 2
+    parallel.DataParallelGame.agreed = compares
     return out
 
 
@@ -484,6 +488,12 @@ class TestMutants:
     )
     def test_rejected(self, both, whole, label, name, what):
         assert max(gap(seen["mutants"][label, name, what], whole[name][what]) for seen in both) > 1e-4
+
+    def test_states_that_come_apart_are_told_on_both(self, both):
+        for seen in both:
+            kind, text = seen["mutants"]["told"]
+            assert kind == "ArgumentError"
+            assert text.startswith("state: expected one state on all ranks, got another than rank 0's on rank 1")
 
 
 def told(both, what):
