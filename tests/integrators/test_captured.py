@@ -331,7 +331,7 @@ class TestInARun:
         eager, captured = self.runs(method=method, h=0.05, steps=9)
         assert captured.stats["execution"] == "captured"
         torch.testing.assert_close(eager.state.y, captured.state.y, rtol=0, atol=1e-12)
-        for p in "GD":  # rejects: losses that the next replay has overwritten
+        for p in "GD":
             torch.testing.assert_close(eager.records.losses[p], captured.records.losses[p], rtol=0, atol=1e-12)
         for key in ("evaluations", "double_backward", "batches", "images"):
             assert eager.stats[key] == captured.stats[key]
@@ -437,3 +437,20 @@ def test_rooms_of_trials_are_let_go_of():
     with field.session(), torch.no_grad():
         step.step(field, 0.0, y, 0.1, {})
     assert not field._views
+
+
+def test_losses_that_somebody_keeps_stay():
+    # rejects: losses handed out that the next replay writes
+    flow, batch = gd.flows.gradient(small_gan()), (torch.ones(4, 2, dtype=DOUBLE), torch.ones(4, 2, dtype=DOUBLE))
+    field, step = HeldField(flow), CapturedStep(stepper("rk4"))
+    y = flow.initial_state().y
+    field.open(y, batch)
+    kept = []
+    for n in range(4):
+        field.begin_step(batch, n)
+        with field.session(), torch.no_grad():
+            y, _, _ = step.step(field, 0.0, y, 0.1, {})
+        kept.append((field.losses, [x.clone() for x in field.losses]))
+    for held, then in kept:
+        assert all(map(torch.equal, held, then))
+    assert not torch.equal(kept[0][1][0], kept[-1][1][0])
