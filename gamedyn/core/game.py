@@ -73,6 +73,9 @@ class Game:
         """Whether to stop at y: what this process wants, and what others want where they take part."""
         return stop
 
+    def settle(self) -> None:
+        """Nothing is on its way: no other process takes part."""
+
     def agree_on(self, facts: Mapping[str, Any]) -> None:
         """Nothing to agree on: no other process takes part."""
 
@@ -218,11 +221,17 @@ class Game:
                 own.copy_(value)
 
     def evaluate(
-        self, point: Point, terms: Sequence[Callable[..., Tensor]] = ()
+        self, point: Point, terms: Sequence[Callable[..., Tensor]] = (), ahead: Sequence[int] = ()
     ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
         """The losses in the players' order, and `value(players, parameters, batch)` of each term, unchecked.
 
         The hot path. Inside `binding.borrowed` the modules go on holding the point, for backward passes.
+
+        Args:
+            point: where.
+            terms: penalty terms, evaluated with the losses.
+            ahead: players whose gradients are taken next, in this order, without a graph. Until `settle` neither they
+                nor the losses are read: other processes' parts may be on their way.
         """
         leaves, batch, binding = point.leaves, point.batch, self.binding
         if not binding.depth:

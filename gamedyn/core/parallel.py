@@ -4,24 +4,20 @@ With leaves that all ranks hold alike and losses L_r of their shards, the game's
 
     L(x) = sum_r w_r L_r(x),    sum_r w_r = 1.
 
-Two functions make every derivative of L right, of any order, and equal on all ranks. `Copied` takes what all hold
-alike into a rank's own work: the identity, whose cotangents are summed over ranks. `Reduced` takes the ranks' shares
-out of it: a sum over ranks, whose cotangent is handed on as it is. Each is the other's backward, so that the backward
-of the backward is reduced in its turn, where a penalty on a gradient or a product with J needs it.
+`gamedyn.core.collectives` says how their derivatives, of any order, become those of L.
 """
 
 from __future__ import annotations
 
 import hashlib
-import math
 from typing import TYPE_CHECKING, Any
 
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 from torch.fx.experimental.proxy_tensor import get_proxy_mode
 
 from gamedyn._lib.errors import ArgumentError
+from gamedyn.core.collectives import Ranks, copied, reduced, replaced
 from gamedyn.core.game import Game
 
 if TYPE_CHECKING:
@@ -29,148 +25,9 @@ if TYPE_CHECKING:
 
     from gamedyn.core.evaluation import Point
 
-__all__ = ["Copied", "DataParallelGame", "Ranks", "Reduced", "data_parallel"]
+__all__ = ["DataParallelGame", "data_parallel"]
 
 Losses = tuple[tuple[Tensor, ...], tuple[Tensor, ...]]
-
-
-class Ranks:
-    """The processes that share a game, seen from one of them.
-
-    Attributes:
-        group: of torch.distributed; None: all processes.
-        count: how many there are.
-        rank: this one's place.
-        weight: its share of the samples.
-    """
-
-    def __init__(self, group: Any, weight: float | None) -> None:
-        if not (dist.is_available() and dist.is_initialized()):
-            remedy = "call torch.distributed.init_process_group first, in every process"
-            raise ArgumentError("group", "processes that know of one another", "no process group", remedy)
-        self.group, self.count, self.rank = group, dist.get_world_size(group), dist.get_rank(group)
-        if self.rank < 0:
-            raise ArgumentError("group", "a group that this process belongs to", group)
-        self.weight = self._share(weight)
-
-    def told(self, mine: Any) -> list[Any]:
-        """What every rank tells, by rank (pickled: for borders, not for the hot path)."""
-        heard: list[Any] = [None] * self.count
-        dist.all_gather_object(heard, mine, group=self.group)
-        return heard
-
-    def sum_(self, x: Tensor) -> Tensor:
-        """The sum over ranks, in place, equal on all of them."""
-        try:
-            if self.count > 1:
-                dist.all_reduce(x, group=self.group)
-        except RuntimeError as error:
-            error.add_note("A rank may have ended, or be doing something else: look for the first error of any rank.")
-            raise
-        return x
-
-    def _share(self, weight: float | None) -> float:
-        """This rank's weight, once all ranks' add up."""
-        given = self.told(weight)
-        if all(w is None for w in given):
-            return 1.0 / self.count
-        known = [float(w) if isinstance(w, (int, float)) and math.isfinite(w) and w > 0 else math.nan for w in given]
-        if not abs(sum(known) - 1.0) <= 1e-9:
-            remedy = "a rank's weight is its samples over all samples; or give none, for equal shards"
-            raise ArgumentError("weight", "numbers above 0 that add up to 1 over the ranks", given, remedy)
-        return known[self.rank]
-
-
-class _OfRanks(torch.autograd.Function):
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-        """Keep who takes part, and the shapes of what may get no cotangent."""
-        ctx.set_materialize_grads(False)
-        ctx.ranks, ctx.like = inputs[0], [(x.shape, x.dtype, x.device) for x in inputs[1:]]
-
-
-class Copied(_OfRanks):
-    """What all ranks hold alike, for a rank's own use; backwards, the ranks' cotangents are summed.
-
-    `Copied.apply(ranks, *tensors)`. One collective for all of them; a tensor without a cotangent counts as zero.
-    """
-
-    @staticmethod
-    def forward(ranks: Ranks, *tensors: Tensor) -> tuple[Tensor, ...]:
-        """The tensors themselves."""
-        return tuple([x.view_as(x) for x in tensors])
-
-    @staticmethod
-    def backward(ctx: Any, *cotangents: Tensor | None) -> tuple[Any, ...]:
-        """Their sum over ranks."""
-        return None, *_reduced(ctx.ranks, *_filled(ctx.like, cotangents))
-
-    @staticmethod
-    def jvp(ctx: Any, _: None, *tangents: Tensor | None) -> tuple[Any, ...]:
-        """The tangents themselves."""
-        return _copied(ctx.ranks, *_filled(ctx.like, tangents))
-
-    @staticmethod
-    def vmap(info: Any, in_dims: tuple[Any, ...], ranks: Ranks, *tensors: Tensor) -> tuple[Any, Any]:
-        """Rows together."""
-        moved, dims = _rows_first(in_dims[1:], tensors)
-        return _copied(ranks, *moved), dims
-
-
-class Reduced(_OfRanks):
-    """Sums over ranks, equal on all of them; backwards, a cotangent is handed to every rank as it is.
-
-    `Reduced.apply(ranks, *tensors)`. The tensors travel in one buffer.
-    """
-
-    @staticmethod
-    def forward(ranks: Ranks, *tensors: Tensor) -> tuple[Tensor, ...]:
-        """The sums."""
-        flat = _summed(ranks, torch.cat([x.reshape(-1) for x in tensors]))
-        pieces = torch.split(flat, [x.numel() for x in tensors])
-        return tuple([piece.view(x.shape) for piece, x in zip(pieces, tensors, strict=True)])
-
-    @staticmethod
-    def backward(ctx: Any, *cotangents: Tensor | None) -> tuple[Any, ...]:
-        """The cotangents, each rank's to use."""
-        copies = iter(_copied(ctx.ranks, *[g for g in cotangents if g is not None]))
-        return None, *[None if g is None else next(copies) for g in cotangents]
-
-    @staticmethod
-    def jvp(ctx: Any, _: None, *tangents: Tensor | None) -> tuple[Any, ...]:
-        """Sums of the tangents."""
-        return _reduced(ctx.ranks, *_filled(ctx.like, tangents))
-
-    @staticmethod
-    def vmap(info: Any, in_dims: tuple[Any, ...], ranks: Ranks, *tensors: Tensor) -> tuple[Any, Any]:
-        """All rows in one sum."""
-        moved, dims = _rows_first(in_dims[1:], tensors)
-        return _reduced(ranks, *moved), dims
-
-
-class _Replaced(_OfRanks):
-    """A known sum in the place of this rank's share: `Reduced` of one tensor without its collective.
-
-    The losses are summed together, and are then differentiated one by one: each has a node of its own, so that one
-    player's gradient does not go through another player's loss.
-    """
-
-    @staticmethod
-    def forward(ranks: Ranks, share: Tensor, total: Tensor) -> Tensor:
-        return total.clone()
-
-    @staticmethod
-    def backward(ctx: Any, cotangent: Tensor | None) -> tuple[Any, ...]:
-        return None, None if cotangent is None else _copied(ctx.ranks, cotangent)[0], None
-
-    @staticmethod
-    def jvp(ctx: Any, _: None, share: Tensor, total: Any) -> Tensor:
-        return _reduced(ctx.ranks, share)[0]
-
-    @staticmethod
-    def vmap(info: Any, in_dims: tuple[Any, ...], ranks: Ranks, share: Tensor, total: Tensor) -> tuple[Any, Any]:
-        moved, dims = _rows_first(in_dims[1:], (share, total))
-        return _replaced(ranks, *moved), dims[1]
 
 
 class DataParallelGame(Game):
@@ -182,17 +39,42 @@ class DataParallelGame(Game):
         vars(self).update(vars(game))  # the same players, with everything that is declared of them
         self.ranks, self.weight = ranks, ranks.weight
         self._verified = False
+        self._ill: Tensor | None = None
         self._well = torch.zeros(ranks.count, dtype=self.dtype, device=self.device)
         self._agree(_refused(ranks.sum_, self._well))
 
-    def evaluate(self, point: Point, terms: Sequence[Callable[..., Tensor]] = ()) -> Losses:
+    def evaluate(self, point: Point, terms: Sequence[Callable[..., Tensor]] = (), ahead: Sequence[int] = ()) -> Losses:
         """The losses and terms of all ranks' batches together; see `Game.evaluate`.
 
         Raises:
-            ArgumentError: if another rank failed to evaluate its own.
+            ArgumentError: if another rank failed to evaluate its own (with `ahead`: `settle` does).
         """
-        plain = super().evaluate
-        return self._joined(point.leaves, len(terms), lambda copies: plain(point._replace(leaves=copies), terms))
+        if get_proxy_mode() is not None:
+            remedy = "ranks compile each by itself, and would wait for one another: a shared game is stepped eagerly"
+            raise ArgumentError("game", "one on a single process, to be traced", f"{self.ranks.count} ranks", remedy)
+        self.settle()  # what an error has left
+        if not self._verified:
+            self._verify(point.leaves)
+        ahead = ahead if _plain(point) else ()
+        try:
+            return self._joined(point, terms, ahead)
+        except _Failed as failed:
+            self._own_part_fails(point.leaves[0], len(self.layout.players) + len(terms), ahead)
+            raise failed.error from failed.error.__cause__
+
+    def settle(self) -> None:
+        """Wait for the sums that are on their way.
+
+        Raises:
+            ArgumentError: if another rank failed to evaluate its losses.
+        """
+        ill, self._ill = self._ill, None
+        if ill is None:
+            return
+        self.ranks.arrived()
+        failed = [r for r, x in enumerate(ill.tolist()) if x]
+        if failed:
+            raise ArgumentError("losses", "losses that every rank can evaluate", f"an error on {_ranks(failed)}", SEE)
 
     def least(self, number: float) -> float:
         """The least over ranks, for choices that must be one on all of them."""
@@ -234,30 +116,33 @@ class DataParallelGame(Game):
         self._verified = False
         self._agree(_refused(super().check, batch, terms))
 
-    def _joined(self, leaves: Sequence[Tensor], terms: int, evaluate: Callable[[list[Tensor]], Losses]) -> Losses:
-        if get_proxy_mode() is not None:
-            remedy = "ranks compile each by itself, and would wait for one another: a shared game is stepped eagerly"
-            raise ArgumentError("game", "one on a single process, to be traced", f"{self.ranks.count} ranks", remedy)
-        if not self._verified:
-            self._verify(leaves)
-        ranks, names = self.ranks, self.layout.players
+    def _joined(self, point: Point, terms: Sequence[Callable[..., Tensor]], ahead: Sequence[int]) -> Losses:
+        """The ranks' losses, summed: at once, or begun to be."""
+        ranks, leaves = self.ranks, point.leaves
         copies: list[Tensor] = []
         for at in self.layout.leaf_slices:  # by player: one player's gradient is one collective, and leaves others out
-            copies += _copied(ranks, *leaves[at])
+            copies += copied(ranks, *leaves[at])
         try:
-            losses, inside = evaluate(copies)
+            losses, inside = super().evaluate(point._replace(leaves=copies), terms)
             shares = [x.to(leaves[0].dtype) * ranks.weight for x in (*losses, *inside)]
-        except Exception:
-            nothing = torch.zeros_like(leaves[0].detach().reshape(-1)[0])
-            ill = torch.nn.functional.one_hot(torch.tensor(ranks.rank), ranks.count).to(nothing)
-            _reduced(ranks, *[nothing] * (len(names) + terms), ill)  # the others are waiting for this one
-            raise
-        *totals, ill = _reduced(ranks, *[x.detach() for x in shares], self._well.to(leaves[0].dtype))
-        failed = [r for r, x in enumerate(ill.tolist()) if x]
-        if failed:
-            raise ArgumentError("losses", "losses that every rank can evaluate", f"an error on {_ranks(failed)}", SEE)
-        whole = [_replaced(ranks, x, total) for x, total in zip(shares, totals, strict=True)]
-        return tuple(whole[: len(names)]), tuple(whole[len(names) :])
+        except Exception as error:
+            raise _Failed(error) from error
+        sent = [*(x.detach() for x in shares), self._well.to(leaves[0].dtype)]
+        ranks.ahead = bool(ahead)
+        *totals, self._ill = ranks.send(sent) if ahead else reduced(ranks, *sent)
+        if not ahead:
+            self.settle()
+        whole = [replaced(ranks, x, total) for x, total in zip(shares, totals, strict=True)]
+        return tuple(whole[: len(losses)]), tuple(whole[len(losses) :])
+
+    def _own_part_fails(self, like: Tensor, values: int, ahead: Sequence[int]) -> None:
+        """Take part in the sums that the others have begun, with nothing but the word that this rank has failed."""
+        ranks, nothing = self.ranks, torch.zeros_like(like.detach().reshape(-1)[0])  # of an ensemble, for each member
+        ill = torch.nn.functional.one_hot(torch.tensor(ranks.rank), ranks.count).to(nothing)
+        reduced(ranks, *[nothing] * values, ill)
+        for player in ahead:
+            at = self.layout.slices[player]
+            ranks.sum_(like.detach().new_zeros(at.stop - at.start))
 
     def _verify(self, leaves: Sequence[Tensor]) -> None:
         """At the first evaluation: all ranks are at one point (of an ensemble, whose leaves are wrapped, unchecked)."""
@@ -278,8 +163,15 @@ class DataParallelGame(Game):
             raise ArgumentError("game", "a game that every rank can evaluate", got, SEE)
 
 
+class _Failed(Exception):
+    """This rank's losses raised an error."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
 SEE = "its own error says more"
-ROWS_LEVEL = 1  # of the older vmap (`_summed`): nothing but is_grads_batched uses it, so it is never nested
 
 
 def data_parallel(game: Game, group: Any = None, weight: float | None = None) -> DataParallelGame:
@@ -338,6 +230,13 @@ def data_parallel(game: Game, group: Any = None, weight: float | None = None) ->
     return DataParallelGame(game, ranks)
 
 
+def _plain(point: Point) -> bool:
+    """Whether gradients there are those of tensors: no duals, no rows of a map, no buffers that lead to leaves."""
+    if torch.autograd.forward_ad._current_level >= 0 or any(b.requires_grad for b in point.buffers):
+        return False
+    return not any(torch._C._functorch.is_functorch_wrapped_tensor(x) for x in point.leaves)
+
+
 def _tensors(game: Game) -> dict[str, Tensor]:
     """Everything that the losses may read of the players, trained or not."""
     found: dict[str, Tensor] = {}
@@ -377,41 +276,3 @@ def _refused(call: Callable[..., Any], *args: Any) -> Exception | None:
     except Exception as error:
         return error
     return None
-
-
-def _copied(ranks: Ranks, *tensors: Tensor) -> tuple[Tensor, ...]:
-    return Copied.apply(ranks, *tensors)  # type: ignore[no-untyped-call, no-any-return]
-
-
-def _reduced(ranks: Ranks, *tensors: Tensor) -> tuple[Tensor, ...]:
-    return Reduced.apply(ranks, *tensors)  # type: ignore[no-untyped-call, no-any-return]
-
-
-def _replaced(ranks: Ranks, share: Tensor, total: Tensor) -> Tensor:
-    return _Replaced.apply(ranks, share, total)  # type: ignore[no-untyped-call, no-any-return]
-
-
-def _summed(ranks: Ranks, flat: Tensor) -> Tensor:
-    """The sum over ranks of a tensor that may be thrown away.
-
-    The rows of `torch.autograd.grad(..., is_grads_batched=True)` come as tensors of PyTorch's older vmap, which asks no
-    function for its rule: they are unpacked here, so that all rows travel at once.
-    """
-    if not torch._C._functorch.is_legacy_batchedtensor(flat):
-        return ranks.sum_(flat)
-    rows = torch._remove_batch_dim(flat, ROWS_LEVEL, 1, 0)
-    return torch._add_batch_dim(ranks.sum_(rows.contiguous()), 0, ROWS_LEVEL)
-
-
-def _filled(like: Sequence[Any], tensors: Sequence[Tensor | None]) -> list[Tensor]:
-    """Zeros where there is nothing: ranks must agree on how much travels."""
-    return [
-        torch.zeros(shape, dtype=dtype, device=device) if x is None else x
-        for (shape, dtype, device), x in zip(like, tensors, strict=True)
-    ]
-
-
-def _rows_first(in_dims: Sequence[Any], tensors: Sequence[Tensor]) -> tuple[list[Tensor], tuple[Any, ...]]:
-    """Tensors with the mapped dimension in front, and where it is in each now."""
-    moved = [x if d is None else x.movedim(d, 0) for d, x in zip(in_dims, tensors, strict=True)]
-    return moved, tuple([None if d is None else 0 for d in in_dims])

@@ -204,11 +204,12 @@ class GradientFlow(Flow):
 
     def velocity(self, point: Point, request: Request) -> Velocity:
         """One shared forward, one pruned backward per player; a gradient that a term has made is used again."""
+        ahead = () if request.create_graph or self._outside else self._wanted(request)
         if not self.terms and request.members is None and request.factors is None:
-            return self._answered(point, request, self.game.evaluate(point)[0])
+            return self._answered(point, request, self.game.evaluate(point, (), ahead)[0])
         layout, leaves = self.game.layout, point.leaves
         acting = [(term, into) for term, into in self._inside if self._times(term.name, request.step)]
-        losses, inside = self._values(point, request, [term.value for term, _ in acting])
+        losses, inside = self._values(point, request, [term.value for term, _ in acting], ahead)
         share = 1.0 if request.factors is None else request.factors.get("game", 0.0)
         totals = list(losses) if share == 1 else [x * share for x in losses]
         for (term, into), value in zip(acting, inside, strict=True):
@@ -237,29 +238,34 @@ class GradientFlow(Flow):
     ) -> Velocity:
         """The velocities of the players asked for: one backward each, where their gradient has not been made."""
         at, create_graph = self.game.layout.leaf_slices, request.create_graph
-        wanted = self._everyone if request.players is None else request.players
-        out: list[Tensor] = []
+        wanted, known = self._wanted(request), made or {}
+        found: list[Sequence[Tensor]] = []
         for i in wanted:
-            total, pieces = totals[i], self._pieces[i]
-            factors = [self._factor(key, request, total) for key, _ in pieces]
-            keep = create_graph or i != wanted[-1]
-            if made and i in made:
-                own = made[i] if create_graph else [g.detach() for g in made[i]]
-            elif len(pieces) == 1:  # the cotangent of the loss: its gradient comes out as its velocity
-                out += torch.autograd.grad(
-                    total, point.leaves[at[i]], factors[0], retain_graph=keep, create_graph=create_graph,
-                    materialize_grads=True,
-                )  # fmt: skip
+            if i in known:
+                found.append(known[i] if create_graph else [g.detach() for g in known[i]])
                 continue
-            else:
-                own = torch.autograd.grad(
-                    total, point.leaves[at[i]], torch.ones_like(total), retain_graph=keep, create_graph=create_graph,
-                    materialize_grads=True,
-                )  # fmt: skip
-            for factor, (_, run) in zip(factors, pieces, strict=True):
+            total, rated = totals[i], len(self._pieces[i]) == 1
+            # of one rate it is the cotangent of the loss: the gradient comes out as the velocity
+            cotangent = self._factor(self._pieces[i][0][0], request, total) if rated else torch.ones_like(total)
+            keep = create_graph or i != wanted[-1]
+            found.append(torch.autograd.grad(
+                total, point.leaves[at[i]], cotangent, retain_graph=keep, create_graph=create_graph,
+                materialize_grads=True,
+            ))  # fmt: skip
+        self.game.settle()
+        out: list[Tensor] = []
+        for i, own in zip(wanted, found, strict=True):
+            if len(self._pieces[i]) == 1 and i not in known:
+                out += own
+                continue
+            for key, run in self._pieces[i]:
+                factor = self._factor(key, request, totals[i])
                 part = own[run.start - at[i].start : run.stop - at[i].start]
                 out += [g * factor.reshape(-1, *[1] * (g.dim() - 1)) if factor.dim() else g * factor for g in part]
         return Velocity(out, totals if losses is None else losses)
+
+    def _wanted(self, request: Request) -> tuple[int, ...]:
+        return self._everyone if request.players is None else request.players
 
     def _factor(self, key: str, request: Request, like: Tensor) -> Tensor:
         """-rate, of a player or a module, so that a gradient comes out as a velocity."""
@@ -275,12 +281,12 @@ class GradientFlow(Flow):
         return weight if request.factors is None else weight * request.factors.get(term.name, 0.0)
 
     def _values(
-        self, point: Point, request: Request, terms: Sequence[Callable[..., Tensor]]
+        self, point: Point, request: Request, terms: Sequence[Callable[..., Tensor]], ahead: Sequence[int]
     ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
         """Losses and the terms evaluated with them; of shape (M,) each for an ensemble."""
         members = request.members
         if members is None:
-            return self.game.evaluate(point, terms)
+            return self.game.evaluate(point, terms, ahead)
 
         def once(leaves: list[Tensor], buffers: tuple[Tensor, ...], batch: Any) -> Any:
             return self.game.evaluate(Point(point.t, leaves, buffers, batch), terms)

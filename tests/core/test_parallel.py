@@ -24,7 +24,8 @@ from torch import nn
 import gamedyn as gd
 from gamedyn import optim
 from gamedyn.core import parallel
-from gamedyn.core.parallel import Copied, Reduced, data_parallel
+from gamedyn.core.collectives import Copied, Ranks, Reduced
+from gamedyn.core.parallel import data_parallel
 from gamedyn.games.adversarial import mlp
 
 DOUBLE = torch.float64
@@ -44,6 +45,14 @@ def gan(norm=None):
     if norm is not None:
         D = nn.Sequential(D[0], norm, *D[1:])
     return gd.games.gan(G, D)
+
+
+def spectral():
+    game = gan()
+    with torch.random.fork_rng():
+        torch.set_rng_state(seeded(1).get_state())  # the vectors it begins with are drawn
+        nn.utils.parametrizations.spectral_norm(game.players["D"][2])
+    return gd.games.gan(*game.players.values())
 
 
 def data():
@@ -67,6 +76,7 @@ def gradient(game):
 
 FLOWS = {
     "gradient": gradient,
+    "module_rates": lambda game: gd.flows.gradient(game, rates={"D": 2.0, "D.0": 0.5}),
     "r1": lambda game: gradient(game).with_term(gd.losses.r1(0.7)),
     "weight_decay": lambda game: gradient(game).with_term(gd.losses.weight_decay(0.3, into="D")),
     "squared_gradient": lambda game: gradient(game).with_term(gd.losses.squared_gradient(0.5)),
@@ -209,6 +219,8 @@ def users(rank):
         "kept": operator(games["all"], part, "kept"),
         "compiled": raised(lambda: operator(games["gradient"], part, "compiled")),
         "least": games["gradient"].game.least(3.0 - rank),
+        "late": late(part, weight),
+        "spectral": dense(gradient(data_parallel(spectral(), weight=weight)), part),
         "adam": adam(games["gradient"], part),
         "optimizer": optimizer_steps(gan().players, part, lambda game: data_parallel(game, weight=weight)),
         "implicit": solved(games["r1"], part, "implicit_midpoint").state.y,
@@ -216,6 +228,40 @@ def users(rank):
         "judged": judged(games["r1"], part),
         "judged, convex": judged(gd.flows.gradient(data_parallel(convex(), weight=weight)), part),
     }
+
+
+@contextlib.contextmanager
+def delayed(*, forever=False):
+    """Sums that are begun in no hurry: nothing has arrived before it is waited for."""
+    send, arrived, waiting = Ranks.send, Ranks.arrived, []
+
+    def put_off(self, tensors):
+        flat = torch.cat([x.detach().reshape(-1) for x in tensors])
+        waiting.append(flat)
+        return [p.view(x.shape) for p, x in zip(flat.split([x.numel() for x in tensors]), tensors, strict=True)]
+
+    def waited_for(self):
+        self.ahead, sums = False, list(waiting)
+        waiting.clear()
+        for flat in () if forever else sums:
+            self.sum_(flat)
+
+    Ranks.send, Ranks.arrived = put_off, waited_for
+    try:
+        yield
+    finally:
+        Ranks.send, Ranks.arrived = send, arrived
+
+
+def late(part, weight):
+    """Fields whose sums arrive late, by flow."""
+    with delayed():
+        flows = {name: FLOWS[name](data_parallel(gan(), weight=weight)) for name in AHEAD}
+        flows["spectral"] = gradient(data_parallel(spectral(), weight=weight))
+        return {name: flow.at(flow.game.state(), part)(0.0, flow.game.state().y) for name, flow in flows.items()}
+
+
+AHEAD = ("gradient", "module_rates", "r1", "weight_decay")
 
 
 @contextlib.contextmanager
@@ -260,12 +306,14 @@ def mutants(rank):
         observe("cotangents of gradients not reduced", "gradient", "squared_gradient")
     with mutant(Reduced, "backward", lambda ctx, *g: (None, *Reduced.apply(ctx.ranks, *g))):
         observe("a sum that is summed again backwards", "gradient", "consensus")
-    share = parallel.Ranks._share
-    parallel.Ranks._share = lambda self, weight: 1.0
+    with delayed(forever=True):
+        observe("sums that are not waited for", "gradient", "r1")
+    share = Ranks._share
+    Ranks._share = lambda self, weight: 1.0
     try:
         observe("sum instead of mean", "gradient")
     finally:
-        parallel.Ranks._share = share
+        Ranks._share = share
     seen = observed(FLOWS["squared_gradient"](gan()), part)
     game = data_parallel(gan())
     out["penalty of the shard", "squared_gradient", "field"] = game.ranks.sum_(seen["field"].clone()) / 2
@@ -429,6 +477,20 @@ class TestUsers:
         y = ensemble(FLOWS[name](gan()), data())
         assert all(gap(seen["users"]["ensemble", name], y) < 1e-12 for seen in both)
 
+    @pytest.mark.parametrize("name", AHEAD)
+    def test_sums_that_arrive_late(self, both, whole, name):
+        # rejects: a gradient that is multiplied with a rate, or read, before all ranks' parts of it are there
+        assert all(gap(seen["users"]["late"][name], whole[name]["field"]) < 1e-12 for seen in both)
+
+    def test_converged_spectral_norms(self, both):
+        # rejects: the gradient in the vectors, which are functions of the leaves, added to one that is on its way
+        flow = gradient(spectral())
+        value = flow.field(data())(0.0, flow.game.state().y)
+        J = dense(flow, data())
+        for seen in both:
+            assert gap(seen["users"]["late"]["spectral"], value) < 1e-12
+            assert gap(seen["users"]["spectral"], J) < 1e-9
+
     @pytest.mark.parametrize("strategy", ["forward", "kept"])
     def test_operator(self, both, strategy):
         # rejects: tangents of a shard, in the strategy that has dual numbers
@@ -482,6 +544,8 @@ class TestMutants:
             ("cotangents of gradients not reduced", "squared_gradient", "J^T w"),
             ("a sum that is summed again backwards", "gradient", "J^T w"),
             ("a sum that is summed again backwards", "consensus", "field"),
+            ("sums that are not waited for", "gradient", "field"),
+            ("sums that are not waited for", "r1", "field"),
             ("sum instead of mean", "gradient", "field"),
             ("penalty of the shard", "squared_gradient", "field"),
         ],
