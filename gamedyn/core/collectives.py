@@ -9,6 +9,7 @@ the backward of the backward is reduced in its turn, where a penalty on a gradie
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -17,25 +18,28 @@ import torch.distributed as dist
 from torch import Tensor
 
 from gamedyn._lib.errors import ArgumentError
+from gamedyn.core.processes import Alone
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
-__all__ = ["Copied", "Ranks", "Reduced", "copied", "reduced", "replaced"]
+__all__ = ["Copied", "Ranks", "Reduced", "copied", "digest", "named", "reduced", "replaced"]
 
 ROWS_LEVEL = 1  # of the older vmap (`_summed`): nothing but is_grads_batched uses it, so it is never nested
 
 
-class Ranks:
+class Ranks(Alone):
     """The processes that share a game, seen from one of them.
 
     Attributes:
         group: of torch.distributed; None: all processes.
         count: how many there are.
         rank: this one's place.
-        weight: its share of the samples.
+        weight: its share of a batch's samples.
         ahead: whether a gradient's sum is begun when the gradient is there, and used after `arrived`.
     """
+
+    alone = False
 
     def __init__(self, group: Any, weight: float | None) -> None:
         if not (dist.is_available() and dist.is_initialized()):
@@ -52,6 +56,37 @@ class Ranks:
         heard: list[Any] = [None] * self.count
         dist.all_gather_object(heard, mine, group=self.group)
         return heard
+
+    def least(self, number: float) -> float:
+        """The least over ranks, for choices that must be one on all of them."""
+        return float(min(self.told(number)))
+
+    def agreed(self, y: Tensor, *, stop: bool) -> bool:
+        """Whether any rank wants to stop at y, where all must be at one point.
+
+        Raises:
+            ArgumentError: on all ranks, if they are not.
+        """
+        heard = self.told((digest(y), stop))
+        if odd := [r for r, (own, _) in enumerate(heard) if own != heard[0][0]]:
+            remedy = (
+                "a rank's memory, an observer that writes, or another library has changed it: go on from a checkpoint"
+            )
+            raise ArgumentError("state", "one state on all ranks", f"another than rank 0's on {named(odd)}", remedy)
+        return any(wish for _, wish in heard)
+
+    def agree_on(self, facts: Mapping[str, Any]) -> None:
+        """Refuse on all ranks what is not the same on all.
+
+        Raises:
+            ArgumentError: with what differs, and where.
+        """
+        heard = self.told({k: repr(v) for k, v in facts.items()})
+        for name in dict.fromkeys(k for told in heard for k in told):
+            odd = [r for r, told in enumerate(heard) if told.get(name) != heard[0].get(name)]
+            if odd:
+                got = f"{str(heard[odd[0]].get(name))[:80]} on {named(odd)}, {str(heard[0].get(name))[:80]} on rank 0"
+                raise ArgumentError(name, "the same on all ranks", got, "start all ranks with one program and one file")
 
     def sum_(self, x: Tensor) -> Tensor:
         """The sum over ranks, in place, equal on all of them."""
@@ -74,6 +109,24 @@ class Ranks:
         with _explained():
             for work, _ in sent:
                 work.wait()
+
+    def share(self, n: int) -> slice:
+        """Which of n entries of the state are this rank's, where each keeps its own: as many, or one more."""
+        return self._of(n, self.rank)
+
+    def _of(self, n: int, rank: int) -> slice:
+        return slice(n * rank // self.count, n * (rank + 1) // self.count)
+
+    def gather_(self, y: Tensor) -> Tensor:
+        """Every rank's share of y, (n,), put into all ranks' y."""
+        with _explained():
+            shares = [y[self._of(len(y), r)] for r in range(self.count if self.count > 1 else 0)]
+            works = [
+                dist.broadcast(x, group=self.group, group_src=r, async_op=True) for r, x in enumerate(shares) if len(x)
+            ]
+            for work in works:
+                work.wait()
+        return y
 
     def _share(self, weight: float | None) -> float:
         """This rank's weight, once all ranks' add up."""
@@ -187,6 +240,17 @@ class _Replaced(_OfRanks):
     def vmap(info: Any, in_dims: tuple[Any, ...], ranks: Ranks, share: Tensor, total: Tensor) -> tuple[Any, Any]:
         moved, dims = _rows_first(in_dims[1:], (share, total))
         return replaced(ranks, *moved), dims[1]
+
+
+def digest(x: Tensor) -> str:
+    """A name for a tensor's bits, and its shape."""
+    raw: Any = x.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
+    return f"{tuple(x.shape)} {hashlib.sha256(raw).hexdigest()}"
+
+
+def named(which: Sequence[int]) -> str:
+    """Ranks, in words."""
+    return f"rank{'s' if len(which) > 1 else ''} {', '.join(map(str, which))}"
 
 
 def copied(ranks: Ranks, *tensors: Tensor) -> tuple[Tensor, ...]:

@@ -104,9 +104,15 @@ class Field(Holding):
         self.work.player_gradients += self.work.players
         return out
 
+    def keep_stages(self, how: str) -> None:
+        """From now on keep `stages` "full", in "bfloat16", or in the memory of the "host"."""
+        bfloat16: dict[str, Any] = {"dtype": torch.bfloat16}
+        host: dict[str, Any] = {"device": "cpu", "pin_memory": self.point.is_cuda}
+        self._kept = {"full": {}, "bfloat16": bfloat16, "host": host}[how]
+
     def stages(self, count: int, player: int | None = None) -> Tensor:
-        """Room for `count` field values (or one player's), shape (count, ..., n)."""
-        room = self.room(count, player)
+        """Room for `count` field values (or one player's), shape (count, ..., n), kept as `keep_stages` says."""
+        room = self._room(count, player, **self._kept)
         for row in room:  # views of rows that are written again and again are made once
             self._views[row.data_ptr(), -1 if player is None else player] = self.layout.views(row, player)
         return room
@@ -118,13 +124,25 @@ class Field(Holding):
 
     def room(self, count: int, player: int | None = None) -> Tensor:
         """As `stages`, for rows that are not kept."""
+        return self._room(count, player)
+
+    def _room(self, count: int, player: int | None, **kept: Any) -> Tensor:
         at = slice(0, self.layout.n) if player is None else self.players[player]
-        return self.point.new_empty((count, *self.shape[:-1], at.stop - at.start))
+        return self.point.new_empty((count, *self.shape[:-1], at.stop - at.start), **kept)
 
     def _evaluate(self, t: float | Tensor, y: Tensor, request: Request, player: int | None, out: Tensor) -> None:
+        leaves = self.leafwise(t, y, request)
+        views = self._views.get((out.data_ptr(), -1 if player is None else player))
+        if views is None:  # of a row that `stages` has not given: to make them would cost more
+            out.copy_(self.layout.flat([x.detach() for x in leaves], out.dim() - 1))
+        else:
+            torch._foreach_copy_(views, leaves)
+
+    def leafwise(self, t: float | Tensor, y: Tensor, request: Request) -> list[Tensor]:
+        """What is asked for at (t, y), leaf by leaf; players' gradients are not counted."""
         if self._owner != threading.get_ident():
             with self.session():
-                return self._evaluate(t, y, request, player, out)
+                return self.leafwise(t, y, request)
         if y is not self.point:
             self.point.copy_(y.detach())
         if self.draw is not None:
@@ -134,12 +152,7 @@ class Field(Holding):
         if not self.losses:
             self.losses = tuple([x.detach() for x in value.losses])
             self.figures = self._figures()
-        views = self._views.get((out.data_ptr(), -1 if player is None else player))
-        if views is None:  # of a row that `stages` has not given: to make them would cost more
-            out.copy_(self.layout.flat([x.detach() for x in value.leaves], out.dim() - 1))
-        else:
-            torch._foreach_copy_(views, value.leaves)
-        return None
+        return value.leaves
 
     def peek(self, t: float, y: Tensor) -> Tensor:
         """v(t, y), not counted as work."""

@@ -18,6 +18,7 @@ from gamedyn.core.ambient import sheltered
 from gamedyn.core.binding import Binding, in_modes
 from gamedyn.core.checkpointing import checkpoints
 from gamedyn.core.players import Structure, Used, collected, refuse_captured, refuse_hooks
+from gamedyn.core.processes import Alone
 from gamedyn.core.state import Layout, State
 
 if TYPE_CHECKING:
@@ -60,18 +61,8 @@ class Game:
         tensor([1.])
     """
 
-    traces = True
-    """Whether evaluations can be traced, to be compiled."""
-
-    weight = 1.0
-    """The share of a batch's samples that this process has."""
-
-    alone = True
-    """Whether no other process takes part."""
-
-    def agreed(self, y: Tensor, *, stop: bool) -> bool:
-        """Whether to stop at y: what this process wants, and what others want where they take part."""
-        return stop
+    processes = Alone()
+    """Those that share the game: this one."""
 
     def settle(self) -> None:
         """Nothing is on its way: no other process takes part."""
@@ -275,10 +266,6 @@ class Game:
                 return
             self._structure.refuse_changed(bound=self.binding.depth > 0)
             refuse_hooks(self.players)
-
-    def least(self, number: float) -> float:
-        """The least of a number over all processes that share the game: of one process, the number."""
-        return number
 
     def check(self, batch: Any = None, terms: Sequence[Any] = ()) -> None:
         """Evaluate the losses (and penalty terms) once, at the present parameters, and check what they must be.

@@ -77,6 +77,7 @@ class Holding:
         self._owner: int | None = None
         self._seen: Observed | None = None
         self._views: dict[tuple[int, int], list[Tensor]] = {}
+        self._kept: dict[str, Any] = {}
         self._share = 1 if flow.separates_players else len(self.names)
         self._steady = not flow.intervals and (members is not None or not (rates or weights))
         self._requests: dict[int | None, Request] = {}

@@ -9,7 +9,6 @@ With leaves that all ranks hold alike and losses L_r of their shards, the game's
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -17,11 +16,11 @@ from torch import Tensor, nn
 from torch.fx.experimental.proxy_tensor import get_proxy_mode
 
 from gamedyn._lib.errors import ArgumentError
-from gamedyn.core.collectives import Ranks, copied, reduced, replaced
+from gamedyn.core.collectives import Ranks, copied, digest, named, reduced, replaced
 from gamedyn.core.game import Game
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from gamedyn.core.evaluation import Point
 
@@ -33,11 +32,9 @@ Losses = tuple[tuple[Tensor, ...], tuple[Tensor, ...]]
 class DataParallelGame(Game):
     """A game whose losses are the weighted mean over ranks; see `data_parallel`."""
 
-    traces, alone = False, False
-
     def __init__(self, game: Game, ranks: Ranks) -> None:
         vars(self).update(vars(game))  # the same players, with everything that is declared of them
-        self.ranks, self.weight = ranks, ranks.weight
+        self.processes: Ranks = ranks
         self._verified = False
         self._ill: Tensor | None = None
         self._well = torch.zeros(ranks.count, dtype=self.dtype, device=self.device)
@@ -51,7 +48,9 @@ class DataParallelGame(Game):
         """
         if get_proxy_mode() is not None:
             remedy = "ranks compile each by itself, and would wait for one another: a shared game is stepped eagerly"
-            raise ArgumentError("game", "one on a single process, to be traced", f"{self.ranks.count} ranks", remedy)
+            raise ArgumentError(
+                "game", "one on a single process, to be traced", f"{self.processes.count} ranks", remedy
+            )
         self.settle()  # what an error has left
         if not self._verified:
             self._verify(point.leaves)
@@ -71,41 +70,10 @@ class DataParallelGame(Game):
         ill, self._ill = self._ill, None
         if ill is None:
             return
-        self.ranks.arrived()
+        self.processes.arrived()
         failed = [r for r, x in enumerate(ill.tolist()) if x]
         if failed:
-            raise ArgumentError("losses", "losses that every rank can evaluate", f"an error on {_ranks(failed)}", SEE)
-
-    def least(self, number: float) -> float:
-        """The least over ranks, for choices that must be one on all of them."""
-        return float(min(self.ranks.told(number)))
-
-    def agreed(self, y: Tensor, *, stop: bool) -> bool:
-        """Whether any rank wants to stop at y, where all must be at one point.
-
-        Raises:
-            ArgumentError: on all ranks, if they are not.
-        """
-        heard = self.ranks.told((_digest(y), stop))
-        if odd := [r for r, (digest, _) in enumerate(heard) if digest != heard[0][0]]:
-            remedy = (
-                "a rank's memory, an observer that writes, or another library has changed it: go on from a checkpoint"
-            )
-            raise ArgumentError("state", "one state on all ranks", f"another than rank 0's on {_ranks(odd)}", remedy)
-        return any(wish for _, wish in heard)
-
-    def agree_on(self, facts: Mapping[str, Any]) -> None:
-        """Refuse on all ranks what is not the same on all.
-
-        Raises:
-            ArgumentError: with what differs, and where.
-        """
-        heard = self.ranks.told({k: repr(v) for k, v in facts.items()})
-        for name in dict.fromkeys(k for told in heard for k in told):
-            odd = [r for r, told in enumerate(heard) if told.get(name) != heard[0].get(name)]
-            if odd:
-                got = f"{str(heard[odd[0]].get(name))[:80]} on {_ranks(odd)}, {str(heard[0].get(name))[:80]} on rank 0"
-                raise ArgumentError(name, "the same on all ranks", got, "start all ranks with one program and one file")
+            raise ArgumentError("losses", "losses that every rank can evaluate", f"an error on {named(failed)}", SEE)
 
     def check(self, batch: Any = None, terms: Sequence[Any] = ()) -> None:
         """As `Game.check` on this rank's batch, in agreement: if one rank refuses, all do.
@@ -118,7 +86,7 @@ class DataParallelGame(Game):
 
     def _joined(self, point: Point, terms: Sequence[Callable[..., Tensor]], ahead: Sequence[int]) -> Losses:
         """The ranks' losses, summed: at once, or begun to be."""
-        ranks, leaves = self.ranks, point.leaves
+        ranks, leaves = self.processes, point.leaves
         copies: list[Tensor] = []
         for at in self.layout.leaf_slices:  # by player: one player's gradient is one collective, and leaves others out
             copies += copied(ranks, *leaves[at])
@@ -137,7 +105,10 @@ class DataParallelGame(Game):
 
     def _own_part_fails(self, like: Tensor, values: int, ahead: Sequence[int]) -> None:
         """Take part in the sums that the others have begun, with nothing but the word that this rank has failed."""
-        ranks, nothing = self.ranks, torch.zeros_like(like.detach().reshape(-1)[0])  # of an ensemble, for each member
+        ranks, nothing = (
+            self.processes,
+            torch.zeros_like(like.detach().reshape(-1)[0]),
+        )  # of an ensemble, for each member
         ill = torch.nn.functional.one_hot(torch.tensor(ranks.rank), ranks.count).to(nothing)
         reduced(ranks, *[nothing] * values, ill)
         for player in ahead:
@@ -149,17 +120,17 @@ class DataParallelGame(Game):
         if any(torch._C._functorch.is_functorch_wrapped_tensor(x) for x in leaves):
             return
         names = [f"{self.layout.players[leaf.player]}.{leaf.name}".rstrip(".") for leaf in self.layout.leaves]
-        _same_on_all(self.ranks, dict(zip(names, leaves, strict=True)), "state", "start all ranks from one state")
+        _same_on_all(self.processes, dict(zip(names, leaves, strict=True)), "state", "start all ranks from one state")
         self._verified = True
 
     def _agree(self, error: Exception | None) -> None:
         """Raise on all ranks if one has an error: its own there, its words elsewhere."""
-        words = self.ranks.told(None if error is None else f"{type(error).__name__}: {error}")
+        words = self.processes.told(None if error is None else f"{type(error).__name__}: {error}")
         if error is not None:
             raise error
         failed = [r for r, text in enumerate(words) if text is not None]
         if failed:
-            got = f"on {_ranks(failed)}, {words[failed[0]]}"
+            got = f"on {named(failed)}, {words[failed[0]]}"
             raise ArgumentError("game", "a game that every rank can evaluate", got, SEE)
 
 
@@ -224,7 +195,7 @@ def data_parallel(game: Game, group: Any = None, weight: float | None = None) ->
     kinds = ranks.told((game.layout.signature, str(game.dtype)))
     odd = [r for r, kind in enumerate(kinds) if kind != kinds[0]]
     if odd:
-        raise ArgumentError("game", "one game on all ranks", f"other players, shapes or dtype on {_ranks(odd)}")
+        raise ArgumentError("game", "one game on all ranks", f"other players, shapes or dtype on {named(odd)}")
     remedy = "seed the modules alike, load one file, or torch.distributed.broadcast every parameter and buffer"
     _same_on_all(ranks, _tensors(game), "game", remedy)
     return DataParallelGame(game, ranks)
@@ -250,23 +221,14 @@ def _tensors(game: Game) -> dict[str, Tensor]:
 
 def _same_on_all(ranks: Ranks, tensors: dict[str, Tensor], argument: str, remedy: str) -> None:
     """Refuse on all ranks what is not equal, bit for bit, on all ranks."""
-    heard = ranks.told({name: _digest(x) for name, x in tensors.items()})
+    heard = ranks.told({name: digest(x) for name, x in tensors.items()})
     names = dict.fromkeys(name for told in heard for name in told)
     odd = ((name, [r for r, x in enumerate(heard) if x.get(name) != heard[0].get(name)]) for name in names)
-    found = [f"{name} on {_ranks(where)}" for name, where in odd if where]
+    found = [f"{name} on {named(where)}" for name, where in odd if where]
     if found:
         more = f", and {len(found) - 3} more" if len(found) > 3 else ""
         got = f"other than on rank 0: {', '.join(found[:3])}{more}"
         raise ArgumentError(argument, "equal values on all ranks", got, remedy)
-
-
-def _digest(x: Tensor) -> str:
-    raw: Any = x.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
-    return f"{tuple(x.shape)} {hashlib.sha256(raw).hexdigest()}"
-
-
-def _ranks(which: Sequence[int]) -> str:
-    return f"rank{'s' if len(which) > 1 else ''} {', '.join(map(str, which))}"
 
 
 def _refused(call: Callable[..., Any], *args: Any) -> Exception | None:

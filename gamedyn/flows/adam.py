@@ -195,4 +195,6 @@ def _extended(game: Game) -> Game:
         nothing = args[count].new_zeros(())
         return {**values, **dict.fromkeys(list(players)[count:], nothing)}
 
-    return Game(players, losses, name=f"{game.name or 'game'} with moments")
+    extended = Game(players, losses, name=f"{game.name or 'game'} with moments")
+    extended.processes = game.processes
+    return extended

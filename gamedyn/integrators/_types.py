@@ -61,6 +61,10 @@ class Integrator(Protocol):
         in_place: whether y is advanced in the field's own point: the only y that a step may write.
         changes_h: whether the step may change between steps.
         stochastic: whether it steps flows with noise.
+        keeps_stages: whether its field values may be kept in another precision or memory: it reads them by
+            `Combination` alone.
+        entrywise: whether it moves every entry by the same combination of that entry's field values, and remembers
+            nothing: processes can then share the entries.
         divides_rates: whether it takes a velocity apart into gradient and learning rate, which must not be 0.
     """
 
@@ -69,6 +73,8 @@ class Integrator(Protocol):
     variational: ClassVar[bool]
     in_place: ClassVar[bool]
     stochastic: ClassVar[bool]
+    keeps_stages: ClassVar[bool]
+    entrywise: ClassVar[bool]
     divides_rates: ClassVar[bool]
     changes_h: bool
     method: Any
@@ -103,6 +109,8 @@ class Stepper:
     variational: ClassVar[bool] = True
     in_place: ClassVar[bool] = False
     stochastic: ClassVar[bool] = False
+    keeps_stages: ClassVar[bool] = False
+    entrywise: ClassVar[bool] = False
     divides_rates: ClassVar[bool] = False
     changes_h: bool = True
     method: Any
@@ -157,6 +165,11 @@ def made_of(method: Any) -> list[tuple[str, str]]:
     return sorted((k, repr(made_of(own[k]) if isinstance(own[k], (Method, Map)) else own[k])) for k in kept)
 
 
+def _elsewhere(row: Tensor, y: Tensor) -> bool:
+    """Whether a field value is kept in another precision, or in another memory, than the point that it moves."""
+    return row.dtype != y.dtype or row.device != y.device
+
+
 class Combination:
     """`y + h sum_j w_j K_j` with fixed weights, in one fused operation."""
 
@@ -178,7 +191,7 @@ class Combination:
         """
         if not self.used:
             return y.clone() if out is None else out.copy_(y)
-        if len(self.used) == 1 or not isinstance(K, Tensor):
+        if len(self.used) == 1 or not isinstance(K, Tensor) or _elsewhere(K, y):
             return self._added(y, K, h, out)
         flat = K[: self.last].reshape(self.last, -1)
         row = self._row(K)
@@ -198,7 +211,7 @@ class Combination:
             rows: Tensor | list[Tensor] = [row] * self.count
 
             def single(y: Tensor, h: float | Tensor, out: Tensor | None) -> Tensor:
-                if isinstance(h, Tensor):
+                if isinstance(h, Tensor) or _elsewhere(row, y):
                     return self._added(y, rows, h, out)
                 return torch.add(y, row, alpha=h * weight, out=out)
 
@@ -206,7 +219,7 @@ class Combination:
         matrix, weights = K[: self.last].reshape(self.last, -1).t(), self._row(K)
 
         def several(y: Tensor, h: float | Tensor, out: Tensor | None) -> Tensor:
-            if isinstance(h, Tensor) or y.dim() != 1:
+            if isinstance(h, Tensor) or y.dim() != 1 or _elsewhere(K, y):
                 return self(y, K, h, out)
             return torch.addmv(y, matrix, weights, alpha=h, out=out)
 
@@ -214,10 +227,11 @@ class Combination:
 
     def _added(self, y: Tensor, K: Tensor | Sequence[Tensor], h: float | Tensor, out: Tensor | None) -> Tensor:
         for j in self.used:
+            row = K[j] if K[j].device == y.device else K[j].to(y)
             if isinstance(h, Tensor):
-                y = torch.addcmul(y, h, K[j], value=self.values[j], out=out)
+                y = torch.addcmul(y, h, row, value=self.values[j], out=out)
             else:
-                y = torch.add(y, K[j], alpha=h * self.values[j], out=out)
+                y = torch.add(y, row, alpha=h * self.values[j], out=out)
             out = y
         return y
 

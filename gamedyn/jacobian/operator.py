@@ -270,13 +270,13 @@ class GameJacobian(LinearOperator):
         choice("strategy", strategy, STRATEGIES)
         positive_int("products", products)
         game = self.flow.game  # of several processes, all must choose alike: by the tightest memory, the largest shard
-        budget = game.least(available(self.device) / 2 if memory is None else positive("memory", memory))
-        saved = -game.least(-self.field.graph_bytes)
+        budget = game.processes.least(available(self.device) / 2 if memory is None else positive("memory", memory))
+        saved = -game.processes.least(-self.field.graph_bytes)
         kept = int(KEPT * saved * (1 if strategy == "formed" else count))
         forward = int((FORWARD_DOUBLE if asks_for_graph(self.field) else FORWARD) * saved)
         if strategy == "auto":
             small = not any(isinstance(m, nn.modules.conv._ConvNd) for x in game.modules for m in x.modules())
-            compiles = products > COMPILE_PAYS and small and game.traces and not self.field.draws_randomness
+            compiles = products > COMPILE_PAYS and small and game.processes.alone and not self.field.draws_randomness
             strategy = "compiled" if compiles and forward <= budget else "kept" if kept <= budget else "forward"
         needed = kept if strategy in ("kept", "formed") else forward
         if needed > budget:

@@ -102,6 +102,7 @@ class Solve:
         sampling: "frozen", or "fresh".
         seed: of order and noise.
         execution: "eager", "compiled" or "captured": see `gamedyn.solve`.
+        stages: "full", "bfloat16", "host" or "sharded": see `gamedyn.solve`.
         check: whether derivatives are held against differences of the field once.
         check_every: steps between looks whether the state is finite.
     """
@@ -115,6 +116,7 @@ class Solve:
     sampling: str = "frozen"
     seed: int = 0
     execution: str = "eager"
+    stages: str = "full"
     check: bool = True
     check_every: int = 50
 

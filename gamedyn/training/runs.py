@@ -101,7 +101,9 @@ def train(
 
         place.first_does(begin)
         parts = build(chosen, device=where, place=place)
-        parts.game.agree_on({"configuration": chosen.to_toml(), "code": code_digest(), "torch": torch.__version__})
+        parts.game.processes.agree_on(
+            {"configuration": chosen.to_toml(), "code": code_digest(), "torch": torch.__version__}
+        )
         place.first_does(_configured, folder, chosen, resume=resume)
         return _run(parts, folder, list(observers), resume=resume, progress=progress and place.first)
 
@@ -133,6 +135,7 @@ def _run(parts: Experiment, folder: Path, more: list[Any], *, resume: bool, prog
                 allow=["versions", "observers"],
                 check_every=config.solve.check_every,
                 execution=config.solve.execution,
+                stages=config.solve.stages,
                 check=config.solve.check,
                 progress=progress,
             )

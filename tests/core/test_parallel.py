@@ -23,9 +23,10 @@ from torch import nn
 
 import gamedyn as gd
 from gamedyn import optim
-from gamedyn.core import parallel
 from gamedyn.core.collectives import Copied, Ranks, Reduced
+from gamedyn.core.living import Living
 from gamedyn.core.parallel import data_parallel
+from gamedyn.core.processes import Alone
 from gamedyn.games.adversarial import mlp
 
 DOUBLE = torch.float64
@@ -218,8 +219,9 @@ def users(rank):
         "forward": operator(games["all"], part, "forward"),
         "kept": operator(games["all"], part, "kept"),
         "compiled": raised(lambda: operator(games["gradient"], part, "compiled")),
-        "least": games["gradient"].game.least(3.0 - rank),
+        "least": games["gradient"].game.processes.least(3.0 - rank),
         "late": late(part, weight),
+        "shared stages": shared_stages(rank, part, weight),
         "spectral": dense(gradient(data_parallel(spectral(), weight=weight)), part),
         "adam": adam(games["gradient"], part),
         "optimizer": optimizer_steps(gan().players, part, lambda game: data_parallel(game, weight=weight)),
@@ -261,6 +263,40 @@ def late(part, weight):
         return {name: flow.at(flow.game.state(), part)(0.0, flow.game.state().y) for name, flow in flows.items()}
 
 
+SHARED = {
+    "rk4": gradient,
+    "heun2": lambda game: gd.flows.adam(gradient(game), a1=5.0, a2=1.0),
+    "rdpk35": gradient,
+    "rk4_penalty_first_stage": lambda game: gradient(game).with_term(gd.losses.squared_gradient(0.5)),
+}
+
+
+def shared_stages(rank, part, weight):
+    """States of solves whose stages the ranks share; and what a step holds with and without, in vectors."""
+    states = {}
+    for method, make in SHARED.items():
+        flow = make(data_parallel(gan(), weight=weight))
+        run = solved(flow, part, method, stages="sharded", save_at=[0.05, 0.12] if method == "rk4" else ())
+        states[method] = [run.state.y, *(s.y for s in run.saved.values())]
+    return states, [held(stages) for stages in ("full", "sharded")]
+
+
+def held(stages):
+    """The most that is held after the first steps, in vectors of parameter size, the players' own one included."""
+    g = seeded(0)
+    wide = gd.games.gan(*(mlp(widths, generator=g) for widths in ((2, 200, 200, 2), (2, 200, 200, 1))))
+    flow, found = gd.flows.gradient(data_parallel(wide)), []
+
+    def look(view):
+        living.peak = living.now if view.step == 2 else living.peak
+        found.append(living.peak / 4 / flow.game.layout.n)
+
+    batch = tuple(torch.randn(4, 2, generator=g) for _ in range(2))
+    with Living() as living:
+        gd.solve(flow, "rk4", h=0.05, steps=7, batch=batch, stages=stages, check=False, observers=[look])
+    return found[-1]
+
+
 AHEAD = ("gradient", "module_rates", "r1", "weight_decay")
 
 
@@ -291,7 +327,7 @@ def mutants(rank):
     part, out = shard(rank, SHARDS["equal"]), {}
     with mutant(Copied, "backward", lambda ctx, *g: (None, *g)):
         out["told"] = raised(lambda: solved(FLOWS["gradient"](data_parallel(gan())), part, check=False))
-    compares, parallel.DataParallelGame.agreed = parallel.DataParallelGame.agreed, gd.Game.agreed
+    compares, Ranks.agreed = Ranks.agreed, Alone.agreed
 
     def observe(label, *names, weight=None):
         for name in names:
@@ -316,8 +352,8 @@ def mutants(rank):
         Ranks._share = share
     seen = observed(FLOWS["squared_gradient"](gan()), part)
     game = data_parallel(gan())
-    out["penalty of the shard", "squared_gradient", "field"] = game.ranks.sum_(seen["field"].clone()) / 2
-    parallel.DataParallelGame.agreed = compares
+    out["penalty of the shard", "squared_gradient", "field"] = game.processes.sum_(seen["field"].clone()) / 2
+    Ranks.agreed = compares
     return out
 
 
@@ -482,6 +518,26 @@ class TestUsers:
         # rejects: a gradient that is multiplied with a rate, or read, before all ranks' parts of it are there
         assert all(gap(seen["users"]["late"][name], whole[name]["field"]) < 1e-12 for seen in both)
 
+    @pytest.mark.parametrize("method", SHARED)
+    def test_stages_that_are_shared(self, both, method):
+        # rejects: a share put in another place, a stage point of which others' shares are the last one's, a part of a
+        # step that begins from what the step has reached
+        saves = [0.05, 0.12] if method == "rk4" else ()
+        run = solved(SHARED[method](gan()), data(), method, save_at=saves)
+        whole = [run.state.y, *(s.y for s in run.saved.values())]
+        for seen in both:
+            states = seen["users"]["shared stages"][0][method]
+            assert len(states) == len(whole)
+            assert all(gap(a, b) < 1e-12 for a, b in zip(states, whole, strict=True))
+
+    def test_shared_stages_take_a_share_of_the_memory(self, both):
+        # rejects: whole stages, or a whole copy of y, kept by each: 5 registers are half as many; the point, the
+        # gradients and what is sent of them, the last checked state and the players' own are whole
+        for seen in both:
+            full, shared = seen["users"]["shared stages"][1]
+            assert shared <= 5 / 2 + 5 + 0.1
+            assert full >= shared + 2.4
+
     def test_converged_spectral_norms(self, both):
         # rejects: the gradient in the vectors, which are functions of the leaves, added to one that is on its way
         flow = gradient(spectral())
@@ -504,7 +560,7 @@ class TestUsers:
             assert kind == "ArgumentError"
             assert "to be traced, got 2 ranks" in text
             assert seen["users"]["least"] == 2.0
-        assert (gan().traces, gan().least(3.0)) == (True, 3.0)
+        assert (gan().processes.alone, gan().processes.least(3.0)) == (True, 3.0)
 
     def test_a_flow_of_another_game(self, both):
         # rejects: losses that go past the ranks in the game that adam extends

@@ -73,14 +73,14 @@ def agreed_on(flow: Flow, facts: Mapping[str, Any], past: Run | None) -> None:
     Raises:
         ArgumentError: on all of them, with what differs.
     """
-    if flow.game.alone:
+    if flow.game.processes.alone:
         return
     known = {k: v for k, v in facts.items() if k not in ("run", "data")}  # each may have data of its own
     if past is not None:
         tensors = [x for x in tree_leaves(past.memory) if isinstance(x, torch.Tensor)]
         raw: list[Any] = [x.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy() for x in tensors]
         known |= {"step": past.step, "memory": [zlib.crc32(x) for x in raw]}
-    flow.game.agree_on(known)
+    flow.game.processes.agree_on(known)
 
 
 def held_against(past: Run | None, facts: Mapping[str, Any], allow: Iterable[str]) -> None:

@@ -155,7 +155,7 @@ class Loop:
         )
 
     def _steps(self, step: int, t: float, batch: Any, bar: Any) -> int:
-        field, game = self.field, self.field.flow.game
+        field, processes = self.field, self.field.flow.game.processes
         (y, memory), self._begin = self._begin, None  # held by nothing else, so that the first step lets go of them
         self._keep_start(t, y)
         while not self._over(step, t):
@@ -197,9 +197,9 @@ class Loop:
             view = View(self, step, t, taken, y)
             self._wish |= self._shown(view) or ended is not None
             over = self._over(step, t)
-            due = over or step % self.plan.check_every == 0 or (self._wish and game.alone)
-            stop = due and game.agreed(y, stop=self._wish)
-            if (due or game.alone) and not self._keeper.looked(y, memory, step, t, due=due, over=over):
+            due = over or step % self.plan.check_every == 0 or (self._wish and processes.alone)
+            stop = due and processes.agreed(y, stop=self._wish)
+            if (due or processes.alone) and not self._keeper.looked(y, memory, step, t, due=due, over=over):
                 break
             if stop:
                 self.status = "stopped"
@@ -367,7 +367,7 @@ class Loop:
 
     def _count_samples(self, batch: Any) -> None:
         """Count a batch's samples, those of other processes' shards included."""
-        self.drawn_samples += round(samples(batch, self._lead) / self.field.flow.game.weight)
+        self.drawn_samples += round(samples(batch, self._lead) / self.field.flow.game.processes.weight)
 
     def _next_batch(self) -> Any:
         if self.around.draw is None:

@@ -25,6 +25,7 @@ from gamedyn.integrators.drive.loop import Loop
 from gamedyn.integrators.drive.observers import every as rhythm
 from gamedyn.integrators.drive.observers import watches
 from gamedyn.integrators.drive.plan import Around, Plan, StreamEnded
+from gamedyn.integrators.drive.stages import staged
 from gamedyn.integrators.drive.step_sizes import Constant, StepSize, step_size
 from gamedyn.jacobian import HeldField
 
@@ -68,6 +69,7 @@ def solve(
     checkpoint: Checkpoints | str | os.PathLike[str] | None = None,
     check_every: int = 50,
     execution: str = "eager",
+    stages: str = "full",
     check: bool = True,
     throw: bool = True,
     progress: bool = False,
@@ -109,7 +111,7 @@ def solve(
         resume: a run, its file, or its folder of checkpoints, to go on from; `steps` counts its steps too. It goes on
             bit for bit.
         allow: facts in which the run gone on from may differ: of "method", "flow", "rates", "weights", "h",
-            "sampling", "data", "dtype" (all is cast), "versions", "observers" (new ones begin here).
+            "sampling", "stages", "data", "dtype" (all is cast), "versions", "observers" (new ones begin here).
         checkpoint: `Checkpoints(folder, ...)`, or a folder; written on every exit too, failures and signals included.
         check_every: steps between looks whether the state is finite (the only time the host waits).
         execution: how a step is executed: "eager"; "compiled" as a whole, which pays on small networks; "captured", as
@@ -117,6 +119,10 @@ def solve(
             Python values that the losses read, and the modules' modes, are frozen into the latter two: let what
             changes be a tensor, or in the batch. Where that cannot be, steps run eagerly, with a warning;
             `run.stats["execution"]` says how they ran, and why.
+        stages: where a step keeps its field values: "full", in the players' precision beside them; "bfloat16", in half
+            the memory of float32 or less, each rounded to 8 bits; "host", on a GPU: in the memory of the host, which is
+            slower; "sharded", by the processes of `gamedyn.data_parallel`, of which each keeps its share. For fixed
+            steps and eager ones; the other three say which methods they are for.
         check: whether derivatives that the method or a penalty takes are held against differences of the field, once
             for a flow; `run.stats["check"]` says what came of it (`HeldField.checked`).
         throw: whether a failure raises; if not, `run.status` tells.
@@ -146,8 +152,9 @@ def solve(
     state = _first_state(flow, y0, past)
     schedules, scaled = _schedules(flow, rates, weights)
     field = HeldField(flow, state.buffers, sampling=sampling, one_batch=batches is None, check=check, **scaled)
+    integrator = staged(integrator, field, stages, size, execution)
     draw, streams = batch_source(flow, batches, batch, past)
-    facts = facts_of(flow, integrator, size, sampling, streams, past)
+    facts = {**facts_of(flow, integrator, size, sampling, streams, past), "stages": stages}
     held_against(past, facts, allow if integrator.changes_h else (*allow, "h"))  # the loop says more of the others
     agreed_on(flow, facts, past)
     limits = {"steps": steps, "evaluations": evaluations, "images": images, "t_span": t_span}

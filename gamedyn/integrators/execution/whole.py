@@ -129,7 +129,7 @@ def _refusal(field: HeldField) -> str:
     """Why no step on a field can be made once and for all; "" if it can."""
     if field.draws_randomness or field.sampling == "fresh":
         return "losses that draw, and a fresh batch for each stage, cannot be frozen into a graph"
-    if not field.flow.game.traces:
+    if not field.flow.game.processes.alone:
         return "ranks wait for one another within a step: a shared game is stepped eagerly"
     if field.effects.outside:
         return f"losses change what belongs to no state: {field.effects.outside}"

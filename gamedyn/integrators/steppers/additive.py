@@ -27,6 +27,8 @@ class AdditiveStepper(Stepper):
     """
 
     takes: ClassVar[type] = AdditiveRungeKutta
+    keeps_stages: ClassVar[bool] = True
+    entrywise: ClassVar[bool] = True
 
     def __init__(self, method: AdditiveRungeKutta) -> None:
         self.method = method

@@ -28,6 +28,7 @@ class LowStorageStepper(Stepper):
 
     takes: ClassVar[type] = LowStorage
     in_place: ClassVar[bool] = True
+    entrywise: ClassVar[bool] = True
 
     def __init__(self, method: LowStorage) -> None:
         refuse_inconsistent(method)

@@ -40,6 +40,7 @@ class MultistepStepper(Stepper):
     """
 
     takes: ClassVar[type] = LinearMultistep
+    keeps_stages: ClassVar[bool] = True
     options: ClassVar[tuple[str, ...]] = ("solver", "history")
     solvers: ClassVar[tuple[type, ...]] = (NewtonKrylov, Anderson)
     changes_h: bool = False

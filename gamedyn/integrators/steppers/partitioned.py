@@ -26,6 +26,7 @@ class PartitionedStepper(Stepper):
 
     takes: ClassVar[type] = Partitioned
     in_place: ClassVar[bool] = True
+    keeps_stages: ClassVar[bool] = True
 
     def __init__(self, method: Partitioned) -> None:
         self.method = method
@@ -57,10 +58,7 @@ class PartitionedStepper(Stepper):
                 if inner.used:
                     _put(inner, base, K, span, mine)
                 field.player(i, when, work, out=K[s])
-            if len(self._inner) == 1 and not isinstance(span, torch.Tensor):
-                mine.add_(K[0], alpha=span * self._final.values[0])
-            else:
-                _put(self._final, base, K, span, mine)
+            _put(self._final, base, K, span, mine)
         return work, {}, OK
 
     def _room(self, field: VectorField, player: int) -> Tensor:

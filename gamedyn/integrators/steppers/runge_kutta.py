@@ -27,6 +27,8 @@ class RungeKuttaStepper(Stepper):
     """
 
     takes: ClassVar[type] = RungeKutta
+    keeps_stages: ClassVar[bool] = True
+    entrywise: ClassVar[bool] = True
 
     def __init__(self, method: RungeKutta) -> None:
         refuse_inconsistent(method)

@@ -28,6 +28,8 @@ class StochasticStepper(RungeKuttaStepper):
     takes: ClassVar[type] = StochasticRungeKutta
     variational: ClassVar[bool] = False
     stochastic: ClassVar[bool] = True
+    keeps_stages: ClassVar[bool] = False
+    entrywise: ClassVar[bool] = False
     method: StochasticRungeKutta
 
     def __init__(self, method: StochasticRungeKutta) -> None:
