@@ -1,8 +1,9 @@
 """One run on several processes: `python -m analysis.benchmarks.ranks [--kills 100] [--counts 1 2 4]`.
 
-Two and four processes against one: the largest difference of the last state, images a second, memory of a process.
-Then a run of two whose processes are killed, one at random at a random time, and gone on with, so many times; its last
-state is held against that of a run that nobody disturbed.
+Two and four processes against one: the largest difference of the last state, images a second, memory of a process;
+and the vectors of parameter size that a solve by rk4 holds in each, with whole stages and with shared ones. Then a run
+of two whose processes are killed, one at random at a random time, and gone on with, so many times; its last state is
+held against that of a run that nobody disturbed.
 """
 
 from __future__ import annotations
@@ -25,7 +26,10 @@ from tqdm.auto import tqdm
 
 import gamedyn as gd
 from gamedyn._lib.tables import aligned
+from gamedyn.core.living import Living
+from gamedyn.games.adversarial import mlp
 from gamedyn.training import build, read_config
+from gamedyn.training.ranks import joined
 
 __all__ = ["main"]
 
@@ -72,15 +76,22 @@ def compared(where: Path, counts: list[int], channels: int) -> None:
     config.write_text(CONFIG.format(channels=channels, steps=20), encoding="utf-8")
     game, rows, first = build(read_config(config)).game, [], None
     for count in tqdm(counts, desc="processes", disable=None):
-        said = ended(started(config, where / f"speed-{count}", count, tell=True))
+        told = _told(started(config, where / f"speed-{count}", count, worker="--worker"))
         state = gd.State.load(where / f"speed-{count}" / "last.state", game).y
         first = state if first is None else first
-        told = [line.split() for text in said for line in text.splitlines() if line.startswith("told ")]
-        seconds, memory = (max(float(t[i]) for t in told) for i in (1, 2))
+        seconds, memory = (max(float(t[i]) for t in told) for i in (0, 1))
         gap = float((state - first).abs().max())
         rows.append((str(count), f"{gap:.2g}", f"{20 * 64 / seconds:.0f}", f"{memory:.0f}"))
     heads = ("processes", "largest difference", "images a second", "MiB of a process, at most")
     print(aligned([heads, *rows]))
+    held = [(str(count), *_told(started(config, where / "held", count, worker="--held"))[0]) for count in counts]
+    print(aligned([("processes", "vectors held, stages whole", "shared", "of these, what is shared"), *held]))
+
+
+def _told(running: list[Any]) -> list[list[str]]:
+    """What processes tell, a line each, once they have ended."""
+    lines = [line for text in ended(running) for line in text.splitlines()]
+    return [line.split()[1:] for line in lines if line.startswith("told ")]
 
 
 def killed(where: Path, kills: int) -> bool:
@@ -112,14 +123,14 @@ def killed(where: Path, kills: int) -> bool:
     return same
 
 
-def started(config: Path, out: Path, count: int, *, resume: bool = False, tell: bool = False) -> list[Any]:
+def started(config: Path, out: Path, count: int, *, resume: bool = False, worker: str = "") -> list[Any]:
     """So many processes on a run, as torchrun starts them."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     shared = {"WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1"}
     command = [str(config), "--out", str(out), "--quiet", *(["--resume"] if resume else [])]
-    module = ["-m", "analysis.benchmarks.ranks", "--worker"] if tell else ["-m", "gamedyn", "train"]
+    module = ["-m", "analysis.benchmarks.ranks", worker] if worker else ["-m", "gamedyn", "train"]
     how: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     return [
         subprocess.Popen([sys.executable, *module, *command], env={**os.environ, **shared, "RANK": str(r)}, **how)
@@ -150,5 +161,30 @@ def worker(arguments: list[str]) -> int:
     return 0
 
 
+def holder(arguments: list[str]) -> int:
+    """A process that tells what a solve holds, after its first steps, in vectors of parameter size."""
+    generator, found = torch.Generator().manual_seed(0), []
+    networks = (mlp(w, generator=generator) for w in ((2, 500, 500, 2), (2, 500, 500, 1)))
+    batch = tuple(torch.randn(8, 2, generator=generator) for _ in range(2))
+    with joined("cpu") as (place, _):
+        game = gd.games.gan(*networks)
+        flow = gd.flows.gradient(game if place.ranks == 1 else gd.data_parallel(game))
+        size = flow.game.layout.n * flow.game.dtype.itemsize
+        for stages in ("full", "sharded"):
+            with Living() as living:
+
+                def look(view: gd.View, living: Living = living) -> None:
+                    living.peak = living.now if view.step == 2 else living.peak
+
+                gd.solve(flow, "rk4", h=0.05, steps=9, batch=batch, stages=stages, check_every=3, observers=[look])
+            found.append(living.peak / size)
+        share = 5 / place.ranks
+        if place.first:
+            print(f"told {found[0]:.2f} {found[1]:.2f} {share:.2f}", flush=True)
+    return 0
+
+
+WORKERS = {"--worker": worker, "--held": holder}
+
 if __name__ == "__main__":
-    sys.exit(worker(sys.argv[2:]) if sys.argv[1:2] == ["--worker"] else main())
+    sys.exit(WORKERS[sys.argv[1]](sys.argv[2:]) if sys.argv[1:2] and sys.argv[1] in WORKERS else main())

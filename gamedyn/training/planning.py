@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import warnings
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
-from torch._subclasses.fake_tensor import FakeTensorMode
+from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
+from torch.utils._pytree import tree_leaves, tree_map
 
 from gamedyn import methods
 from gamedyn._lib.errors import ArgumentError
 from gamedyn._lib.tables import aligned
 from gamedyn.core.living import Living
 from gamedyn.integrators._types import label
+from gamedyn.integrators.dispatch import stepper
+from gamedyn.integrators.drive.stages import staged
 from gamedyn.jacobian import HeldField
 from gamedyn.training import data as data_sets
 from gamedyn.training.config import Config, read_config
@@ -21,13 +26,15 @@ from gamedyn.training.experiment import build, told
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from gamedyn.training.experiment import Experiment
 
 __all__ = ["Plan", "plan"]
 
 MIB = 2**20
+STARTED = 8
+"""Steps after which the longest history of the library is full."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +44,9 @@ class Plan:
     Attributes:
         method: the configured one.
         parameters: entries of the players' parameters.
-        parts: by part; "registers" are the configured method's, None where a solver or a library decides.
-        registers: of every explicit method, vectors of parameter size that a step holds.
+        parts: by part; "registers" are the configured method's, None where a solver decides.
+        registers: of every explicit method, vectors of parameter size that a step holds with whole stages, without the
+            copy of what it remembers that goes with the last checked state.
         vector: bytes of one of them.
     """
 
@@ -92,18 +100,17 @@ def plan(config: str | os.PathLike[str] | Config, *, over: Iterable[str] = ()) -
         >>> config = read_config({"data": {"name": "digits"}, "models": {"name": "mlp"},
         ...     "solve": {"method": "rk4", "h": 0.1, "steps": 10}})
         >>> found = plan(config)
-        >>> found.method, found.parts["registers"] == found.registers["rk4"] * 4 * found.parameters
-        ('rk4', True)
+        >>> found.method, round(found.parts["registers"] / found.vector), found.registers["rk4"]
+        ('rk4', 8, 8)
     """
     chosen = config if isinstance(config, Config) else read_config(config, over)
     made = build(chosen, device="cpu", data=_like(chosen))
     registers = {name: m.registers for name, m in methods.members().items() if m.explicit and m.registers is not None}
     n, size = made.game.layout.n, made.game.dtype.itemsize
-    known = getattr(made.method, "registers", None) if made.method.explicit else None
     modules = [x for m in made.game.modules for x in (*m._parameters.values(), *m._buffers.values()) if x is not None]
     parts: dict[str, int | None] = {
         "the models themselves": sum(x.numel() * x.element_size() for x in {id(x): x for x in modules}.values()),
-        "registers": None if known is None else known * n * size,
+        "registers": _registers(made),
         "one evaluation": _evaluation(made),
     }
     if chosen.observers.ema is not None:
@@ -123,16 +130,46 @@ def _like(config: Config) -> DataSet:
     return DataSet(family.name, torch.zeros(1, *shape).expand(size, *shape), labels, classes)
 
 
+def _registers(made: Experiment) -> int | None:
+    """What a step's stages, its memory, and what a failure must not lose take; None where values decide.
+
+    After the steps in which a method starts, by a dry run: what its stepper and its memory hold; beside it y, the point
+    where the field is evaluated, and a copy of y and memory as they were last checked.
+    """
+    integrator, field = stepper(made.method), HeldField(made.flow, made.game.state().buffers, check=False)
+    try:
+        integrator = staged(integrator, field, made.config.solve.stages, made.h, "eager")
+        with _dry(made, field) as living:
+            y = field.point if integrator.in_place else field.point.clone()
+            memory = integrator.init(field, 0.0, y, 1.0)
+            for _ in range(STARTED):
+                y, memory, _ = integrator.step(field, 0.0, y, 1.0, memory)
+            held = living.now
+    except DataDependentOutputException:
+        return None
+    kept = [x for x in tree_leaves(memory) if isinstance(x, torch.Tensor)]
+    vector = field.point.numel() * field.point.element_size()
+    return held + vector * (2 if integrator.in_place else 3) + sum(x.numel() * x.element_size() for x in kept)
+
+
+@contextlib.contextmanager
+def _dry(made: Experiment, field: HeldField) -> Iterator[Living]:
+    """A session on shapes alone, a step begun on a batch, with an account of what is alive."""
+    shapes = FakeTensorMode(allow_non_fake_inputs=True)
+    batch = tree_map(lambda x: shapes.from_tensor(x) if isinstance(x, torch.Tensor) else x, next(made.stream()))
+    field.begin_step(batch)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Accessing the data pointer of FakeTensor")  # rows are told apart by it
+        with torch.no_grad(), shapes, Living() as living, field.session():
+            yield living
+
+
 def _evaluation(made: Experiment) -> int:
     """The most bytes that are alive at once within an evaluation of the field."""
     field = HeldField(made.flow, made.game.state().buffers, check=False)
     row = field.stages(1)[0]
-    batch = next(made.stream())
-    shapes = FakeTensorMode(allow_non_fake_inputs=True)
-    batch = torch.utils._pytree.tree_map(lambda x: shapes.from_tensor(x) if isinstance(x, torch.Tensor) else x, batch)
-    field.begin_step(batch)
     try:
-        with torch.no_grad(), shapes, Living() as living, field.session():
+        with _dry(made, field) as living:
             field(0.0, field.point, row)
     except Exception as error:
         got = f"{type(error).__name__}: {str(error).splitlines()[0]}"
