@@ -30,7 +30,7 @@ types: $(STAMP)
 	$(BIN)/mypy
 
 docs: $(STAMP)
-	$(BIN)/sphinx-build -W --keep-going -q -E -b html docs docs/_build/html
+	$(BIN)/sphinx-build -W --keep-going -q -E -j auto -b html docs docs/_build/html
 
 # One thread a process: the workers share the cores.
 tests: $(STAMP)

@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import re
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import reference
 import torch
 
-import gamedyn
 from gamedyn import games, losses, methods, stability
 from gamedyn.losses import gradient_penalties, penalties
 from gamedyn.stability.symbols.polynomial import written
 
-__all__ = ["plain", "write"]
+__all__ = ["code", "plain", "sheet", "table", "write"]
 
 TOLERANCE = 1e-3
 """Growth a step that the tolerant limits allow."""
 
 
 def write(folder: Path) -> None:
-    """Write methods.md, losses.md, games.md and a page per package; unchanged files are left alone."""
+    """Write methods.md, losses.md, games.md and the reference; unchanged files are left alone."""
     folder.mkdir(exist_ok=True)
-    pages = {"methods": _methods(), "losses": _losses(), "games": _games()}
-    pages |= {f"api_{package}": _reference(package) for package in _packages()}
+    (folder / "api").mkdir(exist_ok=True)
+    pages = {"methods": _methods(), "losses": _losses(), "games": _games(), **reference.pages()}
     for name, text in pages.items():
         target = folder / f"{name}.md"
         if not target.exists() or target.read_text() != text:
@@ -38,12 +39,14 @@ def plain(line: str) -> str:
     return "".join(p if p.startswith("`") else re.sub(r"([|*])|(?<=\w)_(?=\W|$)", r"\\\g<0>", p) for p in parts)
 
 
-def _table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    """A Markdown table."""
     lines = [header, ("---",) * len(header), *rows]
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines) + "\n"
 
 
-def _code(names: tuple[str, ...]) -> str:
+def code(names: tuple[str, ...]) -> str:
+    """Names as code, one after the other."""
     return ", ".join(f"`{name}`" for name in names) or "none"
 
 
@@ -57,12 +60,10 @@ def _methods() -> str:
         apart = not method.decouples
         both = method.kind == "partitioned" or method.order_separable != method.order
         order = f"{method.order_separable} / {method.order}" if both else str(method.order)
-        limits = []
-        for limit in (stability.real_limit, stability.imaginary_limit):
-            tolerant = "" if apart else _number(limit(method, tolerance=TOLERANCE))
-            limits += [_number(limit(method)), tolerant]
+        limits = _limits(name, method)
         family = type(method).__name__
-        rows.append((f"`{name}`", family, order, _work(method), *limits, _code(method.aliases), method.source))
+        called = f"[`{name}`](methods/{name}.md)" + (f" {code(method.aliases)}" if method.aliases else "")
+        rows.append((called, family, order, _work(method), *limits))
         factors = None if apart else stability.symbol(method)
         if factors is not None and (R := factors.rational) is not None:
             bottom = "" if R.is_polynomial else f" / ({_rational(R.denominator)})"
@@ -72,12 +73,13 @@ def _methods() -> str:
             rho, sigma = factors.linear
             start = method.start if isinstance(method.start, str) else f"`{method.start.name}`"
             polynomials.append((f"`{name}`", _coefficients(rho), _coefficients(sigma), start))
-    maps = [(f"`{n}`", type(m).__name__, _code(m.aliases), m.source) for n, m in methods.maps().items()]
+    maps = [(f"`{n}`", type(m).__name__, code(m.aliases), m.source) for n, m in methods.maps().items()]
     header = ("name", "family", "order", "evaluations", "real", "real, tolerant")
-    header += ("imaginary", "imaginary, tolerant", "aliases", "source")
+    header += ("imaginary", "imaginary, tolerant")
     return f"""# Methods
 
-Written from the registry when these pages are built: every figure is computed from the coefficients.
+Written from the registry when these pages are built: every figure is computed from the coefficients. A method's name
+leads to its page, with its region, properties, coefficients and source; aliases stand beside it.
 
 - *order* is proved by exact order conditions; where two are given, it is that on separable games / on every game.
 - *evaluations* of the field a step, once started; a player's move counts as its share of one; "solver" where the
@@ -86,22 +88,40 @@ Written from the registry when these pages are built: every figure is computed f
   *tolerant* ones allow growth by {TOLERANCE:g} a step. For methods that treat players or parts of J apart the
   real limit is that of two uncoupled players, the imaginary one that of the canonical rotation.
 
-{_table(header, rows)}
+{table(header, rows)}
 ## Discrete maps
 
 Steps that discretise no flow: no order, no stability function, no limits. torch.optim's classes are maps too, as
 `torch.optim:Adam`.
 
-{_table(("name", "family", "aliases", "source"), maps)}
+{table(("name", "family", "aliases", "source"), maps)}
 ## Stability functions of the Runge-Kutta methods
 
-{_table(("name", "R(z)"), functions)}
+{table(("name", "R(z)"), functions)}
 ## Characteristic polynomials of the multistep methods
 
 Coefficients, constant term first; a mode decays at $z$ if all roots of $\\rho - z \\sigma$ lie inside the unit circle.
 
-{_table(("name", "rho", "sigma", "started by"), polynomials)}
+{table(("name", "rho", "sigma", "started by"), polynomials)}
 """
+
+
+@functools.cache
+def sheet(name: str) -> Any:
+    """The property sheet of a method of the registry, computed once."""
+    return stability.sheet(name)
+
+
+def _limits(name: str, method: Any) -> list[str]:
+    """Strict and tolerant limits on both axes; of methods that treat players apart the strict ones alone."""
+    found = []
+    for axis, limit in (("real", stability.real_limit), ("imaginary", stability.imaginary_limit)):
+        strict = sheet(name)[f"{axis} limit"]
+        found.append(_number(limit(method) if strict is None else strict))
+        known = sheet(name).facts.get(f"{axis} limit, |R| <= {1 + TOLERANCE:g}")
+        tolerant = limit(method, tolerance=TOLERANCE) if method.decouples and known is None else known
+        found.append("" if tolerant is None or not method.decouples else _number(tolerant))
+    return found
 
 
 def _work(method: Any) -> str:
@@ -125,7 +145,7 @@ def _losses() -> str:
         slopes = [_number(_slope(f, 1)) for f in (loss.real, loss.fake, loss.generator)]
         curvature = _number(_slope(loss.real, 2) + _slope(loss.fake, 2))
         zero_sum = "yes" if loss.zero_sum else "no"
-        rows.append((f"`{name}`", zero_sum, *slopes, curvature, _code(loss.aliases), loss.source))
+        rows.append((f"`{name}`", zero_sum, *slopes, curvature, code(loss.aliases), loss.source))
     header = ("name", "zero-sum", "r'(0)", "f'(0)", "g'(0)", "r''(0) + f''(0)", "aliases", "source")
     terms = []
     for name in (*gradient_penalties.__all__, *penalties.__all__):
@@ -140,13 +160,13 @@ $L_G = E\\, g(s_\\mathrm{{fake}})$, or $L_G = -L_D$ if zero-sum; relativistic lo
 first, and `gamedyn.losses.relativistic` makes one of any other. The slopes and curvatures at an undecided output,
 $s = 0$, decide the Jacobian at the equilibrium of a [GAN that can match the data](../theory/affine_quadratic.md).
 
-{_table(header, rows)}
+{table(header, rows)}
 ## Penalty terms
 
 A term joins one player's loss under a name: `flow.with_term(gamedyn.losses.r1(0.5))`. Conventions:
 [penalties](../theory/penalties.md).
 
-{_table(("function", "what it adds"), terms)}
+{table(("function", "what it adds"), terms)}
 """
 
 
@@ -158,27 +178,6 @@ def _slope(f: Any, times: int) -> float:
             return 0.0
         (value,) = torch.autograd.grad(value, s, create_graph=True, materialize_grads=True)
     return float(value.detach())
-
-
-def _packages() -> list[str]:
-    root = Path(gamedyn.__file__).parent
-    inside = [p for house in ("stability", "training") for p in root.glob(f"{house}/[a-z]*/__init__.py")]
-    rooms = [f"{p.parts[-3]}.{p.parts[-2]}" for p in inside]
-    return sorted([*(p.parent.name for p in root.glob("[a-z]*/__init__.py")), *rooms])
-
-
-def _reference(package: str) -> str:
-    about, options = "", ""
-    if package == "games":
-        about = "The families themselves are in the [catalogue](games.md).\n\n"
-        options = "   :members: GameFamily, get, members, names, mlp\n"
-    if package == "spectrum":
-        about = "`GameJacobian` has its page with [gamedyn.jacobian](api_jacobian.md).\n\n"
-        options = "   :exclude-members: GameJacobian\n"
-    if package in ("stability", "training"):
-        about = "What is asked for most; the rest lives in the rooms, each with its page.\n\n"
-        options = "   :members: \n   :no-index:\n"
-    return f"# gamedyn.{package}\n\n{about}```{{eval-rst}}\n.. automodule:: gamedyn.{package}\n{options}```\n"
 
 
 def _games() -> str:
@@ -196,7 +195,7 @@ def _games() -> str:
         body = str(GoogleDocstring("\n".join(lines), config))
         indented = "\n".join("   " + line if line else "" for line in body.splitlines())
         sections.append(
-            f"## {name}\n\nSource: {family.source}. Aliases: {_code(family.aliases)}.\n\n"
+            f"## {name}\n\nSource: {family.source}. Aliases: {code(family.aliases)}.\n\n"
             f"```{{eval-rst}}\n.. py:function:: gamedyn.games.{name}{signature}\n   :no-index:\n\n{indented}\n```\n"
         )
     return (
