@@ -28,6 +28,7 @@ lint: $(STAMP)
 
 types: $(STAMP)
 	$(BIN)/mypy
+	$(BIN)/mypy --strict tests/typing/user_script.py
 
 docs: $(STAMP)
 	$(BIN)/sphinx-build -W --keep-going -q -E -j auto -b html docs docs/_build/html
