@@ -9,11 +9,12 @@ VENV = .venv
 BIN = $(VENV)/bin
 STAMP = $(VENV)/.installed
 WORKERS = 2
+SELECTED = -m "not slow"
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 help:
 	@echo "make study   solve the digits GANs, write out/solver_limits/report.html"
-	@echo "make test    lint, types, layers, docs, tests"
+	@echo "make test    lint, types, layers, docs, tests (all of them: make test SELECTED=)"
 	@echo "make lint | types | docs | tests | bench | clean"
 
 study: $(STAMP)
@@ -33,9 +34,9 @@ types: $(STAMP)
 docs: $(STAMP)
 	$(BIN)/sphinx-build -W --keep-going -q -E -j auto -b html docs docs/_build/html
 
-# One thread a process: the workers share the cores.
+# One thread a process: the workers share the cores. What is slow (tests/slow.txt) is left out: make tests SELECTED=
 tests: $(STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --durations=10 $(PYTEST_OPTIONS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --durations=10 $(SELECTED) $(PYTEST_OPTIONS)
 
 bench: $(STAMP)
 	$(BIN)/python -m analysis.benchmarks.step_cost

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,17 @@ from threadpoolctl import threadpool_limits
 
 settings.register_profile("gamedyn", deadline=None)  # no test fails because a machine is busy
 settings.load_profile("gamedyn")
+
+
+SLOW = tuple((Path(__file__).parent / "slow.txt").read_text(encoding="utf-8").splitlines())
+"""Beginnings of the names of tests that take over a second on two quiet cores; of files, all of their tests."""
+
+
+def pytest_collection_modifyitems(items):
+    """Mark what is slow: `make test` leaves it out, `.ci/run` does not."""
+    for item in items:
+        if item.nodeid.startswith(SLOW):
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="session", autouse=True)

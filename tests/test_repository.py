@@ -94,6 +94,14 @@ def test_the_catalogue_lists_every_member_with_both_orders_and_all_limits(tmp_pa
     assert {*methods.names(), *methods.maps()} <= set(found)
 
 
+def test_slow_tests_are_those_of_the_list():
+    # rejects: an entry that no test's name begins with any more, so that the test runs in every `make test`
+    for entry in (ROOT / "tests" / "slow.txt").read_text(encoding="utf-8").splitlines():
+        file, *names = entry.split("::")
+        text = (ROOT / file).read_text(encoding="utf-8")
+        assert all(f" {name.split('[')[0]}(" in text or f"class {name}" in text for name in names), entry
+
+
 def test_every_public_name_and_every_method_has_a_page(tmp_path, monkeypatch):
     # rejects: a name added to a package without a page; a page that two packages' names share, lost for one
     monkeypatch.syspath_prepend(str(ROOT / "docs"))
