@@ -73,4 +73,3 @@ def setup(app):
     """Escape before napoleon reads the sections; navigate before the theme does."""
     app.connect("autodoc-process-docstring", escape, priority=100)
     app.connect("html-page-context", navigate, priority=100)
-    return {"parallel_read_safe": True, "parallel_write_safe": True}
