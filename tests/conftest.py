@@ -15,7 +15,7 @@ settings.load_profile("gamedyn")
 
 
 SLOW = tuple((Path(__file__).parent / "slow.txt").read_text(encoding="utf-8").splitlines())
-"""Beginnings of the names of tests that take over a second on two quiet cores; of files, all of their tests."""
+"""Beginnings of the names of tests that take over half a second on two quiet cores; of files, all of their tests."""
 
 
 def pytest_collection_modifyitems(items):
