@@ -105,10 +105,8 @@ class DataParallelGame(Game):
 
     def _own_part_fails(self, like: Tensor, values: int, ahead: Sequence[int]) -> None:
         """Take part in the sums that the others have begun, with nothing but the word that this rank has failed."""
-        ranks, nothing = (
-            self.processes,
-            torch.zeros_like(like.detach().reshape(-1)[0]),
-        )  # of an ensemble, for each member
+        ranks = self.processes
+        nothing = torch.zeros_like(like.detach().reshape(-1)[0])  # of an ensemble, for each member
         ill = torch.nn.functional.one_hot(torch.tensor(ranks.rank), ranks.count).to(nothing)
         reduced(ranks, *[nothing] * values, ill)
         for player in ahead:
