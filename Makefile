@@ -32,7 +32,7 @@ types: $(STAMP)
 	$(BIN)/mypy --strict tests/typing/user_script.py
 
 docs: $(STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/sphinx-build -W --keep-going -q -E -b html docs docs/_build/html
+	OMP_NUM_THREADS=1 $(BIN)/sphinx-build -W --keep-going -q -E -b html -d docs/_build/doctrees docs docs/_build/html
 
 # One thread a process: the workers share the cores. What is slow (tests/slow.txt) is left out: make tests SELECTED=
 tests: $(STAMP)

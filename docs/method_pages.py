@@ -5,9 +5,10 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from catalogue import TOLERANCE, code, sheet, table
 
-from gamedyn import methods, stability
+from gamedyn import flows, games, methods, spectrum, stability
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,17 +20,28 @@ CALLED = {
     "additive Runge-Kutta": "for flows whose penalties are terms",
 }
 
+USE = """```python
+import gamedyn as gd
+
+game = gd.games.dirac_gan("nonsaturating", "r1", 0.5)
+flow = gd.flows.gradient(game)
+run = gd.solve(flow, "{name}", h=0.1, steps=20)
+limits = gd.spectrum.stable_steps("{name}", gd.spectrum.linearise(flow, game.equilibrium_state()))
+```
+"""
+"""How a method is used, on a game of two parameters; the tests run it for every method."""
+
 
 def write(folder: Path) -> None:
     """Write NAME.md and the figure NAME.svg for every method; a figure that is there is kept, its page too."""
     folder.mkdir(parents=True, exist_ok=True)
     members = methods.members()
     sheets = {name: sheet(name) for name in members}
-    advance = {name: _advance(m, sheets[name]) for name, m in members.items()}
+    places = rankings()
     for name, method in members.items():
         figure = folder / f"{name}.svg"
         drawn = figure.exists() or _draw(method, figure)
-        text = _page(name, method, sheets[name], advance, drawn=drawn)
+        text = _page(name, method, sheets[name], places, drawn=drawn)
         target = folder / f"{name}.md"
         if not target.exists() or target.read_text() != text:
             target.write_text(text)
@@ -56,15 +68,31 @@ def _draw(method: Any, target: Path) -> bool:
     return True
 
 
-def _advance(method: Any, facts: Any) -> tuple[float, float] | None:
-    """How far a step may go on the negative real and on the imaginary axis, per evaluation; None where solved."""
-    if method.solver_decides or not method.explicit:
-        return None
-    real, imaginary = (facts[f"{axis} limit"] for axis in ("real", "imaginary"))
-    return None if real is None else (real / float(method.evaluations), imaginary / float(method.evaluations))
+def rankings() -> dict[str, Any]:
+    """All methods on the spectra of five games at their equilibria, by what each of these games is."""
+    draws = np.random.default_rng(0).standard_normal((200, 8)) * [3, 2, 2, 1, 1, 0.5, 0.5, 0.5]
+    dirac = lambda w: games.dirac_gan("nonsaturating", "r1", w)  # noqa: E731
+    members = {
+        "[bilinear game](../games.md#bilinear): rotation alone": games.bilinear(),
+        "[Dirac-GAN](../games.md#dirac-gan), R1 of weight 0.3: rotation, damped in D": dirac(0.3),
+        "[affine-quadratic GAN](../games.md#affine-quadratic-gan), Wasserstein: many rotations, little damping": (
+            games.affine_quadratic_gan(draws, q=4, loss="wasserstein")
+        ),
+        "[affine-quadratic GAN](../games.md#affine-quadratic-gan), non-saturating: stiff": (
+            games.affine_quadratic_gan(draws, q=4, loss="nonsaturating")
+        ),
+        "[rotation](../games.md#rotation) of three players": games.rotation(),
+    }
+    out = {}
+    for what, game in members.items():
+        blocks = spectrum.linearise(flows.gradient(game), game.equilibrium_state()).blocks
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", stability.StabilityWarning)
+            out[what] = stability.rank_methods(blocks)
+    return out
 
 
-def _page(name: str, method: Any, facts: Any, advance: dict[str, Any], *, drawn: bool) -> str:
+def _page(name: str, method: Any, facts: Any, places: dict[str, Any], *, drawn: bool) -> str:
     shown = str(facts).splitlines()[1:]
     width = max(map(len, facts.facts))
     rows = [(line[:width].strip(), line[width:].strip()) for line in shown if not line.startswith("source")]
@@ -74,10 +102,10 @@ def _page(name: str, method: Any, facts: Any, advance: dict[str, Any], *, drawn:
     tolerated = f"growth of {TOLERANCE:g} a step is allowed where a limit says so"
     parts = [
         f"---\norphan: true\n---\n\n# {name}\n\n{kind}. Source: {method.source}.{alias}\n",
-        f'```python\ngd.solve(flow, "{name}", h=..., steps=...)\ngd.spectrum.stable_steps("{name}", lin)\n```\n',
+        USE.format(name=name),
         _region(name, method, drawn=drawn),
         f"## Properties\n\nComputed from the coefficients; {tolerated}.\n\n{table(('property', 'value'), rows)}",
-        _places(name, advance),
+        _places(name, places),
         _coefficients(method),
     ]
     return "\n".join(p for p in parts if p)
@@ -93,17 +121,21 @@ def _region(name: str, method: Any, *, drawn: bool) -> str:
     return f"```{{figure}} {name}.svg\n:alt: stability region of {name}\n\n{what}\n```\n"
 
 
-def _places(name: str, advance: dict[str, Any]) -> str:
-    """Where it stands among explicit methods, on the two axes that games live on."""
-    mine = advance[name]
-    if mine is None:
-        return ""
+def _places(name: str, places: dict[str, Any]) -> str:
+    """Its place on five games, by the time of the flow that an evaluation covers at the largest stable step."""
     rows = []
-    for axis, what in enumerate(("negative real: dissipation, penalties", "imaginary: rotation")):
-        others = [a[axis] for a in advance.values() if a is not None]
-        better = sum(x > mine[axis] * (1 + 1e-9) for x in others)
-        rows.append((what, f"{mine[axis]:.4g}", f"{better + 1} of {len(others)}"))
-    header = ("eigenvalues of J", "largest stable step per evaluation, times |lambda|", "place")
+    for what, ranking in places.items():
+        if name in ranking.skipped:
+            rows.append((what, "", "", ranking.skipped[name]))
+        elif ranking[name].implicit and ranking[name].limit == float("inf"):
+            rows.append((what, "unbounded", "", "accuracy decides, and what its solver costs"))
+        else:
+            rate, first = ranking[name].rate, ranking[0]
+            place = f"{sum(r.rate > rate * (1 + 1e-6) for r in ranking) + 1} of {len(ranking)}"
+            best = "it leads" if place.startswith("1 ") else f"`{first.name}` leads with {first.rate:.3g}"
+            stable = rate > 0
+            rows.append((what, f"{rate:.3g}" if stable else "none", place if stable else "", best))
+    header = ("game, at its equilibrium", "time of the flow per evaluation, at the largest stable step", "place", "")
     return f"## Where it leads\n\n{table(header, rows)}"
 
 

@@ -30,7 +30,7 @@ from gamedyn.core.processes import Alone
 from gamedyn.games.adversarial import mlp
 
 DOUBLE = torch.float64
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "data_parallel.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "howto" / "processes.md"
 SAMPLES, SHARDS = 40, {"equal": (20, 20), "unequal": (15, 25)}
 DEPARTED = 3
 SEES = "its own error says more"

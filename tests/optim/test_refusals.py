@@ -221,7 +221,7 @@ def test_states_that_are_none(optimizer, given):
     ],
 )
 def test_schedules_that_would_cycle_a_momentum(optimizer, losses, schedule):
-    # as docs/optimizer.md says
+    # as docs/howto/own_loop.md says
     with pytest.raises(ValueError, match="momentum or beta1 with `cycle_momentum`"):
         schedule(optimizer)
     scheduler, seen = schedule(optimizer, cycle_momentum=False), []

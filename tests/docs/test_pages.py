@@ -1,0 +1,74 @@
+"""Every page with code runs from top to bottom and prints what it shows; so do the pages of methods."""
+
+import contextlib
+import importlib.util
+import io
+from pathlib import Path
+
+import pytest
+
+from gamedyn import methods
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+SPEC = importlib.util.spec_from_file_location("docs_execute", DOCS / "execute.py")
+execute = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(execute)
+PAGES = {p.relative_to(DOCS).as_posix(): p for p in execute.pages()}
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_runs_and_prints_what_it_shows(name):
+    # rejects: a name, a claim, a printed figure or a command that the page has and the package has not
+    execute.executed(PAGES[name])
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_says_with_what_its_output_was_made(name):
+    assert execute.FOOT.search(PAGES[name].read_text("utf-8")), f"run: python docs/execute.py docs/{name}"
+
+
+def test_every_block_of_code_is_one_that_runs():
+    # rejects: Python in a fence of another name, which nothing runs
+    for page in DOCS.rglob("*.md"):
+        if not page.relative_to(DOCS).parts[0].startswith("_"):
+            text = page.read_text("utf-8")
+            assert not any(f"```{word}\n" in text for word in ("py", "pycon", "ipython")), page
+            fences = text.count("```python\n") + text.count("```console\n")
+            assert fences == len(execute.blocks(text)), page
+
+
+def test_pages_differ_that_show_something_else(tmp_path):
+    # rejects: a comparison that lets any output pass
+    def shown(output):
+        page = tmp_path / "page.md"
+        page.write_text(f"# Page\n\n```python\nprint('a', 0.12345, 7)\n```\n\n```text\n{output}\n```\n", "utf-8")
+        return page
+
+    execute.executed(shown("a 0.1234 7"))
+    execute.executed(shown("a ..."))
+    for wrong in ("b 0.12345 7", "a 0.12345 8", "a 0.22345 7", "a 0.12345", "a 0.12345 7 more"):
+        with pytest.raises(AssertionError, match="prints"):
+            execute.executed(shown(wrong))
+
+
+def test_what_a_page_prints_is_written(tmp_path):
+    # rejects: a page whose prose is lost when its output is written anew; a foot that is written twice
+    page = tmp_path / "page.md"
+    page.write_text("# Page\n\n```python\nx = 2\nprint(x)\n```\n\nProse.\n\n```python\ny = 3\n```\n", "utf-8")
+    for _ in range(2):
+        execute.executed(page, write=True)
+        text = page.read_text("utf-8")
+        assert "print(x)\n```\n\n```text\n2\n```\n\nProse.\n\n```python\ny = 3\n```\n\n---\n" in text
+        assert text.count("Run in") == 1
+    execute.executed(page)
+
+
+@pytest.mark.filterwarnings("ignore::gamedyn.stability.StabilityWarning")  # bdf5 and bdf6 have unstable bands
+@pytest.mark.parametrize("name", methods.members())
+def test_the_block_of_a_methods_page_runs(name, monkeypatch):
+    monkeypatch.syspath_prepend(str(DOCS))
+    use = importlib.import_module("method_pages").USE.format(name=name)
+    names = {"__name__": "page"}
+    with contextlib.redirect_stdout(io.StringIO()):
+        exec(compile(use.removeprefix("```python\n").removesuffix("```\n"), name, "exec"), names)
+    assert names["run"].status == "done"
