@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import functools
 import inspect
 import re
@@ -12,7 +13,7 @@ from typing import Any
 import reference
 import torch
 
-from gamedyn import games, losses, methods, stability
+from gamedyn import cli, games, losses, methods, stability
 from gamedyn.losses import gradient_penalties, penalties
 from gamedyn.stability.symbols.polynomial import written
 
@@ -23,10 +24,10 @@ TOLERANCE = 1e-3
 
 
 def write(folder: Path) -> None:
-    """Write methods.md, losses.md, games.md and the reference; unchanged files are left alone."""
+    """Write methods.md, losses.md, games.md, options.md and the reference; unchanged files are left alone."""
     folder.mkdir(exist_ok=True)
     (folder / "api").mkdir(exist_ok=True)
-    pages = {"methods": _methods(), "losses": _losses(), "games": _games(), **reference.pages()}
+    pages = {"methods": _methods(), "losses": _losses(), "games": _games(), "options": _options(), **reference.pages()}
     for name, text in pages.items():
         target = folder / f"{name}.md"
         if not target.exists() or target.read_text() != text:
@@ -178,6 +179,17 @@ def _slope(f: Any, times: int) -> float:
             return 0.0
         (value,) = torch.autograd.grad(value, s, create_graph=True, materialize_grads=True)
     return float(value.detach())
+
+
+def _options() -> str:
+    """The command line's help, command by command."""
+    parser = cli.parser()
+    (commands,) = (a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
+    parts = []
+    for name, command in commands.choices.items():
+        command.formatter_class = functools.partial(argparse.HelpFormatter, width=100)
+        parts.append(f"### gamedyn {name}\n\n```text\n{command.format_help()}```\n")
+    return "\n".join(parts)
 
 
 def _games() -> str:

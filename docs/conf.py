@@ -6,7 +6,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 import catalogue
+import execute
 import method_pages
+import ziamath
 
 import gamedyn
 
@@ -18,18 +20,36 @@ copyright = "the gamedyn authors, Apache-2.0"
 author = "the gamedyn authors"
 version = release = gamedyn.__version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "mathml"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "mathml", "sphinx_gallery.gen_gallery"]
 myst_enable_extensions = ["amsmath", "dollarmath", "deflist"]
 myst_heading_anchors = 3
-exclude_patterns = ["_build", "_generated/README.md"]
+exclude_patterns = ["_build", "_generated/README.md", "_generated/backreferences", "_generated/options.md"]
 html_math_renderer = "mathml"
 html_theme = "furo"
-html_static_path = ["_static"]
-html_css_files = ["tables.css"]
+html_static_path = ["_static", str(Path(ziamath.__file__).parent / "fonts" / "STIXTwoMath-Regular.ttf")]
+html_css_files = ["tables.css", "fonts.css"]
 html_js_files = ["tables.js"]
 html_title = f"gamedyn {release}"
 default_role = "code"
 nitpicky = False
+
+sphinx_gallery_conf = {
+    "examples_dirs": "../examples/gallery",
+    "gallery_dirs": "_generated/gallery",
+    "backreferences_dir": "_generated/backreferences",
+    "doc_module": ("gamedyn",),
+    "within_subsection_order": "FileNameSortKey",
+    "abort_on_example_error": True,
+    "remove_config_comments": True,
+    "show_memory": False,
+    "write_computation_times": False,
+    "download_all_examples": False,
+    "thumbnail_size": (320, 220),
+    "matplotlib_animations": False,
+    "plot_gallery": True,
+    "reset_modules": ("matplotlib", "gallery.reset"),
+    "log_level": {"backreference_missing": "debug"},
+}
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
@@ -69,7 +89,18 @@ def navigate(app, pagename, templatename, context, doctree):
         context["toctree"] = toctree
 
 
+MADE = ("_generated/gallery/plot_", "_generated/methods")
+"""Beginnings of the names of pages whose figures and numbers this build has made."""
+
+
+def signed(app, pagename, templatename, context, doctree):
+    """With what this build was made, at the foot of the pages whose figures and numbers it made."""
+    if pagename.startswith(MADE):
+        context["body"] += f'<hr><p class="provenance"><em>Made by this build with {execute.provenance()}.</em></p>'
+
+
 def setup(app):
     """Escape before napoleon reads the sections; navigate before the theme does."""
+    app.connect("html-page-context", signed)
     app.connect("autodoc-process-docstring", escape, priority=100)
     app.connect("html-page-context", navigate, priority=100)

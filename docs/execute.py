@@ -1,8 +1,8 @@
-"""Run the blocks of pages, and show what they print: `python docs/execute.py [PAGE ...]` writes it anew, tests compare it.
+"""Run the blocks of pages: `python docs/execute.py [PAGE ...]` writes what they print, tests compare it.
 
-The Python blocks of a page run from top to bottom in one namespace, in an empty folder; a `console` block runs its lines
-`$ gamedyn ...`. What a Python block prints stands in the `text` block right after it, what a command prints below it. In
-shown output `...` stands for anything, and numbers agree that differ in the last two digits shown.
+The Python blocks of a page run from top to bottom in one namespace, in an empty folder; a `console` block runs its
+lines `$ gamedyn ...`. What a Python block prints stands in the `text` block right after it, what a command prints below
+it. In shown output `...` stands for anything, and numbers agree that differ in the last two digits shown.
 """
 
 from __future__ import annotations
@@ -21,14 +21,15 @@ import warnings
 from pathlib import Path
 from typing import Any, NamedTuple
 
-__all__ = ["Block", "agree", "blocks", "executed", "pages", "run"]
+__all__ = ["Block", "agree", "blocks", "executed", "pages", "provenance", "run"]
 
 DOCS = Path(__file__).resolve().parent
 APART = {"howto/processes.md"}
 """Pages whose script needs a process group: tests/core/test_parallel.py runs them, by one process and by two."""
 
 FENCE = re.compile(
-    r"^```(?P<language>python|console)\n(?P<code>.*?)^```\n(?:\n```text\n(?P<shown>.*?)^```\n)?", re.DOTALL | re.MULTILINE
+    r"^```(?P<language>python|console)\n(?P<code>.*?)^```\n(?:\n```text\n(?P<shown>.*?)^```\n)?",
+    re.DOTALL | re.MULTILINE,
 )
 FOOT = re.compile(r"\n---\n\n\*Run in [^\n]*\*\n\Z")
 NUMBER = re.compile(r"[-+]?(?:\d+\.\d*|\.\d+|\d+)(?:[eE][-+]?\d+)?")
@@ -72,7 +73,7 @@ def run(found: list[Block], name: str) -> tuple[list[str], dict[str, Any]]:
             elif block.code.lstrip().startswith(">>>"):
                 _examples(block.code, names, name)
             else:
-                exec(compile(block.code, name, "exec"), names)  # noqa: S102 (a page of this project)
+                exec(compile(block.code, name, "exec"), names)
         outputs.append(out.getvalue())
     return outputs, names
 
@@ -98,9 +99,14 @@ def _examples(code: str, names: dict[str, Any], name: str) -> None:
 
 def agree(shown: str, printed: str) -> bool:
     """Whether an output is the one shown: `...` stands for anything, last digits may differ."""
-    if NUMBER.sub("#", shown) == NUMBER.sub("#", printed):
+    if _words(shown) == _words(printed):
         return all(_close(a, b) for a, b in zip(NUMBER.findall(shown), NUMBER.findall(printed), strict=True))
     return doctest.OutputChecker().check_output(shown, printed, doctest.ELLIPSIS)
+
+
+def _words(text: str) -> str:
+    """A text without its numbers, and without the spaces that align them."""
+    return re.sub(r"\s*(#|\n)\s*", r"\1", re.sub(r"[ \t]+", " ", NUMBER.sub("#", text)))
 
 
 def _close(shown: str, printed: str) -> bool:
@@ -145,15 +151,18 @@ def _written(block: Block, output: str) -> str:
     return f"```python\n{block.code}```\n" + (f"\n```text\n{output}```\n" if output else "")
 
 
-def _foot(seconds: float) -> str:
-    """With what a page's output was made."""
+def provenance() -> str:
+    """With what output is made."""
     import torch
 
     import gamedyn
 
     made = f"gamedyn {gamedyn.__version__}, PyTorch {torch.__version__.partition('+')[0]}"
-    python = f"Python {platform.python_version()} on {platform.machine()}"
-    return f"\n---\n\n*Run in {seconds:.0f} s with {made}, {python}, one thread. The tests run it, and compare.*\n"
+    return f"{made}, Python {platform.python_version()} on {platform.machine()}, one thread"
+
+
+def _foot(seconds: float) -> str:
+    return f"\n---\n\n*Run in {max(seconds, 1):.0f} s with {provenance()}. The tests run it, and compare.*\n"
 
 
 @contextlib.contextmanager

@@ -60,7 +60,7 @@ def _draw(method: Any, target: Path) -> bool:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", stability.StabilityWarning)
-            axes = plot.partitioned_region(method) if method.kind == "partitioned" else plot.region(method)
+            axes = plot.partitioned_region(method, points=45) if method.kind == "partitioned" else plot.region(method)
     except ValueError:  # of this method no region is drawn, and why is said on its page
         return False
     axes.figure.savefig(target, format="svg", bbox_inches="tight", metadata={"Date": None}, transparent=False)

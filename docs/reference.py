@@ -97,4 +97,5 @@ def _page(x: Name) -> str:
         text = f".. autofunction:: {x.path}\n"
     else:
         text = f".. autodata:: {x.path}\n"
+    text += f"\n.. minigallery:: {x.path}\n"
     return f"---\norphan: true\n---\n\n# {x.name}\n\n[{x.package}]({x.package}.md)\n\n```{{eval-rst}}\n{text}```\n"

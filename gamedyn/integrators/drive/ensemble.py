@@ -41,7 +41,7 @@ def solve_ensemble(
     *,
     h: float | Sequence[float] | Tensor,
     steps: int,
-    y0: Tensor | Sequence[State] | None = None,
+    y0: State | Run | Tensor | Sequence[State | Run | Tensor] | None = None,
     rates: Mapping[str, Sequence[float] | Tensor] | None = None,
     weights: Mapping[str, Sequence[float] | Tensor] | None = None,
     batches: Any = None,
@@ -68,7 +68,8 @@ def solve_ensemble(
         method: a name or a method object of a family that steps ensembles.
         h: one step for all, or one each.
         steps: how many, in all.
-        y0: (M, n), or a state each; None: the players' present parameters for all.
+        y0: (M, n), or a list of points, one each; one point (a state, a run or a vector) or None, the players' present
+            parameters, for all.
         rates: by player, one rate each.
         weights: by term, one weight each.
         batches: one stream for all, or a list of one each (streams that appear twice are drawn once).
@@ -176,7 +177,10 @@ def _column(argument: str, values: Any, like: Tensor) -> Tensor:
 def _points(flow: Flow, y0: Any) -> Tensor:
     if y0 is None:
         return flow.initial_state().y[None]
-    points = torch.stack([s.y for s in y0]) if not isinstance(y0, Tensor) else y0
+    if isinstance(y0, (list, tuple)):
+        points = torch.stack([flow.game.own(s).y for s in y0])
+    else:
+        points = y0 if isinstance(y0, Tensor) and y0.dim() != 1 else flow.game.own(y0).y[None]
     points = points.to(flow.game.device, flow.game.dtype)
     if points.dim() != 2 or points.shape[1] != flow.game.layout.n:
         raise ArgumentError("y0", f"(members, {flow.game.layout.n})", f"shape {tuple(points.shape)}")

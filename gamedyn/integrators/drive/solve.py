@@ -51,7 +51,7 @@ def solve(
     evaluations: float | None = None,
     images: int | None = None,
     t_span: tuple[float, float] | None = None,
-    y0: State | Mapping[str, Tensor] | Tensor | None = None,
+    y0: State | Run | Mapping[str, Tensor] | Tensor | None = None,
     batches: Any = None,
     batch: Any = None,
     sampling: str = "frozen",
@@ -87,7 +87,7 @@ def solve(
         images: samples, in all, likewise.
         t_span: (start, end), which is met to the bit; a last step that does not fit is shortened, for one-step methods.
             A resumed run goes on from its own time to the end.
-        y0: first state: a State, one tensor per player, or a flat vector; None: the players' present parameters.
+        y0: first state: a state, a run, one tensor per player, or a flat vector; None: the players' present parameters.
         batches: `gamedyn.batches(...)`, or any iterator of batches; one is drawn per step.
         batch: one batch for every step instead (full-batch).
         sampling: "frozen", one batch over a step, or "fresh", one for every evaluation, which voids the order.
@@ -267,7 +267,7 @@ def _schedules(flow: Flow, rates: Any, weights: Any) -> tuple[dict[str, Any], di
     return out, {k: v for k, v in scaled.items() if v}
 
 
-def _first_state(flow: Flow, y0: State | Mapping[str, Tensor] | Tensor | None, past: Run | None) -> State:
+def _first_state(flow: Flow, y0: State | Run | Mapping[str, Tensor] | Tensor | None, past: Run | None) -> State:
     if past is not None:
         if y0 is not None:
             raise ArgumentError("y0", "none for a resumed run", "a state", "the run holds the state to go on from")
