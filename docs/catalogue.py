@@ -183,7 +183,7 @@ def _slope(f: Any, times: int) -> float:
 
 def _options() -> str:
     """The command line's help, command by command."""
-    parser = cli.parser()
+    parser = cli.command_parser()
     (commands,) = (a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
     parts = []
     for name, command in commands.choices.items():

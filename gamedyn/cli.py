@@ -17,7 +17,7 @@ from gamedyn._lib.errors import ArgumentError, GamedynError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["main", "parser"]
+__all__ = ["command_parser", "main"]
 
 
 INSTALL = {
@@ -39,7 +39,7 @@ METHODS = 'names of methods (also "torchdiffeq:dopri5"), or JSON files with A an
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit status: 0, 1 where a check failed or nobody reads, 2 for bad input."""
-    chosen = parser().parse_args(arguments)
+    chosen = command_parser().parse_args(arguments)
     try:
         text, status = chosen.run(chosen)
     except GamedynError as error:
@@ -54,17 +54,17 @@ def main(arguments: list[str] | None = None) -> int:
     return _printed(text) or status
 
 
-def parser() -> argparse.ArgumentParser:
+def command_parser() -> argparse.ArgumentParser:
     """What the command line takes; the documentation prints its help."""
-    out = argparse.ArgumentParser(prog="gamedyn", description=__doc__)
-    out.add_argument("--version", action="version", version=f"gamedyn {__version__}")
-    commands = out.add_subparsers(dest="command", required=True)
+    parser = argparse.ArgumentParser(prog="gamedyn", description=__doc__)
+    parser.add_argument("--version", action="version", version=f"gamedyn {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True)
     for add in (
         *(_add_methods, _add_stability, _add_verify, _add_rank, _add_explore),
         *(_add_train, _add_compare, _add_classifier, _add_ablate),
     ):
         add(commands)
-    return out
+    return parser
 
 
 def _command(commands: Any, name: str, text: str, run: Callable[[Any], tuple[str, int]]) -> argparse.ArgumentParser:

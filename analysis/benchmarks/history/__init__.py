@@ -1,0 +1,1 @@
+"""What asv follows over commits, as ratios measured in one process; `asv.conf.json` names this folder."""
