@@ -9,7 +9,6 @@ import importlib
 import inspect
 import types
 import typing
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import gamedyn
@@ -22,7 +21,7 @@ USERS = (
 )
 """Packages in the order in which users meet them."""
 
-DEVELOPERS = ("core", "jacobian", "krylov")
+DEVELOPERS = ("krylov", "core")
 """What the house is built of: for those who write flows, fields and analyses of their own."""
 
 
@@ -50,11 +49,12 @@ class Name(NamedTuple):
 
 def packages() -> list[str]:
     """Dotted names of all packages with a page, users' first, a package's rooms after it."""
-    root, found = Path(gamedyn.__file__).parent, []
+    found = []
     for name in (*USERS, *DEVELOPERS):
         found.append(f"gamedyn.{name}".rstrip("."))
         if name in ("stability", "training"):
-            found += sorted(f"gamedyn.{name}.{p.parent.name}" for p in root.glob(f"{name}/[a-z]*/__init__.py"))
+            rooms = vars(importlib.import_module(f"gamedyn.{name}"))
+            found += [f"gamedyn.{name}.{r}" for r in rooms["__all__"] if isinstance(rooms[r], types.ModuleType)]
     return found
 
 

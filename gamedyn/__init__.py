@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from gamedyn._lib.version import __version__
 
 _PACKAGES = (
-    *("ablation", "core", "flows", "games", "integrators", "jacobian", "krylov", "losses", "methods", "optim", "plot"),
+    *("ablation", "core", "flows", "games", "integrators", "krylov", "losses", "methods", "optim", "plot"),
     *("spectrum", "stability", "training"),
 )
 _NAMES = {
@@ -59,7 +59,6 @@ __all__ = [
     "flows",
     "games",
     "integrators",
-    "jacobian",
     "krylov",
     "losses",
     "methods",
@@ -80,7 +79,6 @@ if TYPE_CHECKING:
         flows,
         games,
         integrators,
-        jacobian,
         krylov,
         losses,
         methods,

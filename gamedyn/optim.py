@@ -17,7 +17,8 @@ from gamedyn._lib.errors import ArgumentError, SolveError
 from gamedyn.core import Game
 from gamedyn.core.ambient import sheltered, shielded
 from gamedyn.core.randomness import RandomState
-from gamedyn.flows import Flow, GradientFlow, of_flow
+from gamedyn.flows import Flow, GradientFlow
+from gamedyn.flows._types import of_flow
 from gamedyn.integrators import stepper
 from gamedyn.integrators._types import label
 from gamedyn.integrators.drive.solve import refuse_noise

@@ -172,3 +172,19 @@ def test_the_package_contains_no_assert():
     for path in (ROOT / "gamedyn").rglob("*.py"):
         asserts = [n.lineno for n in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(n, ast.Assert)]
         assert not asserts, f"{relative(path)}: lines {asserts}"
+
+
+ORDER = ("path", "folder", "flow", "method", "state", "h", "batch")
+"""Arguments that several functions take, in the order in which all of them do."""
+
+
+@pytest.mark.parametrize("package", [p for p in PACKAGES if not p.startswith("_")])
+def test_arguments_come_in_one_order(package):
+    # rejects: a function that takes the batch before the state, or the state before the method
+    module = importlib.import_module(f"gamedyn.{package}")
+    for name in module.__all__:
+        found = getattr(module, name)
+        if inspect.isfunction(found):
+            parameters = inspect.signature(found).parameters.items()
+            named = [n for n, p in parameters if n in ORDER and p.kind is not p.KEYWORD_ONLY]
+            assert named == sorted(named, key=ORDER.index), f"gamedyn.{package}.{name}({', '.join(named)})"

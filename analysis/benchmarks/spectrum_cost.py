@@ -28,6 +28,7 @@ import gamedyn as gd
 from analysis.benchmarks.step_cost import Setting
 from analysis.common.digits import digits
 from gamedyn.krylov import LinearOperator, eigenpairs, symmetric_eigenpairs
+from gamedyn.krylov.ritz_range import ritz_range
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -192,7 +193,7 @@ def arpack(operator: Any, kind: str, basis: int, tol: float, seed: int, symmetri
         return Search(np.array([]), products, spent / products, np.inf, note)
     residuals = [residual(operator, v, x) for v, x in zip(values, vectors.T, strict=True)]
     size = float(np.abs(values).max())
-    norm = max(size, float(gd.krylov.ritz_range(operator.matvec, start_of(operator, 1), 4).norm))
+    norm = max(size, float(ritz_range(operator.matvec, start_of(operator, 1), 4).norm))
     worst = max(residuals) / norm if len(values) >= K else np.inf
     return Search(values, products, spent / products, worst, f"{note} at {tol:.0e}, {worst:.0e}")
 

@@ -26,7 +26,8 @@ from torchdiffeq import odeint
 from tqdm.auto import tqdm
 
 import gamedyn as gd
-from gamedyn.core import Members, Work
+from gamedyn.core import Work
+from gamedyn.core.evaluation import Members
 from gamedyn.integrators import stepper
 from gamedyn.integrators.execution.compiled import CompiledStep
 from gamedyn.jacobian import HeldField as Field

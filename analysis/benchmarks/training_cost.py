@@ -30,7 +30,8 @@ import gamedyn as gd
 from gamedyn._lib.allocator import keep_freed_memory
 from gamedyn.core.living import Living
 from gamedyn.integrators import Observer
-from gamedyn.training import EMA, Recorder, models
+from gamedyn.training import models
+from gamedyn.training.observers import EMA, Recorder
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -59,12 +59,21 @@ def border(namespace: dict[str, Any], *, skip: Iterable[str] = ()) -> None:
             if getattr(module, name, None) is found:
                 setattr(module, name, told)
         elif inspect.isclass(found) and found.__module__.startswith("gamedyn") and not issubclass(found, BaseException):
-            for key, method in {"__init__": found.__init__, **vars(found)}.items():
-                public = key == "__init__" or not key.startswith("_")
-                hot = not skip.isdisjoint({key, f"{name}.{key}"}) or (name in skip and key != "__init__")
-                hot = hot or hasattr(method, "__bordered__")
-                if public and not hot and isinstance(method, types.FunctionType):
-                    setattr(found, key, bordered(method))
+            for kind in _kinds(found):
+                for key, method in {"__init__": kind.__init__, **vars(kind)}.items():
+                    public = key == "__init__" or not key.startswith("_")
+                    hot = not skip.isdisjoint({key, f"{name}.{key}"}) or (name in skip and key != "__init__")
+                    hot = hot or hasattr(method, "__bordered__")
+                    if public and not hot and isinstance(method, types.FunctionType):
+                        setattr(kind, key, bordered(method))
+
+
+def _kinds(found: type) -> list[Any]:
+    """A class and those of its package that are made of it, which functions of the package return."""
+    package = found.__module__.rpartition(".")[0]
+    subclasses: list[type] = type.__subclasses__(found)
+    below = [kind for c in subclasses if c.__module__.rpartition(".")[0] == package for kind in _kinds(c)]
+    return [found, *below]
 
 
 def bordered(function: F, *, through: int = 0) -> F:

@@ -10,14 +10,19 @@ from torch import Tensor
 from torch.utils._pytree import tree_map
 
 from gamedyn._lib.checks import finite
-from gamedyn.core import State, moved_to, of_flow, point
+from gamedyn.core import State
 from gamedyn.core.ambient import shielded
+from gamedyn.core.batches import moved_to
+from gamedyn.core.point import point
+from gamedyn.core.protocols import of_flow
 from gamedyn.jacobian import HeldField
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from gamedyn.core import Game, NoiseLike, Point, Request, Velocity
+    from gamedyn.core import Game, Point
+    from gamedyn.core.evaluation import Request, Velocity
+    from gamedyn.core.protocols import NoiseLike
     from gamedyn.losses import Term
 
 __all__ = ["Flow", "FlowOfFlow", "LeafwiseFlow", "of_flow"]

@@ -17,7 +17,8 @@ from gamedyn.flows.adjusted import answered
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from gamedyn.core import Point, Request, Velocity
+    from gamedyn.core import Point
+    from gamedyn.core.evaluation import Request, Velocity
 
 __all__ = ["AdamFlow", "adam"]
 

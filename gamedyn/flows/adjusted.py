@@ -15,14 +15,15 @@ from torch import Tensor
 
 from gamedyn._lib.checks import choice, positive
 from gamedyn._lib.errors import ArgumentError
-from gamedyn.core import Velocity
+from gamedyn.core.evaluation import Velocity
 from gamedyn.flows._types import Flow, FlowOfFlow
 from gamedyn.jacobian.composed import composed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gamedyn.core import Game, Point, Request
+    from gamedyn.core import Game, Point
+    from gamedyn.core.evaluation import Request
 
 __all__ = [
     "AdjustedFlow",
@@ -32,7 +33,6 @@ __all__ = [
     "answered",
     "consensus",
     "drift_cancelled",
-    "sga",
     "symplectic_adjustment",
 ]
 
@@ -242,9 +242,6 @@ def symplectic_adjustment(flow: Flow, weight: float = 1.0, align: bool = False, 
         tensor([-3., -1.], dtype=torch.float64)
     """
     return SymplecticFlow(flow, weight, align, epsilon)
-
-
-sga = symplectic_adjustment
 
 
 def drift_cancelled(flow: Flow, h: float, part: str = "full") -> DriftCancelledFlow:

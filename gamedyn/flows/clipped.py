@@ -9,13 +9,14 @@ from torch import Tensor
 
 from gamedyn._lib.checks import positive
 from gamedyn._lib.errors import ArgumentError
-from gamedyn.core import Velocity
+from gamedyn.core.evaluation import Velocity
 from gamedyn.flows._types import Flow, LeafwiseFlow, of_flow
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from gamedyn.core import Point, Request
+    from gamedyn.core import Point
+    from gamedyn.core.evaluation import Request
 
 __all__ = ["ClippedFlow", "clipped"]
 

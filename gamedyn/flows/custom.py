@@ -8,13 +8,15 @@ import torch
 from torch import Tensor
 
 from gamedyn._lib.errors import ArgumentError
-from gamedyn.core import Game, Velocity
+from gamedyn.core import Game
+from gamedyn.core.evaluation import Velocity
 from gamedyn.flows._types import Flow, FlowOfFlow, of_flow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from gamedyn.core import Point, Request
+    from gamedyn.core import Point
+    from gamedyn.core.evaluation import Request
 
 __all__ = ["CustomFlow", "MappedFlow", "custom", "mapped"]
 

@@ -10,14 +10,15 @@ from torch import Tensor
 
 from gamedyn._lib.checks import positive, positive_int
 from gamedyn._lib.errors import ArgumentError, UnknownNameError
-from gamedyn.core import Game, Point, Velocity
+from gamedyn.core import Game, Point
+from gamedyn.core.evaluation import Velocity
 from gamedyn.flows._types import Flow
 from gamedyn.losses import GradientTerm, LossTerm
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from gamedyn.core import Request
+    from gamedyn.core.evaluation import Request
     from gamedyn.core.state import Layout, Leaf
     from gamedyn.losses import Term
 

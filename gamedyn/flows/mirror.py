@@ -8,13 +8,15 @@ import torch
 from torch import Tensor
 
 from gamedyn._lib.errors import ArgumentError
-from gamedyn.core import Game, State, Velocity
+from gamedyn.core import Game, State
+from gamedyn.core.evaluation import Velocity
 from gamedyn.flows._types import Flow, LeafwiseFlow, of_flow
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gamedyn.core import Point, Request
+    from gamedyn.core import Point
+    from gamedyn.core.evaluation import Request
 
 __all__ = ["MirrorFlow", "mirror_descent"]
 

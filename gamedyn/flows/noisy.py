@@ -14,7 +14,8 @@ from gamedyn._lib.errors import ArgumentError
 from gamedyn.flows._types import Flow, LeafwiseFlow, of_flow
 
 if TYPE_CHECKING:
-    from gamedyn.core import Point, Request, Velocity
+    from gamedyn.core import Point
+    from gamedyn.core.evaluation import Request, Velocity
     from gamedyn.core.state import Layout
 
 __all__ = ["Noise", "NoisyFlow", "noisy"]

@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 
 from gamedyn._lib.errors import ArgumentError
-from gamedyn.core import Velocity
+from gamedyn.core.evaluation import Velocity
 from gamedyn.flows._types import Flow, LeafwiseFlow
 
 if TYPE_CHECKING:
-    from gamedyn.core import Game, Point, Request
+    from gamedyn.core import Game, Point
+    from gamedyn.core.evaluation import Request
 
 __all__ = ["PreconditionedFlow", "preconditioned"]
 

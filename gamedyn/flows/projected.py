@@ -14,7 +14,8 @@ from gamedyn.flows._types import Flow, LeafwiseFlow, of_flow
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from gamedyn.core import Point, Request, Velocity
+    from gamedyn.core import Point
+    from gamedyn.core.evaluation import Request, Velocity
 
 __all__ = ["ProjectedFlow", "ball", "clip", "projected", "simplex"]
 

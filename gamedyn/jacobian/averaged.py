@@ -14,7 +14,7 @@ from gamedyn.jacobian.products import Products
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from gamedyn.core import Layout
+    from gamedyn.core.state import Layout
 
 __all__ = ["AveragedProducts", "samples"]
 

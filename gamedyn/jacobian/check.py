@@ -25,7 +25,8 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_map
 
 from gamedyn._lib.errors import ArgumentError
-from gamedyn.core import Point, Request, Velocity, Work
+from gamedyn.core import Point, Work
+from gamedyn.core.evaluation import Request, Velocity
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

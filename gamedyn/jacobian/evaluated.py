@@ -10,7 +10,10 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from gamedyn.core import FlowLike, Layout, Request, Velocity, Work
+    from gamedyn.core import Work
+    from gamedyn.core.evaluation import Request, Velocity
+    from gamedyn.core.protocols import FlowLike
+    from gamedyn.core.state import Layout
 
 __all__ = ["Evaluated"]
 

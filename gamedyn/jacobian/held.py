@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from gamedyn._lib.errors import ArgumentError
-from gamedyn.core import Field, of_flow
+from gamedyn.core import Field
 from gamedyn.core.ambient import sheltered
+from gamedyn.core.protocols import of_flow
 from gamedyn.core.randomness import RandomState
 from gamedyn.jacobian.check import check_products, check_terms, outcome
 from gamedyn.jacobian.differentiation import differentiable, differentiates_norms, refuse_once
@@ -21,7 +22,8 @@ from gamedyn.jacobian.operator import GameJacobian
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from gamedyn.core import FlowLike, State
+    from gamedyn.core import State
+    from gamedyn.core.protocols import FlowLike
 
 __all__ = ["HeldField"]
 

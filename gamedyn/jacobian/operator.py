@@ -10,7 +10,9 @@ from torch.utils.data import RandomSampler
 
 from gamedyn._lib.checks import choice, positive, positive_int
 from gamedyn._lib.errors import ArgumentError, SolveError
-from gamedyn.core import Batches, moved_to, of_flow
+from gamedyn.core import Batches
+from gamedyn.core.batches import moved_to
+from gamedyn.core.protocols import of_flow
 from gamedyn.jacobian.averaged import AveragedProducts
 from gamedyn.jacobian.check import check_products, refuse_non_finite
 from gamedyn.jacobian.compiled import Code, CompiledProducts

@@ -11,7 +11,8 @@ import torch
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from gamedyn.core import Layout, Work
+    from gamedyn.core import Work
+    from gamedyn.core.state import Layout
 
 __all__ = ["Products"]
 

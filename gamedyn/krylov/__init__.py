@@ -1,31 +1,22 @@
 """Linear systems, eigenvalues, fixed points and phi-functions from products alone, on torch vectors and callables."""
 
 from gamedyn._lib.border import border
-from gamedyn.krylov.anderson import FixedPoint, anderson
 from gamedyn.krylov.gmres import Solution, gmres
-from gamedyn.krylov.hessenberg import Hessenberg, hessenberg
 from gamedyn.krylov.inverse import nearest_eigenpairs
 from gamedyn.krylov.operator import LinearOperator
 from gamedyn.krylov.phi import PhiResult, phi_combination
 from gamedyn.krylov.ritz import RitzPairs
-from gamedyn.krylov.ritz_range import RitzRange, ritz_range
 from gamedyn.krylov.schur import eigenpairs, symmetric_eigenpairs
 
 __all__ = [
-    "FixedPoint",
-    "Hessenberg",
     "LinearOperator",
     "PhiResult",
     "RitzPairs",
-    "RitzRange",
     "Solution",
-    "anderson",
     "eigenpairs",
     "gmres",
-    "hessenberg",
     "nearest_eigenpairs",
     "phi_combination",
-    "ritz_range",
     "symmetric_eigenpairs",
 ]
 

@@ -18,12 +18,12 @@ from gamedyn.methods._lookahead import Lookahead
 from gamedyn.methods._low_storage import LowStorage
 from gamedyn.methods._maps import AlternatingMap, ExtrapolatedMap, Grafted, Map, NormalisedDescent, OptimisticMap
 from gamedyn.methods._method import Method
-from gamedyn.methods._partitioned import Partitioned, Stages, Sweep
+from gamedyn.methods._partitioned import Partitioned, Sweep
 from gamedyn.methods._periodic import Periodic
 from gamedyn.methods._predictor_corrector import PredictorCorrector
 from gamedyn.methods._runge_kutta import RungeKutta
 from gamedyn.methods._stochastic import StochasticRungeKutta
-from gamedyn.methods._table import Listing, Row, listed
+from gamedyn.methods._table import Listing, listed
 from gamedyn.methods.additive import penalty_placed
 from gamedyn.methods.anchored import anchored_gradient, feg
 from gamedyn.methods.discrete_maps import alternating_adam, extra_adam, optimistic_adam
@@ -55,9 +55,7 @@ __all__ = [
     "Partitioned",
     "Periodic",
     "PredictorCorrector",
-    "Row",
     "RungeKutta",
-    "Stages",
     "StochasticRungeKutta",
     "Sweep",
     "adams_bashforth",

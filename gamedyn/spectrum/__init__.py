@@ -1,7 +1,7 @@
 """The game's own spectrum, laid over the theory: eigenvalues, tangents of steps, equilibria."""
 
 from gamedyn._lib.border import border
-from gamedyn.jacobian import GameJacobian
+from gamedyn.jacobian import GameJacobian, HeldField
 from gamedyn.spectrum.confirm import Confirmation, confirm
 from gamedyn.spectrum.controller import SpectralController
 from gamedyn.spectrum.diagnostics import (
@@ -51,6 +51,7 @@ __all__ = [
     "Extent",
     "FlowStability",
     "GameJacobian",
+    "HeldField",
     "LimitCycle",
     "Linearisation",
     "NumericalRange",

@@ -11,7 +11,7 @@ import torch
 from gamedyn import stability
 from gamedyn._lib.checks import positive
 from gamedyn._lib.errors import ArgumentError
-from gamedyn.core import point
+from gamedyn.core.point import point
 from gamedyn.spectrum.tangent import StepTangent
 from gamedyn.stability import Eigenvalues
 from gamedyn.stability.matrices.eigenvalues import eigenvalue_array

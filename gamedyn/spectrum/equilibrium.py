@@ -11,8 +11,9 @@ from tqdm.auto import tqdm
 
 from gamedyn._lib.checks import positive, positive_int
 from gamedyn._lib.errors import ArgumentError, SolveError
-from gamedyn.core import length_scale, of_flow, point
 from gamedyn.core.ambient import shielded
+from gamedyn.core.point import length_scale, point
+from gamedyn.core.protocols import of_flow
 from gamedyn.krylov import gmres
 from gamedyn.spectrum.linearise import FORMED_UP_TO
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from gamedyn import stability
 from gamedyn._lib.errors import ArgumentError
-from gamedyn.core import of_flow
 from gamedyn.core.ambient import shielded
+from gamedyn.core.protocols import of_flow
 from gamedyn.methods import AdditiveRungeKutta, Method, get
 from gamedyn.spectrum.outer import outer_eigenvalues
 from gamedyn.stability import BlockJacobian, Eigenvalues, StepSet

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from gamedyn._lib.checks import positive_int
 from gamedyn._lib.errors import ArgumentError
-from gamedyn.core import of_flow
 from gamedyn.core.ambient import shielded
+from gamedyn.core.protocols import of_flow
 from gamedyn.jacobian.differentiation import differentiable, written_out
 from gamedyn.methods import Partitioned, RungeKutta, get
 

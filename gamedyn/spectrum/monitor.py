@@ -18,7 +18,7 @@ import numpy as np
 from gamedyn import stability
 from gamedyn._lib.checks import choice, positive, positive_int
 from gamedyn._lib.errors import ArgumentError
-from gamedyn.core import of_flow
+from gamedyn.core.protocols import of_flow
 from gamedyn.integrators._types import label
 from gamedyn.integrators.drive.observers import every as rhythm
 from gamedyn.methods import Method, get

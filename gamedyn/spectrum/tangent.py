@@ -20,8 +20,9 @@ from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from gamedyn._lib.checks import positive
 from gamedyn._lib.errors import ArgumentError
-from gamedyn.core import State, length_scale, point
+from gamedyn.core import State
 from gamedyn.core.ambient import shielded
+from gamedyn.core.point import length_scale, point
 from gamedyn.integrators import StepInfo, stepper
 from gamedyn.integrators._types import label
 from gamedyn.jacobian.check import refuse_non_finite

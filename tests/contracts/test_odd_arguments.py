@@ -156,3 +156,23 @@ def test_a_value_that_cannot_be_looked_at_hides_no_error():
 
     with pytest.raises(KeyError, match="the cause"):
         bordered(failing)(Unlooked())
+
+
+def test_methods_of_flows_that_functions_return_explain_themselves_too():
+    # rejects: a border around the public base class alone, whose subclasses' own methods stay outside of it
+    hot = {"velocity", "penalties", "project", "point_of", "coordinates_of"}
+    made = [
+        gd.flows.clipped(flow(), norm=1.0),
+        gd.flows.projected(flow(), gd.flows.clip(1.0, of="D")),
+        gd.flows.adam(flow(), a1=0.1, a2=0.01),
+        gd.flows.noisy(flow(), 0.1),
+        gd.flows.replicator([[0.0, -1.0], [1.0, 0.0]]),
+    ]
+    own = {
+        f"{type(f).__name__}.{name}": method
+        for f in made
+        for name, method in vars(type(f)).items()
+        if inspect.isfunction(method) and not name.startswith("_") and name not in hot
+    }
+    assert len(own) > 5
+    assert [name for name, method in own.items() if not hasattr(method, "__bordered__")] == []

@@ -82,7 +82,7 @@ FLOWS = {
     "weight_decay": lambda game: gradient(game).with_term(gd.losses.weight_decay(0.3, into="D")),
     "squared_gradient": lambda game: gradient(game).with_term(gd.losses.squared_gradient(0.5)),
     "consensus": lambda game: gd.flows.consensus(gradient(game), 0.4),
-    "sga": lambda game: gd.flows.sga(gradient(game), align=True),
+    "sga": lambda game: gd.flows.symplectic_adjustment(gradient(game), align=True),
     "drift_cancelled": lambda game: gd.flows.drift_cancelled(gradient(game), h=0.05, part="cross"),
     "all": lambda game: gd.flows.consensus(
         gradient(game).with_term(gd.losses.r1(0.7)).with_term(gd.losses.squared_gradient(0.5)), 0.4

@@ -240,7 +240,7 @@ CASES = {
     "dropout": gan_case(D=normed(lambda: nn.Dropout(0.5)), seed=11),
     "three_tensors": tensor_case(lambda flow: flow, polynomial_velocity),
     "consensus": tensor_case(lambda flow: gd.flows.consensus(flow, 0.3), consensus),
-    "sga": tensor_case(lambda flow: gd.flows.sga(flow, 0.8), sga),
+    "sga": tensor_case(lambda flow: gd.flows.symplectic_adjustment(flow, 0.8), sga),
     "adam": tensor_case(lambda flow: gd.flows.adam(flow, a1=3.0, a2=2.0, rate=0.5, epsilon=1e-3), adam, extra=2),
     "mapped": tensor_case(
         lambda flow: gd.flows.mapped(flow, lambda v: {k: x.tanh() for k, x in v.items()}),

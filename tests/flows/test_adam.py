@@ -13,7 +13,8 @@ from scipy.integrate import solve_ivp
 from torch import nn
 
 import gamedyn as gd
-from gamedyn.core import Point, Request
+from gamedyn.core import Point
+from gamedyn.core.evaluation import Request
 
 DOUBLE = torch.float64
 F = gd.flows

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 import gamedyn as gd
-from gamedyn.core import Point, Request
+from gamedyn.core import Point
+from gamedyn.core.evaluation import Request
 
 DOUBLE = torch.float64
 F = gd.flows
@@ -146,11 +147,11 @@ class TestFormulas:
         # rejects: any change of sign or of factor; figures: |sigma| = 1, i -> i - w, and the 10:1 rotation
         at = gd.games.bilinear()
         for w in (0.0, 0.5, 2.0):
-            for flow in (F.sga(F.gradient(at), w), F.consensus(F.gradient(at), w)):
+            for flow in (F.symplectic_adjustment(F.gradient(at), w), F.consensus(F.gradient(at), w)):
                 found = gd.spectrum.linearise(flow, at.equilibrium_state()).eigenvalues.values
                 torch.testing.assert_close(torch.as_tensor(found), torch.tensor([-w + 1j, -w - 1j], dtype=found_type))
         strong = gd.games.quadratic([[1.0, 10.0], [-10.0, 1.0]])
-        J = F.sga(F.gradient(strong)).at(strong.equilibrium_state()).jacobian().to_dense()
+        J = F.symplectic_adjustment(F.gradient(strong)).at(strong.equilibrium_state()).jacobian().to_dense()
         torch.testing.assert_close(J, -101 * torch.eye(2, dtype=DOUBLE))
 
     def test_consensus_goes_to_maxima_and_sga_does_not(self):
@@ -161,7 +162,9 @@ class TestFormulas:
             values = gd.spectrum.linearise(F.consensus(base, w), at).eigenvalues.values
             assert bool(values.real.max() < 0) is stable
             assert values.real.max() == pytest.approx(k * (1 - w * k), rel=1e-12)
-        torch.testing.assert_close(F.sga(base, 3.0).at(at).jacobian().to_dense(), base.at(at).jacobian().to_dense())
+        torch.testing.assert_close(
+            F.symplectic_adjustment(base, 3.0).at(at).jacobian().to_dense(), base.at(at).jacobian().to_dense()
+        )
 
     def test_alignment_flips_where_the_paper_says(self):
         # rejects: a sign without the 1/n, with epsilon dropped, or aligned with v instead of J^T v
@@ -170,11 +173,11 @@ class TestFormulas:
         flow = F.gradient(gd.games.quadratic([[-e, -1.0], [1.0, -e]]))
         # <xi, S xi> = -e |xi|^2, <A^T xi, grad H> = |xi|^2, |xi|^2 = (1 + e^2) |w|^2
         radius = (0.1 * 2 / e / (1 + e**2) ** 2) ** 0.25
-        plus, minus = F.sga(flow).field(), F.sga(flow, align=True).field()
+        plus, minus = F.symplectic_adjustment(flow).field(), F.symplectic_adjustment(flow, align=True).field()
         for r, same in ((0.99 * radius, True), (1.01 * radius, False)):
             y = torch.tensor([0.6 * r, 0.8 * r], dtype=DOUBLE)
             assert torch.equal(plus(0.0, y), minus(0.0, y)) is same
-        J = F.sga(flow, align=True).at(y).jacobian().to_dense()
+        J = F.symplectic_adjustment(flow, align=True).at(y).jacobian().to_dense()
         turned = flow.game.jacobian.T - flow.game.jacobian
         torch.testing.assert_close(J, (torch.eye(2, dtype=DOUBLE) + turned / 2) @ flow.game.jacobian)
 
@@ -301,7 +304,7 @@ class TestEnsembles:
 
     def test_members_on_both_sides_of_the_sign(self):
         # rejects: the alignment taken over all members together
-        flow = F.sga(F.gradient(gd.games.quadratic([[-0.2, -1.0], [1.0, -0.2]])), align=True)
+        flow = F.symplectic_adjustment(F.gradient(gd.games.quadratic([[-0.2, -1.0], [1.0, -0.2]])), align=True)
         y0 = torch.tensor([[0.1, 0.1], [3.0, 4.0]], dtype=DOUBLE)
         run = gd.solve_ensemble(flow, "euler", h=0.1, steps=1, y0=y0)
         for i in range(2):
@@ -347,7 +350,7 @@ class TestRequests:
         flow, y = random_quadratic(9, (2, 1), (1.0, 2.0))
         J = flow.at(y).jacobian().to_dense()
         inner = J - 0.3 * J.T @ J
-        K = F.sga(F.consensus(flow, 0.3), 0.5).at(y).jacobian().to_dense()
+        K = F.symplectic_adjustment(F.consensus(flow, 0.3), 0.5).at(y).jacobian().to_dense()
         torch.testing.assert_close(K, inner + 0.25 * (inner - inner.T) @ inner)
 
 
@@ -373,7 +376,7 @@ class TestBadInput:
         with pytest.raises(gd.UnknownNameError, match="did you mean 'cross'"):
             F.drift_cancelled(flow, 0.1, part="crss")
         with pytest.raises(gd.ArgumentError, match="epsilon: expected a positive, finite number"):
-            F.sga(flow, align=True, epsilon=0.0)
+            F.symplectic_adjustment(flow, align=True, epsilon=0.0)
 
     @every
     def test_a_custom_flow_without_a_graph(self, make):

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 import gamedyn as gd
 from gamedyn import flows, methods
+from gamedyn.flows.noisy import NoisyFlow
 from gamedyn.integrators import stepper
 from gamedyn.optim import GameOptimizer
 from gamedyn.stability.matrices import mean_square_growth, mean_square_limit, stationary_covariance
@@ -94,7 +95,7 @@ class TestMeanSquares:
                 return mu * y
 
         flow = along(lambda x: lam * x, size=20)
-        flow = type("Noisy", (flows.NoisyFlow,), {})(flow, Fixed())
+        flow = type("Noisy", (NoisyFlow,), {})(flow, Fixed())
         Fixed.shown = "fixed"
         end = gd.solve(flow, method, h=h, steps=1).state.y.numpy()
         found = float((weights / weights.sum() * end**2).sum())

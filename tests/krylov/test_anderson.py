@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gamedyn._lib.errors import ArgumentError
-from gamedyn.krylov import anderson, gmres
+from gamedyn.krylov import gmres
+from gamedyn.krylov.anderson import anderson
 
 DOUBLE = torch.float64
 seeds = st.integers(0, 2**32 - 1)

@@ -13,8 +13,8 @@ import torch
 from torch import nn
 
 import gamedyn as gd
-from gamedyn.training import EMA, Best, Budget, Recorder, Sampler, Samples, Score, Stability, data, models, scores
-from gamedyn.training.observers import grid, read_records
+from gamedyn.training import Sampler, data, models, scores
+from gamedyn.training.observers import EMA, Best, Budget, Recorder, Samples, Score, Stability, grid, read_records
 
 
 class Setting:
@@ -239,7 +239,7 @@ class TestRecorder:
 
     def test_tensorboard(self, tmp_path):
         pytest.importorskip("tensorboard")
-        board = gd.training.TensorBoard(tmp_path)
+        board = gd.training.observers.TensorBoard(tmp_path)
         board.log({"loss.G": 1.5, "name": "x"}, 3)
         board.log({"kind": "score", "frechet": 2.5}, 3)
         board.finish()

@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 
 import gamedyn as gd
 from gamedyn import cli
-from gamedyn.training import build, compare, read_config, read_records, train
+from gamedyn.training import build, compare, read_config, train
+from gamedyn.training.observers import read_records
 
 EXAMPLES = sorted((Path(__file__).resolve().parents[2] / "examples").glob("*.toml"))
 SMALL = """\

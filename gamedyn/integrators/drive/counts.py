@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
-from gamedyn.flows import of_flow
+from gamedyn.flows._types import of_flow
 from gamedyn.integrators.dispatch import stepper
 from gamedyn.integrators.execution.operations import Operation, Operations
 from gamedyn.jacobian import HeldField

@@ -16,7 +16,7 @@ from gamedyn.core.randomness import RandomState
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gamedyn.core import Request
+    from gamedyn.core.evaluation import Request
     from gamedyn.integrators._types import Integrator, StepInfo
     from gamedyn.jacobian import HeldField
 

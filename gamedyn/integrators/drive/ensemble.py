@@ -9,9 +9,12 @@ from torch import Tensor
 
 from gamedyn._lib.checks import positive_int
 from gamedyn._lib.errors import ArgumentError
-from gamedyn.core import Members, State, stacked
+from gamedyn.core import State
 from gamedyn.core.ambient import shielded
-from gamedyn.flows import Flow, of_flow
+from gamedyn.core.batches import stacked
+from gamedyn.core.evaluation import Members
+from gamedyn.flows import Flow
+from gamedyn.flows._types import of_flow
 from gamedyn.integrators.dispatch import stepper
 from gamedyn.integrators.drive.facts import agreed_on, facts_of, held_against, past_run
 from gamedyn.integrators.drive.loop import Loop

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from gamedyn._lib.checks import finite
 from gamedyn._lib.errors import ArgumentError, SolveError
-from gamedyn.core import in_memory
+from gamedyn.core.batches import in_memory
 from gamedyn.integrators._types import label
 from gamedyn.integrators.drive.checkpoints import Signals
 from gamedyn.integrators.drive.dense import DenseOutput, Node, part

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from gamedyn.core import FlowLike, State
+    from gamedyn.core import State
+    from gamedyn.core.protocols import FlowLike
     from gamedyn.integrators.drive.loop import Loop
 
 __all__ = ["Due", "Every", "Observer", "View", "Watch", "every", "looked", "watches"]

@@ -12,9 +12,11 @@ from torch import Tensor
 
 from gamedyn._lib.checks import finite, positive, positive_int
 from gamedyn._lib.errors import ArgumentError, UnknownNameError
-from gamedyn.core import Batches, State, moved_to
+from gamedyn.core import Batches, State
 from gamedyn.core.ambient import shielded
-from gamedyn.flows import Flow, GradientFlow, of_flow
+from gamedyn.core.batches import moved_to
+from gamedyn.flows import Flow, GradientFlow
+from gamedyn.flows._types import of_flow
 from gamedyn.integrators._types import label
 from gamedyn.integrators.dispatch import stepper
 from gamedyn.integrators.drive.adaptive import Adaptive

@@ -10,8 +10,9 @@ from torch import Tensor
 
 from gamedyn._lib.checks import positive, positive_int
 from gamedyn._lib.errors import ArgumentError
-from gamedyn.krylov import anderson, gmres
+from gamedyn.krylov import gmres
 from gamedyn.krylov._basis import norms, sent
+from gamedyn.krylov.anderson import anderson
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

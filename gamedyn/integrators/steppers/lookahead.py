@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from gamedyn.core import Linearised, VectorField
+    from gamedyn.core import VectorField
+    from gamedyn.core.protocols import Linearised
 
 __all__ = ["LookaheadStepper"]
 

@@ -14,7 +14,7 @@ from gamedyn.methods import RungeKutta
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from gamedyn.core import Request
+    from gamedyn.core.evaluation import Request
     from gamedyn.core.field import Field
     from gamedyn.integrators._types import Integrator
 

@@ -17,7 +17,7 @@ from tqdm.auto import tqdm
 from gamedyn import stability
 from gamedyn._lib.checks import finite, positive_int
 from gamedyn._lib.errors import ArgumentError
-from gamedyn.core import point
+from gamedyn.core.point import point
 from gamedyn.jacobian import GameJacobian
 from gamedyn.krylov import LinearOperator
 from gamedyn.methods import get

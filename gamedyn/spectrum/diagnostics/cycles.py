@@ -13,7 +13,8 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from gamedyn._lib.checks import positive, positive_int
-from gamedyn.core import State, point
+from gamedyn.core import State
+from gamedyn.core.point import point
 from gamedyn.krylov import eigenpairs, gmres
 from gamedyn.spectrum.diagnostics._orbit import Failure, Orbit, Section
 

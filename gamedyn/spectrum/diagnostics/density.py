@@ -22,7 +22,8 @@ from gamedyn._lib.arrays import complex_array
 from gamedyn._lib.checks import choice, positive, positive_int
 from gamedyn._lib.errors import ArgumentError
 from gamedyn.jacobian import GameJacobian
-from gamedyn.krylov import LinearOperator, hessenberg
+from gamedyn.krylov import LinearOperator
+from gamedyn.krylov.hessenberg import hessenberg
 from gamedyn.spectrum.linearise import FORMED_UP_TO, Linearisation
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from tqdm.auto import tqdm
 
 from gamedyn._lib.checks import finite, positive_int
 from gamedyn._lib.errors import ArgumentError
-from gamedyn.core import point
+from gamedyn.core.point import point
 from gamedyn.spectrum.linearise import linearise
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from gamedyn._lib.checks import positive, positive_int
-from gamedyn.krylov import ritz_range
+from gamedyn.krylov.ritz_range import ritz_range
 
 if TYPE_CHECKING:
     from gamedyn.krylov import LinearOperator

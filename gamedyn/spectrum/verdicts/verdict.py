@@ -9,8 +9,8 @@ import torch
 from tqdm.auto import tqdm
 
 from gamedyn._lib.checks import positive, positive_int
-from gamedyn.core import length_scale
 from gamedyn.core.ambient import shielded
+from gamedyn.core.point import length_scale
 from gamedyn.flows import GradientFlow, gradient
 from gamedyn.flows._types import FlowOfFlow
 from gamedyn.flows.replicator import PopulationFlow

@@ -13,7 +13,8 @@ from gamedyn.integrators.drive.observers import every as rhythm
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from gamedyn.core import FlowLike, State
+    from gamedyn.core import State
+    from gamedyn.core.protocols import FlowLike
     from gamedyn.integrators import View
 
 __all__ = ["EMA"]
@@ -37,7 +38,7 @@ class EMA(Observer):
 
     Example:
         >>> import gamedyn as gd
-        >>> from gamedyn.training import EMA
+        >>> from gamedyn.training.observers import EMA
         >>> flow, average = gd.flows.gradient(gd.games.bilinear()), EMA(half_life=20)
         >>> run = gd.solve(flow, "rk4", h=0.1, steps=200, observers=[average])
         >>> float(average.state.y.norm()) < float(run.state.y.norm())
