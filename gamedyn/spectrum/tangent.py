@@ -48,6 +48,9 @@ KEPT = 64
 KINK = 0.02
 """Share by which differences of a step of two lengths may differ."""
 
+ROUNDED = 1e3
+"""And what they may differ by where the step takes the direction to nearly 0, in eps^(2/3) of the direction's length."""
+
 FORMED_UP_TO = 600
 """Dimension of (state, memory) up to which the tangent is formed to find its radius."""
 
@@ -284,7 +287,9 @@ class StepTangent:
         direction = torch.split(torch.randn(self.n, generator=g, dtype=torch.float64).to(self._y), self._sizes)
         images = [self._difference(direction, share) for share in (1.0, 0.125)]
         sizes = [float(image.norm()) for image in images]
-        if not all(map(math.isfinite, sizes)) or float((images[0] - images[1]).norm()) > KINK * max(sizes):
+        rounding = ROUNDED * torch.finfo(self._y.dtype).eps ** (2 / 3) * float(torch.cat(list(direction)).norm())
+        apart = float((images[0] - images[1]).norm())
+        if not all(map(math.isfinite, sizes)) or apart > KINK * max(sizes) + rounding:
             expected = "a point at which the step of this method has a derivative"
             got = f"differences of it with sizes {sizes[0]:.3g} and {sizes[1]:.3g} an eighth as far"
             remedy = "second moments of 0 or signs of vanishing gradients? Give a run, whose memory is then used"

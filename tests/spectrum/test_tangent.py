@@ -183,6 +183,12 @@ class TestStepsWithoutADerivative:
             with pytest.raises(gd.ArgumentError, match="has a derivative"):
                 step_radius(flow, f"torch.optim:{name}", rest, 0.1)
 
+    def test_a_step_that_forgets_its_start_has_one(self, digits):
+        # rejects: differences held against one another alone where a long step damps everything to rounding
+        game = gd.games.affine_quadratic_gan(digits, q=4, loss="nonsaturating", weight_decay=0.01)
+        flow, rest = gd.flows.gradient(game), game.equilibrium_state()
+        assert step_radius(flow, "exponential_rosenbrock_euler", rest, 1e4) < 1e-6
+
     def test_with_the_memory_of_a_run_they_are_differenced(self):
         game = gd.games.bilinear()
         flow = gd.flows.gradient(game)

@@ -61,7 +61,7 @@ def write_report(settings: Any, work: Workplace) -> Findings:
         _shown_table(found),
         work.figure("preference", _preference(found), PREFERENCE),
         "<h2>The spectrum of the three-player game</h2>",
-        work.figure("spectrum", _spectrum(spectra), SPECTRUM),
+        work.figure("spectrum", _spectrum(spectra), _spectrum_caption(rows)),
         table(
             [
                 "ratio of rates",
@@ -101,11 +101,18 @@ RATIOS = """Reverse KL and lag of the fake score over the ratio at which fake sc
     seeds, at
     equal evaluations."""
 PREFERENCE = """Weight of the preferred mode (0.1 in the teacher) and reverse KL over the weight of the preference:
-    what is gained of
-    the reward is paid in the distribution. Each point a seed."""
-SPECTRUM = """Eigenvalues of the game with rates 1 (blue) and with the largest ratio (orange): the fast players'
-    cluster moves left with
-    the ratio, and takes the explicit limits with it."""
+    look whether
+    what is gained of the reward is paid in the distribution. Each point a seed."""
+
+
+def _spectrum_caption(rows: Any) -> str:
+    said = "; ".join(
+        f"ratio {r['ratio']}: leftmost {number(r['leftmost'])}, "
+        f"{', '.join(f'{m} up to {number(h)}' for m, h in r['limits'].items())}"
+        for r in rows
+    )
+    return f"""Eigenvalues of the game with rates 1 (blue) and with the largest ratio (orange), and where the leftmost
+        one and the largest stable steps are: {said}."""
 
 
 def _ends(settings: Any) -> tuple[int, ...]:

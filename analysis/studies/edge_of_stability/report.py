@@ -28,7 +28,7 @@ CAPTIONS = {
     "paths": """h lambda of the leftmost and largest eigenvalues during one run each, pale to dark, over the method's
         region; the line follows the leftmost.""",
     "implicit": """h times the leftmost eigenvalue while implicit methods train; grey: Euler, whose boundary is the
-        dotted line. Two starts each.""",
+        dotted line.""",
     "control": """The controller's step, the leftmost eigenvalue, and the distance at the end beside fixed steps given
         as many evaluations.""",
 }

@@ -41,7 +41,7 @@ CAPTIONS = {
     "factorial": """Geometric mean of the Frechet distance over the seeds, failures counted as 100, at equal
         evaluations and equal
         time of the flow along each column. Look across a panel for what the penalty does, down a column for what the
-        integrator does: the rows differ less than the blocks of columns, until a step is beyond a method's limit.""",
+        integrator does.""",
     "controls": """Above: steps of one size on the same batches by Euler, by Chebyshev's method of order 1, stable on
         the real axis
         and not on the imaginary one, by heun2, and solved (rk4 three times): from left to right they see the same
@@ -65,10 +65,16 @@ def write_report(settings: Any, tables: dict[str, pd.DataFrame], work: Workplace
         "controls": figures.controls(tables["controls"]),
         "regression": figures.regressions(tables),
     }
+    most = sorted(said.shares(tables).items(), key=lambda pair: -pair[1])[:4]
+    explained = ", ".join(f"{term} {share:.0%}" for term, share in most)
+    captions = {
+        **CAPTIONS,
+        "factorial": f"{CAPTIONS['factorial']} Of the spread of log distances these explain most: {explained}.",
+    }
     body = [
         "<h2>The answer</h2>",
         paragraph(" ".join(sentences)),
-        *(work.figure(name, picture, CAPTIONS[name]) for name, picture in drawn.items()),
+        *(work.figure(name, picture, captions[name]) for name, picture in drawn.items()),
         "<h2>Contrasts</h2>",
         table(
             ["quotient of distances", "mean", "95 % interval"],

@@ -31,7 +31,7 @@ MARKS = {"nonsaturating": ("o", COLOURS[0]), "wasserstein": ("^", COLOURS[1])}
 CAPTIONS = {
     "limits": """The end of the first interval of stable steps: predicted (bar) and measured on the real step (mark).
         Members without an entry at a loss have no finite limit there: see the second table. Blue circles:
-        non-saturating loss, bound by stiffness. Orange triangles: Wasserstein, bound by rotation.""",
+        non-saturating loss. Orange triangles: Wasserstein.""",
     "ratio": """|measured / predicted - 1|. Dashed: 2 per cent. Dotted: the root finder's tolerance, 1e-4 of a bracket's
         upper end; differences below 1e-12 are drawn at 1e-12.""",
 }

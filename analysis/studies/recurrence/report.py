@@ -51,9 +51,9 @@ def write_report(settings: Any, work: Workplace) -> Findings:
     body = [
         paragraph(f"""{settings.games} bilinear games of random coupling, {settings.d} parameters a player, the second
             player's rate {settings.ratio:g} times the first's, h = {settings.h:g}, {settings.steps:,} steps."""),
-        work.figure("bounded", _long(settings, results), LONG),
+        work.figure("bounded", _long(settings, results), _long_caption(settings, results, long)),
         "<h2>The Dirac-GAN without a penalty</h2>",
-        work.figure("orbits", _orbits(results), ORBITS),
+        work.figure("orbits", _orbits(results), _orbits_caption(dirac)),
         table(
             ["method", "largest distance", "last", "nearest return", "determinant of a step at the start"],
             [[m, *(number(f[k]) for k in ("largest", "last", "return", "determinant"))] for m, f in dirac.items()],
@@ -70,13 +70,20 @@ def write_report(settings: Any, work: Workplace) -> Findings:
     )
 
 
-LONG = """Left: distance from the equilibrium along runs in turns, one line a game: bounded, without decay. Right: the
-    absolute regret of the first player beside a fixed point, over its bound, which does not grow with the steps."""
-ORBITS = """Points of runs of the Dirac-GAN (logistic loss, no penalty) from (1, 0), dark to bright, each method at
-    the same h. Play
-    in turns stays in a band about the exact orbit, a circle, implicit midpoint and rk4 on it; Euler's method leaves,
-    extragradient decays. Here players have curvature of their own, so that forest_ruth, whose moves are Euler's, drifts
-    outward; with moves by rk4 it does not."""
+def _long_caption(settings: Any, results: dict[str, Result], long: Any) -> str:
+    spread = max(
+        float(x.max() / x.min()) for x in (results[f"kept-{i}"].arrays["norms"] for i in range(settings.games))
+    )
+    return f"""Left: distance from the equilibrium along runs in turns, one line a game; the largest is at most
+        {spread:.3g} times the least of its line. Right: the absolute regret of the first player beside a fixed point,
+        over its bound; at most {max(f["regret"] / f["bound"] for f in long):.3g}."""
+
+
+def _orbits_caption(dirac: dict[str, Any]) -> str:
+    distances = ", ".join(f"{m} {number(f['largest'])} and {number(f['last'])}" for m, f in dirac.items())
+    return f"""Points of runs of the Dirac-GAN (logistic loss, no penalty) from (1, 0), dark to bright, each method at
+        the same h; the exact orbit is a circle. Largest and last distance: {distances}. Here players have curvature of
+        their own, so that a splitting whose moves are Euler's is another method than one with moves by rk4."""
 
 
 def _claims(settings: Any, long: Any, about: Any, rows: Any, dirac: Any) -> list[Claim]:

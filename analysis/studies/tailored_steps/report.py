@@ -24,10 +24,10 @@ __all__ = ["write_report"]
 
 CAPTIONS = {
     "steps": """The largest stable step over the evaluations it costs. Lines: methods made for the spectrum,
-        predicted; crosses on them: measured on the real step. Grey: members. Left the non-saturating GAN, bound
-        by stiffness; right Wasserstein's, bound by rotation.""",
+        predicted; crosses on them: measured on the real step. Grey: members. A panel for each
+        loss.""",
     "regions": """Where the method with the largest step per evaluation (order 1) is stable, and the spectrum at its
-        limit: the region reaches around the eigenvalues and leaves out what lies between them.""",
+        limit: look where the region reaches around the eigenvalues, and what it leaves out.""",
 }
 
 LIMITATIONS = (
