@@ -52,7 +52,7 @@ def packages() -> list[str]:
     found = []
     for name in (*USERS, *DEVELOPERS):
         found.append(f"gamedyn.{name}".rstrip("."))
-        if name in ("stability", "training"):
+        if name == "training":
             rooms = vars(importlib.import_module(f"gamedyn.{name}"))
             found += [f"gamedyn.{name}.{r}" for r in rooms["__all__"] if isinstance(rooms[r], types.ModuleType)]
     return found

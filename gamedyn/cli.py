@@ -60,7 +60,7 @@ def command_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"gamedyn {__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
     for add in (
-        *(_add_methods, _add_stability, _add_verify, _add_rank, _add_explore),
+        *(_add_methods, _add_stability, _add_verify, _add_rank, _add_tailor, _add_explore),
         *(_add_train, _add_compare, _add_classifier, _add_ablate),
     ):
         add(commands)
@@ -121,7 +121,7 @@ def _add_verify(commands: Any) -> None:
         from gamedyn.spectrum import verify
 
         spectrum = _spectrum(chosen)
-        reports = [verify(_subject(name), spectrum=spectrum) for name in chosen.subject]
+        reports = [verify(_subject(name), order=chosen.order, spectrum=spectrum) for name in chosen.subject]
         status = 0 if all(r.sound for r in reports) else 1
         if chosen.json:
             return json.dumps([r.records() for r in reports], indent=1), status
@@ -130,6 +130,7 @@ def _add_verify(commands: Any) -> None:
     text = "check methods by proof and by steps; the exit status is 1 where one has a fault"
     parser = _command(commands, "verify", text, run)
     parser.add_argument("subject", nargs="+", help=METHODS)
+    parser.add_argument("--order", type=int, help="to hold them to, where they do not say")
     _add_spectrum_options(parser)
     parser.add_argument("--json", action="store_true", help="as JSON")
 
@@ -284,6 +285,29 @@ def _add_rank(commands: Any) -> None:
     parser.add_argument("--json", action="store_true", help="as JSON")
     parser.add_argument("--csv", action="store_true", help="as CSV")
     parser.add_argument("method", nargs="*", help=f"{METHODS} (default: all)")
+
+
+def _add_tailor(commands: Any) -> None:
+    def run(chosen: argparse.Namespace) -> tuple[str, int]:
+        from gamedyn.stability import tailor
+
+        spectrum = _spectrum(chosen)
+        if spectrum is None:
+            parser.error("one of --spectrum and --jacobian")
+        made = [tailor(spectrum, stages, chosen.order, damping=chosen.damping) for stages in chosen.stages]
+        if chosen.json:
+            best = max(made, key=lambda m: m.per_evaluation).method
+            written = {"A": [[str(a) for a in row] for row in best.A], "b": [str(b) for b in best.b]}
+            return json.dumps(written, indent=1), 0
+        return "\n".join(map(str, made)), 0
+
+    text = "make the explicit method of so many stages that takes the longest stable step on a spectrum"
+    parser = _command(commands, "tailor", text, run)
+    _add_spectrum_options(parser)
+    parser.add_argument("--stages", type=int, nargs="+", default=[3, 4, 5, 6, 8], help="how many (%(default)s)")
+    parser.add_argument("--order", type=int, default=1, help="at least (%(default)s)")
+    parser.add_argument("--damping", type=float, default=0.0, help="share of the flow's damping to keep (%(default)s)")
+    parser.add_argument("--json", action="store_true", help="the one that goes furthest, as A and b for `verify`")
 
 
 def _finite(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

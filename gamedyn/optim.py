@@ -328,7 +328,10 @@ class GameOptimizer(torch.optim.Optimizer):
             raise ArgumentError("scaler", "no loss scaling: optimizer.step(closure)", "a torch.amp.GradScaler", remedy)
 
     def _refuse_changed_players(self) -> None:
-        point, remedy = self._field.point, "make a new optimiser, and load this one's state_dict"
+        point, remedy = (
+            self._field.point,
+            "make a new optimiser, which remembers nothing of earlier steps",
+        )
         own = self._own[0]
         if own.device != point.device or own.dtype != point.dtype:
             got = f"{own.dtype} on {own.device}"

@@ -272,3 +272,15 @@ def test_a_wrong_limit_is_a_fault(files, capsys, monkeypatch):
         wrong = lambda m, s, f=factor: types.SimpleNamespace(limit=f * real(m, s).limit)  # noqa: E731
         monkeypatch.setattr(module, "stable_steps", wrong)
         assert [f.check for f in verify("rk4", spectrum=spectrum).faults] == ["largest stable step"]
+
+
+def test_a_tailored_method_is_one_that_verify_takes(files, tmp_path, capsys):
+    # rejects: coefficients that are written rounded, an order that is taken from what is checked
+    given = ["--jacobian", str(files / "J.npy"), *GAME]
+    assert main(["tailor", *given, "--stages", "3", "4"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 2
+    assert main(["tailor", *given, "--stages", "4", "--json"]) == 0
+    (tmp_path / "made.json").write_text(capsys.readouterr().out)
+    assert main(["verify", str(tmp_path / "made.json"), "--order", "1", *given]) == 0
+    assert "ok  largest stable step" in capsys.readouterr().out
+    assert main(["verify", str(tmp_path / "made.json"), "--order", "2"]) == 1

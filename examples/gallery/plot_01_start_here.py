@@ -81,7 +81,7 @@ for method in ("euler", "heun2", "rk4", "kg52"):
     print(f"{method:6s} damps them up to h = {steps.limit:.3f}, {steps.limit / evaluations:.3f} per evaluation")
 
 # %%
-# The picture: eigenvalues times the step of this run over the regions. The leftmost one has come to the boundary of
+# The picture: eigenvalues times the step of this run over the regions. The leftmost one has come near the boundary of
 # rk4's region by itself. That is no accident: `training sharpens the game until it does
 # <../../theory/edge_of_stability.html>`__.
 

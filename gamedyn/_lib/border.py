@@ -126,7 +126,7 @@ def _explain(function: Any, args: Any, kwargs: Any, error: Exception) -> None:
         bound = signature.bind(*args, **kwargs)
     except TypeError as unfit:
         name = getattr(function, "__qualname__", "the call")
-        raise ArgumentError(name, f"a call as {name}{_shown(signature)}", str(unfit)) from error
+        raise ArgumentError(name, f"a call as {name}{_shown(signature)}", str(unfit).removeprefix("got ")) from error
     given = [
         (k, v, signature.parameters[k], _hint(signature.parameters[k].annotation, function))
         for k, v in bound.arguments.items()

@@ -11,7 +11,7 @@ from gamedyn._lib.errors import ArgumentError, UnknownNameError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["choice", "finite", "known_options", "positive", "positive_int"]
+__all__ = ["choice", "finite", "known_options", "positive", "positive_int", "quoted"]
 
 
 def finite(argument: str, value: object, expected: str = "a finite number", remedy: str = "") -> float:
@@ -29,8 +29,13 @@ def finite(argument: str, value: object, expected: str = "a finite number", reme
     except (TypeError, ValueError, OverflowError, RuntimeError):  # the last one is PyTorch's, for several numbers
         number = math.nan
     if not math.isfinite(number):
-        raise ArgumentError(argument, expected, value, remedy)
+        raise ArgumentError(argument, expected, quoted(value), remedy)
     return number
+
+
+def quoted(value: object) -> object:
+    """A value for a message: text in quotes, so that "0.1" is not taken for a number."""
+    return f"the text {value!r}" if isinstance(value, (str, bytes)) else value
 
 
 def positive(argument: str, value: object, remedy: str = "") -> float:

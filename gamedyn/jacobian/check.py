@@ -27,6 +27,7 @@ from torch.utils._pytree import tree_map
 from gamedyn._lib.errors import ArgumentError
 from gamedyn.core import Point, Work
 from gamedyn.core.evaluation import Request, Velocity
+from gamedyn.core.randomness import RandomState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -261,6 +262,15 @@ def check_terms(field: Evaluated, t: float, y: Tensor, batch: Any) -> None:
     known = CHECKED.setdefault(field.flow, {})
     if "terms" in known or not field.flow.penalised:
         return
+    before = RandomState(y.device)  # what losses draw here is not the run's
+    try:
+        known["terms"] = _check_terms(field, t, y, batch)
+    finally:
+        before.restore()
+
+
+def _check_terms(field: Evaluated, t: float, y: Tensor, batch: Any) -> tuple[str, ...]:
+    """The penalties that differences do not decide; raises where they disagree."""
     penalties = _Penalties(field.flow)
     line, undecided = _Line(field, t, y, batch, penalties), []
     for k, (name, into) in enumerate(penalties.found):
@@ -277,7 +287,7 @@ def check_terms(field: Evaluated, t: float, y: Tensor, batch: Any) -> None:
                 continue
             got = f"that of {name!r} in {who}, off by {abs(first - slope) / size:.0%} from differences of the term"
             raise ArgumentError("term", "a penalty whose own gradient is right", got, CAUSES)
-    known["terms"] = tuple(undecided)
+    return tuple(undecided)
 
 
 class _Penalties:

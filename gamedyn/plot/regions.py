@@ -32,6 +32,10 @@ def new_axes(width: float = 3.5, height: float = 3.0) -> Axes:
     return plt.subplots(figsize=(width, height), layout="constrained")[1]
 
 
+ROUNDED = 1e-9
+"""Share of the largest modulus below which a real part counts as none."""
+
+
 def region(
     methods: Sequence[str | Method] | str | Method,
     *,
@@ -43,8 +47,8 @@ def region(
 ) -> Axes:
     """Boundaries of the regions of absolute stability, and `h lambda` as points; stable is shaded.
 
-    Of every method the eigenvalue that binds its step, the first to leave its region as h grows, has a ring in the
-    method's colour.
+    Of every method the eigenvalue that binds its step, the first of those that the flow damps to leave its region as h
+    grows, has a ring in the method's colour.
 
     Args:
         methods: methods whose modes decouple, or their names; none for eigenvalues alone, or an empty window.
@@ -138,10 +142,11 @@ def _overlay(ax: Axes, chosen: list[Method], points: NDArray[np.complex128], h: 
     """The points, and a ring around that which binds each method."""
     label = f"h{LAMBDA}, h = {h:.3g}"
     ax.plot(points.real, points.imag, "o", ms=3, color="black", alpha=0.6, label=label)
-    for i, method in enumerate(chosen):
+    damped = points[points.real <= ROUNDED * np.abs(points).max(initial=0.0)]  # what the flow amplifies binds no step
+    for i, method in enumerate(chosen if len(damped) else []):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", StabilityWarning)
-            binding = stable_steps(method, points / h).binding
+            binding = stable_steps(method, damped / h).binding
         if binding is not None:
             z = h * binding
             ring = [z, np.conj(z)] if z.imag and np.isclose(points, np.conj(z)).any() else [z]

@@ -238,7 +238,7 @@ class SpectralMonitor:
         return record
 
     def to_dict(self) -> dict[str, Any]:
-        """The method, what was asked, and all records, for JSON; `gamedyn.plot.monitor` draws it."""
+        """The method, what was asked, and all records, for JSON; `gamedyn.plot.monitor_ratios` draws it."""
         return {
             "method": label(self.method),
             "real_interval": self._real if self._real is None or math.isfinite(self._real) else None,

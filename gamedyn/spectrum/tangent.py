@@ -49,7 +49,7 @@ KINK = 0.02
 """Share by which differences of a step of two lengths may differ."""
 
 ROUNDED = 1e3
-"""And what they may differ by where the step takes the direction to nearly 0, in eps^(2/3) of the direction's length."""
+"""And what they may differ by where a step takes the direction to nearly 0, in eps^(2/3) of the direction's length."""
 
 FORMED_UP_TO = 600
 """Dimension of (state, memory) up to which the tangent is formed to find its radius."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import re
 from collections.abc import Mapping
@@ -10,6 +11,7 @@ from pathlib import Path
 from types import UnionType
 from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 
+from gamedyn._lib.checks import quoted
 from gamedyn._lib.errors import ArgumentError
 from gamedyn._lib.toml import Source, parsed, set_over, unknown
 
@@ -131,7 +133,7 @@ class Observers:
         samples: every, count.
         score: every, measures, features, features_file, count, background.
         best: number.
-        stability: every, k, batch.
+        stability: every, k, kinds, batch.
         budget: evaluations, images, seconds.
         checkpoint: every_seconds, every_steps, keep.
     """
@@ -152,7 +154,7 @@ KEYS = {  # of the observers' tables
     "samples": ("every", "count"),
     "score": ("every", "measures", "features", "features_file", "count", "background"),
     "best": ("number",),
-    "stability": ("every", "k", "batch"),
+    "stability": ("every", "k", "kinds", "batch"),
     "budget": ("evaluations", "images", "seconds"),
     "checkpoint": ("every_seconds", "every_steps", "keep"),
 }
@@ -283,6 +285,8 @@ def _section(kind: type, name: str, given: Mapping[str, Any], source: Source) ->
         if key in known and key != (rest if name in ("data", "models") else ""):
             own[key] = _checked(source, name, key, value, types[key])
         elif rest:
+            if near := difflib.get_close_matches(key, known, n=1, cutoff=0.85):  # no set or network has such an option
+                raise ArgumentError(source.where(name, key), "a known key", key, f"did you mean {near[0]!r}?")
             others[key] = value
         else:
             raise unknown(source, "key", key, known, name, key)
@@ -308,7 +312,7 @@ def _checked(source: Source, section: str, key: str, value: Any, hint: Any) -> A
         return value
     words = {int: "a whole number", float: "a number", str: "text", bool: "true or false", dict: "a table"}
     expected = " or ".join(words[k] for k in plain if k in words)
-    raise ArgumentError(source.where(section, key), expected, value)
+    raise ArgumentError(source.where(section, key), expected, quoted(value))
 
 
 def _table(name: str, section: Any) -> dict[str, Any]:

@@ -231,10 +231,11 @@ def _flow(config: Config, game: core.Game, place: Place) -> flows.Flow:
     every = {}
     for name, given in section.terms.items():
         options = dict(given) if isinstance(given, dict) else {"weight": given}
-        kind = _choice(name, str(options.pop("term", name)), TERMS)
+        kind = _choice("term", str(options.pop("term", name)), TERMS)
         each = options.pop("every", 1)
         if "weight" not in options:
-            raise ArgumentError(name, "a weight", "none", f"[flow.{name}] weight = ...")
+            given_keys = ", ".join(map(str, options)) or "nothing"
+            raise ArgumentError(name, "a weight", given_keys, f"[flow.{name}] weight = ...")
         if config.models.conditional:
             labelled = {"real": losses.labelled_samples, "fake": losses.labelled_fakes}
             takes = {"r1": ("real",), "r2": ("fake",), "gradient_penalty": ("real", "fake")}.get(kind, ())

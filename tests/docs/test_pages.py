@@ -3,11 +3,14 @@
 import contextlib
 import importlib.util
 import io
+import re
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from gamedyn import methods
+from gamedyn.training import read_config
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 SPEC = importlib.util.spec_from_file_location("docs_execute", DOCS / "execute.py")
@@ -72,3 +75,18 @@ def test_the_block_of_a_methods_page_runs(name, monkeypatch):
     with contextlib.redirect_stdout(io.StringIO()):
         exec(compile(use.removeprefix("```python\n").removesuffix("```\n"), name, "exec"), names)
     assert names["run"].status == "done"
+
+
+def test_a_configuration_on_a_page_is_one():
+    # rejects: a section or a key that a page has and `gamedyn train` has not
+    whole = tomllib.loads((DOCS.parent / "examples" / "digits.toml").read_text("utf-8"))
+    found = 0
+    for page in DOCS.rglob("*.md"):
+        if page.relative_to(DOCS).parts[0].startswith("_"):
+            continue
+        for block in re.findall(r"^```toml\n(.*?)^```$", page.read_text("utf-8"), flags=re.DOTALL | re.MULTILINE):
+            shown = tomllib.loads(block)
+            if not {"setup", "factors"} & set(shown):  # of an ablation
+                read_config({**whole, **shown})
+                found += 1
+    assert found >= 2

@@ -47,6 +47,13 @@ def test_the_ring_is_around_what_binds():
     np.testing.assert_allclose(rings[1], [[-1.08125, 0]])
 
 
+def test_no_ring_is_around_what_the_flow_amplifies():
+    # rejects: a ring that sits on a growing mode, which binds no step
+    ax = region("euler", eigenvalues=[-2.0, -1.0, 0.1], h=0.5)
+    (ring,) = [line for line in ax.lines if line.get_markerfacecolor() == "none"]
+    assert list(ring.get_xdata()) == [-1.0]
+
+
 @pytest.mark.parametrize("methods", [["euler", "dop853"], ["bdf6"], ["trapezoid"], ["pece_ab2_am2", "rodas3"]])
 def test_the_window_shows_what_is_bounded(methods):
     ax = region(methods)

@@ -63,9 +63,9 @@ class TestKnownFaults:
         r = 3**0.5 / 6
         A = [[1 / 4, 1 / 4 - r], [1 / 4 + r, 1 / 4]]
         found = faults({"A": A, "b": [0.5, 0.5], "c": [0.5 - r, 0.5 - r], "order": 4})
-        assert set(found) == {"nodes", "order on fields of time"}
+        assert set(found) == {"nodes", "order of the quadrature"}
         assert found["nodes"].residual == pytest.approx(2 * r, abs=1e-15)
-        assert found["order on fields of time"].got == "1"
+        assert found["order of the quadrature"].got == "1"
         assert not faults({"A": A, "b": [0.5, 0.5], "c": [0.5 - r, 0.5 + r], "order": 4})
 
     def test_tsit5_that_advances_with_its_embedded_weights(self):
@@ -152,8 +152,8 @@ class TestBadInput:
         ("subject", "match"),
         [
             ("rk4", "subject: expected a Runge-Kutta tableau"),
-            ({"A": [[]]}, "subject: expected A and b"),
-            ({"A": [[], [1]], "b": [0.5, 0.5], "weights": 1}, "subject: expected A and b"),
+            ({"A": [[]]}, "subject: expected the keys A and b"),
+            ({"A": [[], [1]], "b": [0.5, 0.5], "weights": 1}, "subject: expected the keys A and b"),
             ({"A": [[], [1]], "b": [1]}, "A: expected 1 rows"),
             ({"A": [[], [1]], "b": [0.5, 0.5], "c": [0]}, "c: expected 2 entries"),
             ({"A": [[], [float("nan")]], "b": [0.5, 0.5]}, "A: expected finite"),
@@ -202,3 +202,11 @@ def test_what_could_not_be_decided_is_marked():
     assert marks["order"] == "?"
     assert marks["first same as last"] == "-"
     assert "?" in str(report)
+
+
+def test_an_order_that_nobody_declares_is_not_held_against_itself():
+    # rejects: "ok order 1, expected 1" of a tableau with a planted error, the expectation computed from it
+    made = RungeKutta(A=[[], ["1/2"], [0, "1/2"], [0, 0, 1]], b=["1/6", "1/3", "1/3", "1/5"])
+    (found,) = [f for f in prove(read_tableau(made)).findings if f.check == "order"]
+    assert found.holds is None
+    assert {f.check for f in gd.spectrum.verify(made, order=4).faults} >= {"weights"}

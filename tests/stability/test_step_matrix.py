@@ -135,7 +135,7 @@ def test_eigenvalues_are_an_array():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: BlockJacobian(MATRIX, (1, 1)), "matrix: expected a square matrix of 2 rows, as sizes say"),
+        (lambda: BlockJacobian(MATRIX, (1, 1)), "sizes: expected numbers of parameters that add up"),
         (lambda: BlockJacobian(MATRIX, ()), "sizes: expected at least one parameter"),
         (lambda: BlockJacobian(MATRIX * np.nan, (1, 2)), "matrix: expected a square matrix of finite numbers, got nan"),
         (lambda: BlockJacobian(MATRIX, (1, 2), ("G",)), "players: expected 2 different names"),

@@ -5,6 +5,7 @@ from fractions import Fraction as F
 
 import numpy as np
 import pytest
+import scipy.linalg
 import scipy.sparse
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
@@ -430,3 +431,19 @@ def test_sparse_jacobians():
     for sizes in ((2, 0), (3, -1), ()):
         with pytest.raises(ArgumentError, match="sizes"):
             BlockJacobian(J, sizes)
+
+
+@pytest.mark.parametrize("name", ["alternating", "strang"])
+def test_the_sensitivity_of_scanned_methods_is_a_derivative(name):
+    """S = d ln rho / d ln h by left and right eigenvectors of the step matrix; rejects a one-sided difference."""
+    draw = np.random.default_rng(0)
+    A = draw.standard_normal((6, 6))
+    blocks = BlockJacobian(A - A.T - 0.3 * np.eye(6) + 0.1 * np.tril(A), (3, 3), ("x", "y"))
+    steps = stable_steps(name, blocks)
+    h = steps.limit
+    M = step_matrix(name, blocks, h)
+    values, left, right = scipy.linalg.eig(M, left=True, right=True)
+    k = np.abs(values).argmax()
+    slope = (step_matrix(name, blocks, h * (1 + 1e-6)) - step_matrix(name, blocks, h * (1 - 1e-6))) / 2e-6
+    moved = left[:, k].conj() @ slope @ right[:, k] / (left[:, k].conj() @ right[:, k])
+    assert steps.sensitivity == pytest.approx((moved / values[k]).real, rel=1e-6)

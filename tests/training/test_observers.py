@@ -399,6 +399,21 @@ def test_stability_is_the_monitor_s(setting):
     assert ledger.rows[-1][1]["leftmost"] == pytest.approx(record.eigenvalues.real.min())
 
 
+@pytest.mark.parametrize("kinds", [("leftmost", "largest_modulus"), ("leftmost", "rightmost", "largest_imaginary")])
+def test_stability_says_nothing_of_what_was_not_looked_for(setting, kinds):
+    # rejects: 0 growing modes where the rightmost eigenvalues were never asked for
+    ledger, batch = Ledger(), next(setting.data.batches(64, latent=3))
+    seen = Stability(setting.flow, "heun2", batch, every=20, k=2, kinds=kinds, to=[ledger])
+    setting.solve([seen])
+    ((_, row),) = ledger.rows
+    if "rightmost" in kinds:
+        assert row["growing"] == len(seen.monitor.records[-1].growing)
+        assert row["largest_imaginary"] == pytest.approx(np.abs(seen.monitor.records[-1].eigenvalues.imag).max())
+    else:
+        assert row["growing"] is None
+        assert "largest_imaginary" not in row
+
+
 class TestBudget:
     def test_stops(self, setting):
         assert setting.solve([Budget(images=160)]).step == 5

@@ -83,7 +83,7 @@ class TestConfig:
     @pytest.mark.parametrize(
         ("old", "new", "match"),
         [
-            ('name = "digits"', 'nam = "digits"', r"line 1, \[data\]: expected a name"),
+            ('name = "digits"', 'nam = "digits"', r"line 2, \[data\] nam: .* did you mean 'name'"),
             ("batch_size = 32", 'batch_size = "32"', r"line 3, \[data\] batch_size: expected a whole number"),
             ("[solve]", "[sovle]", r"line 14, \[sovle\]: .* did you mean 'solve'"),
             ("check_every", "chek_every", r"line 18, \[solve\] chek_every: .* did you mean 'check_every'"),

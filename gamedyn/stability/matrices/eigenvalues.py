@@ -104,7 +104,9 @@ class BlockJacobian:
             raise ArgumentError("sizes", "at least one parameter of each player", self.sizes)
         if sum(self.sizes) != len(J):
             raise ArgumentError(
-                "matrix", f"a square matrix of {sum(self.sizes)} rows, as sizes say", f"shape {J.shape}"
+                "sizes",
+                f"numbers of parameters that add up to the rows of a square matrix, shape {J.shape}",
+                f"{tuple(self.sizes)}: {sum(self.sizes)}",
             )
         if self.players and (len(self.players) != len(self.sizes) or len(set(self.players)) != len(self.players)):
             raise ArgumentError("players", f"{len(self.sizes)} different names, one for each size", self.players)

@@ -127,7 +127,7 @@ def prove(tableau: Any, *, tolerance: float | None = None) -> Report:
         >>> from gamedyn.stability.properties.tableaus import read_tableau
         >>> wrong = {"A": [[], [1]], "b": ["1/2", "1/2"], "c": [0, "1/2"], "order": 2}
         >>> [f.check for f in prove(read_tableau(wrong)).faults]
-        ['nodes', 'order on fields of time']
+        ['nodes', 'order of the quadrature']
     """
     if not isinstance(tableau, Tableau):
         tableau = read_tableau(tableau)
@@ -219,7 +219,7 @@ def _quadrature(t: Tableau, allowed: Fraction) -> Finding:
         q = k
     holds = None if t.order is None else q >= t.order
     expected = "not said" if t.order is None else f"at least {t.order}"
-    return Finding("order on fields of time", holds, expected, str(q), float(residual), float(allowed))
+    return Finding("order of the quadrature", holds, expected, str(q), float(residual), float(allowed))
 
 
 def _fsal(t: Tableau, allowed: Fraction) -> Finding:

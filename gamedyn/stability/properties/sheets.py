@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-from gamedyn._lib.errors import ArgumentError
+from gamedyn._lib.errors import ArgumentError, UnknownNameError
 from gamedyn.methods import Method, get
 from gamedyn.stability.properties.accuracy import error_constant, noise_gain, principal_error_norm, stage_order
 from gamedyn.stability.properties.phase import dispersion, dissipation
@@ -51,7 +51,13 @@ class Sheet:
     facts: Mapping[str, Any]
 
     def __getitem__(self, fact: str) -> Any:
-        """One property."""
+        """One property.
+
+        Raises:
+            UnknownNameError: for one that this family has not, with the nearest.
+        """
+        if fact not in self.facts:
+            raise UnknownNameError("property", fact, self.facts)
         return self.facts[fact]
 
     def __str__(self) -> str:

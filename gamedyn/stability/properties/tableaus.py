@@ -138,14 +138,19 @@ def _made(A: Any, b: Any, c: Any, b_hat: Any = None, name: str = "tableau", **fa
 
 
 def _ours(m: RungeKutta) -> Tableau:
-    facts = {"order": m.order, "embedded_order": m.embedded_order, "fsal": m.fsal, "time_scale": m.time_scale}
+    said = m.declared.order if m.declared else None  # what is computed from the coefficients would agree with itself
+    facts = {"order": said, "embedded_order": m.embedded_order, "fsal": m.fsal, "time_scale": m.time_scale}
     return Tableau(m.A, m.b, m.c, m.b_hat, digits=m.digits, name=m.name or "user-made", **facts)
 
 
 def _mapping(m: Mapping[str, Any]) -> Tableau:
     allowed = {"A", "b", "c", "b_hat", "order", "embedded_order", "fsal", "name", "digits"}
     if not {"A", "b"} <= set(m) <= allowed:
-        raise ArgumentError("subject", f"A and b, and of {sorted(allowed)} what there is", sorted(map(str, m)))
+        raise ArgumentError(
+            "subject",
+            f"the keys A and b; others may be {', '.join(sorted(allowed - {'A', 'b'}))}",
+            ", ".join(sorted(map(str, m))) or "none",
+        )
     for key in ("A", "b"):
         if not hasattr(m[key], "__len__") or isinstance(m[key], str) or not len(m[key]):
             raise ArgumentError(key, "coefficients of at least one stage", m[key])

@@ -203,6 +203,8 @@ def _warn_of_bands(method: Method, sets: dict[complex, list[Interval]]) -> None:
             low = intervals[0][1] if intervals[0][0] == 0 and len(intervals) > 1 else 0.0
             text = f"{method.name or 'the method'} amplifies the damped mode {lam:.4g} for h in ({low:.4g}, "
             text += f"{intervals[-1][0]:.4g}): its unstable band near the imaginary axis"
+            if (most := max(s[-1][0] for s in sets.values() if s and np.isinf(s[-1][1]))) > intervals[-1][0]:
+                text += f" (of other modes up to {most:.4g})"
             warn_caller(f"{text}; bdf2 and the L-stable one-step methods have none", StabilityWarning)
             return
 
@@ -312,8 +314,9 @@ def _scanned_steps(method: Method, J: BlockJacobian, tolerance: float) -> StepSe
     if intervals and np.isfinite(end := _ending(intervals)):
         roots = np.linalg.eigvals(step_matrix(method, J, end))
         multiplier = complex(roots[np.abs(roots).argmax()])
-        coarse, slope = (np.log(radius(end * (1 + d)) / radius(end)) / d for d in (1e-4, 1e-5))
-        if slope > 2 * coarse:  # two eigenvalues part like a square root: no slope exists
+        coarse, fine = (np.log(radius(end * (1 + d)) / radius(end)) / d for d in (1e-4, 1e-5))
+        slope = np.log(radius(end * (1 + 1e-5)) / radius(end * (1 - 1e-5))) / 2e-5
+        if fine > 2 * coarse:  # two eigenvalues part like a square root: no slope exists
             slope = float("inf")
     growing = facts["growing"]
     return StepSet(

@@ -153,7 +153,7 @@ class TensorBoard:
 
 
 def read_records(path: str | os.PathLike[str], kind: str = "") -> list[dict[str, Any]]:
-    """The rows of a file, or those of a kind ("score", "stability"); a last line that was cut short is left out."""
+    """The rows of recorded steps, or those of a kind ("score", "stability"); a last line cut short is left out."""
     rows = []
     for line in Path(path).read_text(encoding="utf-8", errors="replace").splitlines():
         try:
