@@ -118,7 +118,7 @@ class Workplace:
         import matplotlib.pyplot as plt
 
         path = self.out / f"{name}.png"
-        drawn.savefig(path, dpi=150)
+        drawn.savefig(path, dpi=150, bbox_inches="tight")  # no label is cut off, however small the panels
         plt.close(drawn)
         return figure(path, caption)
 
