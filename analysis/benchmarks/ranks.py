@@ -3,7 +3,7 @@
 Two and four processes against one: the largest difference of the last state, images a second, memory of a process;
 and the vectors of parameter size that a solve by rk4 holds in each, with whole stages and with shared ones. Then a run
 of two whose processes are killed, one at random at a random time, and gone on with, so many times; its last state is
-held against that of a run that nobody disturbed.
+checked against that of a run that nobody disturbed.
 """
 
 from __future__ import annotations

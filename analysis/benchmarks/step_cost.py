@@ -2,7 +2,7 @@
 
 "Bare" is a hand-written evaluation: the modules called directly, one shared forward, one pruned
 `torch.autograd.grad` per player on their own parameters, nothing flattened. Where players move in turn it is
-that of the one player; where products are taken, hand-written kept graphs and products are added. Every
+that of the one player; where products are computed, hand-written kept graphs and products are added. Every
 variant is run ten times a round, in random order of the variants, in CPU time: steps in one session, as `solve`
 takes them. The figure is the median over rounds divided by that of the bare work in the same run.
 """
@@ -41,7 +41,7 @@ STEPS = 10
 """Steps, evaluations or products that are measured together."""
 
 COMPILED = ["euler", "heun2", "rk4", "ab2", "ab3", "optimistic", "alternating", "ndb124"]
-"""Compiled unless told otherwise: every compilation takes seconds."""
+"""Compiled unless asked otherwise: every compilation takes seconds."""
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -1,4 +1,4 @@
-"""Claims as numbers: an estimate with its interval, held against the range in which the claim holds."""
+"""Claims as numbers: an estimate with its interval, checked against the range in which the claim holds."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The public border: what a bad argument leads to is told as what it is.
+"""The public border: what a bad argument leads to is reported as what it is.
 
 A call that succeeds costs nothing. Where a call from outside the package fails with an error that is not gamedyn's, and
-no code of the user's was running, its arguments are held against the annotations: one of another type, or with a value
+no code of the user's was running, its arguments are compared with the annotations: one of another type, or with a value
 that few functions take (not finite, not positive, empty, of another kind of number), is named, with the error that it
 has led to. What neither explains comes through as it is, and so does what a call from inside the package raises: it is
 a fault of ours, or of something further out.

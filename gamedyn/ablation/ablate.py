@@ -1,4 +1,4 @@
-"""`gamedyn ablate`: a file's grid run, its table written, its means told."""
+"""`gamedyn ablate`: a file's grid run, its table written, its means printed."""
 
 from __future__ import annotations
 

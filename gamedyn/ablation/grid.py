@@ -251,7 +251,7 @@ def _values(name: str, given: Any) -> list[tuple[str | None, Any]]:
         raise ArgumentError(name, "at least one value", "none")
     told = [repr(v) for v in (names or map(shown, values))]  # as a table would have it
     if len(set(told)) < len(told):
-        remedy = "values that a table would show alike are told apart by a dict: {name: value}"
+        remedy = "values that a table would show alike are distinguished by a dict: {name: value}"
         raise ArgumentError(name, "every value once", next(v for v in told if told.count(v) > 1), remedy)
     return [*zip(names or itertools.repeat(None, len(values)), values, strict=True)]
 

@@ -22,7 +22,7 @@ __all__ = ["Records", "key_of"]
 
 
 def key_of(setup: Any, cell: Cell, measures: Mapping[str, Any], marks: Sequence[float], options: Any) -> str:
-    """A digest of all that a cell was asked to do; what its sources say is held against its record."""
+    """A digest of all that a cell was asked to do; what its sources say is checked against its record."""
     named = [identity(resolved(f)) for f in (setup, *measures.values())]
     plain = (bool, int, float, str, type(None))
     asked = sorted((k, v if isinstance(v, plain) else hashed(v)) for k, v in cell.values.items())

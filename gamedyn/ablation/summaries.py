@@ -94,12 +94,12 @@ def differences(
         factor: in which the pairs differ.
         one: its value in one cell of a pair.
         other: that in the other.
-        by: factors for each of whose combinations a difference is told.
+        by: factors for each of whose combinations a difference is given.
         pair: factors that pairs agree in besides: seeds.
         failed: value of cells without a measure; None: their pairs are left out, and counted.
         level: of the intervals.
         resamples: of the bootstrap.
-        log: whether ratios are told in the place of differences.
+        log: whether ratios are given in the place of differences.
 
     Returns:
         Columns: `by`, n (pairs), failed, difference (mean of one - other; of logarithms, as a ratio one / other), low,

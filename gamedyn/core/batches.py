@@ -85,7 +85,7 @@ class Batches:
         return self
 
     def described(self) -> dict[str, Any]:
-        """What it draws from, for a run that goes on to be held against."""
+        """What it draws from, for a run that goes on to be checked against."""
         source = self.source
         length = len(source) if hasattr(source, "__len__") else None
         samples: Any = getattr(source, "dataset", None)

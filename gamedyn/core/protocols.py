@@ -64,7 +64,7 @@ class FlowLike(Protocol):
 
     @property
     def whole_parts(self) -> tuple[str, ...]:
-        """The parts that it is made of, whether or not they can be told apart."""
+        """The parts that it is made of, whether or not they can be distinguished."""
 
     @property
     def rates(self) -> Mapping[str, float]:
@@ -126,7 +126,7 @@ class VectorField(Protocol):
         players: entries of each.
         shape: of y.
         parts: names of the parts whose weighted sums can be asked for; "game" alone, or with penalties.
-        whole_parts: the parts that the flow is made of, whether or not they can be told apart.
+        whole_parts: the parts that the flow is made of, whether or not they can be distinguished.
         rates: by player (and "player.module"), its rate: a number, or (M, 1) of an ensemble.
         noise: what is added by chance, or None.
         rated: runs of leaves that have one rate: its name in `rates`, and their places.

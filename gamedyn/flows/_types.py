@@ -128,7 +128,7 @@ class Flow(ABC):
 
     @property
     def whole_parts(self) -> tuple[str, ...]:
-        """The parts that it is made of, whether or not they can be told apart."""
+        """The parts that it is made of, whether or not they can be distinguished."""
         return self.parts
 
     @property
@@ -182,7 +182,7 @@ class Flow(ABC):
             state: a State, a Run (its state), or a flat vector (n,).
             batch: what the losses take, or None.
             t: time.
-            check: whether, when first differentiated, it is held against differences of the field.
+            check: whether, when first differentiated, it is checked against differences of the field.
 
         Raises:
             ArgumentError: for a state of another game or not finite; players or losses that cannot be honoured.

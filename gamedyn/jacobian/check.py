@@ -1,4 +1,4 @@
-"""Is what is differentiated what is stepped? Products held against differences of the field itself.
+"""Is what is differentiated what is stepped? Products checked against differences of the field itself.
 
 `J u` by a strategy is compared, player by player, with `(v(y + e u) - v(y - e u)) / 2e`, and `<w, J u>` with
 `<J^T w, u>`. Losses may be written so that a gradient is right and its derivative is not: a `detach`, a parameter whose

@@ -32,7 +32,7 @@ class HeldField(Field):
     """The field of a flow with its derivative: `field(t, y)`, `field.linearise(t, y)`, `field.jacobian()`.
 
     Made by `flow.at(state, batch)`, which holds it at a point; `solve` begins steps on it instead. Arguments as for
-    `Field`, and `check`: whether derivatives are held against differences of the field the first time.
+    `Field`, and `check`: whether derivatives are checked against differences of the field the first time.
 
     Attributes:
         t: time of the point where it is held.
@@ -64,7 +64,7 @@ class HeldField(Field):
         return self
 
     def open(self, y: Tensor, batch: Any, t: float = 0.0) -> None:
-        """As `Field.open`; penalties on gradients are held against differences, too: a step differentiates them.
+        """As `Field.open`; penalties on gradients are checked against differences, too: a step differentiates them.
 
         Raises:
             ArgumentError: as there, and for a penalty whose own gradient is cut.
@@ -96,7 +96,7 @@ class HeldField(Field):
 
     @property
     def value(self) -> Tensor:
-        """V at the point where it is held, (n,)."""
+        """The velocity at the point where it is held, (n,)."""
         return self.peek(self.t, self.at.y)
 
     @functools.cached_property

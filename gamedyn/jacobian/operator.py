@@ -149,7 +149,7 @@ class GameJacobian(LinearOperator):
 
     @property
     def value(self) -> Tensor:
-        """V there, (n,): zero at a stationary point."""
+        """The velocity there, (n,): zero at a stationary point."""
         value: Tensor = self._evaluated[0]
         return value
 

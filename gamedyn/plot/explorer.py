@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["write_explorer"]
 
 CHOSEN = ("euler", "extragradient", "optimistic", "rk4")
-"""Methods that are ticked when the page opens, unless told otherwise."""
+"""Methods that are ticked when the page opens, unless asked otherwise."""
 
 SCRIPTS = ("explorer_theory.js", "explorer_draw.js", "explorer_page.js")
 

@@ -67,7 +67,7 @@ def _computed(sets: Any, spectrum: Spectrum | None) -> Mapping[str, StepSet]:
             raise ArgumentError("spectrum", "None where step sets are given", type(spectrum).__name__)
         return dict(sets)
     if spectrum is None:
-        raise ArgumentError("spectrum", "a spectrum, for the methods to be held against", None)
+        raise ArgumentError("spectrum", "a spectrum, for the methods to be checked against", None)
     chosen = several(sets)
     if not chosen:
         raise ArgumentError("sets", "at least one method", "none")

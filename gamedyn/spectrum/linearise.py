@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["FORMED_UP_TO", "Linearisation", "linearise", "stable_steps"]
 
 FORMED_UP_TO = 2000
-"""Parameters up to which the whole matrix is formed unless told otherwise."""
+"""Parameters up to which the whole matrix is formed unless asked otherwise."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +52,7 @@ class Linearisation:
 
     @property
     def value(self) -> Tensor:
-        """V there, (n,)."""
+        """The velocity there, (n,)."""
         return self.J.value
 
     @property

@@ -73,7 +73,7 @@ def modified_field(
     if not of_flow(flow).autonomous:
         raise ArgumentError("flow", "one that does not depend on time", flow)
     held = flow.at(state, batch)
-    held.linearise(0.0, held.at.y)  # looked at, and held against differences
+    held.linearise(0.0, held.at.y)  # looked at, and checked against differences
 
     def v(y: Tensor) -> Tensor:
         value = held.velocity(0.0, held.layout.views(y), held.asked(create_graph=True))

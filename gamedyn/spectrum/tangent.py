@@ -188,7 +188,7 @@ class StepTangent:
         self._stepper = stepper(method, **options)
         self.field = flow.at(at, batch, self.t)
         if self._stepper.variational:
-            self.field.linearise(self.t, at.y)  # looked at, and held against differences
+            self.field.linearise(self.t, at.y)  # looked at, and checked against differences
         self._y, self._length = at.y, length_scale(flow.game, at.y)
         if run is not None and run.memory and run.stats.get("method") != label(self._stepper.method):
             expected = f"a run of {label(self._stepper.method)}, whose memory is used"

@@ -105,7 +105,7 @@ class Solve:
         seed: of order and noise.
         execution: "eager", "compiled" or "captured": see `gamedyn.solve`.
         stages: "full", "bfloat16", "host" or "sharded": see `gamedyn.solve`.
-        check: whether derivatives are held against differences of the field once.
+        check: whether derivatives are checked against differences of the field once.
         check_every: steps between looks whether the state is finite.
     """
 

@@ -159,7 +159,7 @@ def _dry(made: Experiment, field: HeldField) -> Iterator[Living]:
     batch = tree_map(lambda x: shapes.from_tensor(x) if isinstance(x, torch.Tensor) else x, next(made.stream()))
     field.begin_step(batch)
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Accessing the data pointer of FakeTensor")  # rows are told apart by it
+        warnings.filterwarnings("ignore", "Accessing the data pointer of FakeTensor")  # rows are distinguished by it
         with torch.no_grad(), shapes, Living() as living, field.session():
             yield living
 

@@ -117,7 +117,7 @@ def test_values_may_be_named():
 def test_values_that_a_table_would_show_alike_are_refused():
     # rejects: two methods of one's own merged into one row of a summary
     mine = [gd.methods.optimistic(a) for a in ("1/4", "3/4")]
-    with pytest.raises(gd.ArgumentError, match=r"every value once.*told apart by a dict"):
+    with pytest.raises(gd.ArgumentError, match=r"every value once.*distinguished by a dict"):
         Grid(setup, {"method": mine}, h=0.1, steps=1)
     grid = Grid(setup, {"method": {"low": mine[0], "high": mine[1]}}, h=0.1, steps=1)
     assert grid.factors["method"] == ["low", "high"]

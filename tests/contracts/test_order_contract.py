@@ -247,7 +247,7 @@ def assert_order(name, problem):
     coarse, fine = (math.log2(a / b) for a, b in pairwise(errors))
     if p <= 5:  # the slope is p + O(h): extrapolated to h = 0
         assert 2 * fine - coarse == pytest.approx(p, abs=0.12 if p <= 4 else 0.4)
-    else:  # rounding leaves few step sizes; p is told from its neighbours
+    else:  # rounding leaves few step sizes; p is distinguished from its neighbours
         assert fine == pytest.approx(p, abs=0.4)
 
 

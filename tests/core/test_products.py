@@ -408,7 +408,7 @@ def test_what_cannot_be_traced_is_refused_by_name(tracing):
 
 
 def test_code_knows_the_constants_of_a_batch(tracing):
-    # rejects: arrays told apart by their repr, which leaves out the middle of 2000 entries: the second batch ignored
+    # rejects: arrays distinguished by their repr, which leaves out the middle of 2000 entries: the second batch ignored
     def losses(x, batch):
         data, weights = batch
         return {"x": ((data @ x) ** 4 * torch.tensor(weights[900:903])).mean()}

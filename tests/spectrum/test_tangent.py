@@ -184,7 +184,7 @@ class TestStepsWithoutADerivative:
                 step_radius(flow, f"torch.optim:{name}", rest, 0.1)
 
     def test_a_step_that_forgets_its_start_has_one(self, digits):
-        # rejects: differences held against one another alone where a long step damps everything to rounding
+        # rejects: differences checked against one another alone where a long step damps everything to rounding
         game = gd.games.affine_quadratic_gan(digits, q=4, loss="nonsaturating", weight_decay=0.01)
         flow, rest = gd.flows.gradient(game), game.equilibrium_state()
         assert step_radius(flow, "exponential_rosenbrock_euler", rest, 1e4) < 1e-6

@@ -226,7 +226,7 @@ def answer(settings: Any, tables: dict[str, pd.DataFrame]) -> list[str]:
             "distance, and "
             f"solved ones at {of(f'exact beside chebyshev4, {stiff}')} of theirs; where rotation binds ({turning}) "
             "these have no "
-            f"damping of their own to be told from accuracy: {of(f'chebyshev4, {turning}')} and "
+            f"damping of their own to be distinguished from accuracy: {of(f'chebyshev4, {turning}')} and "
             f"{of(f'exact beside chebyshev4, {turning}')}."
         ),
         (

@@ -28,7 +28,7 @@ CAPTIONS = {
     "distance": prose("""
         Frechet distance (64 pixels, 2,000 fixed latents) against tau = h per evaluation; points are seeds, lines
         their means. Dotted: real half against real half (the floor); dashed: the constant mean image, above which a
-        run has failed. Methods are shifted sideways a little so that they can be told apart.
+        run has failed. Methods are shifted sideways a little so that they can be distinguished.
     """),
     "samples": prose("""
         Sixteen samples of seed 0 for each method (rows) and tau (columns), with the penalty. Look for saturated

@@ -16,7 +16,7 @@ class Settings:
     Attributes:
         runs: of the noisy saddle, `iterations` each.
         threshold_steps: of the runs about the finite ratios.
-        frictions: of the heavy ball on a rotation; `adam_hs`: steps at which Adam is held against its two equations.
+        frictions: of the heavy ball on a rotation; `adam_hs`: steps at which Adam is checked against its two equations.
         ratios: of D's rate over G's on the digits; `updates`: of D's steps for one of G's.
         hs: geometric means of the rates, of play in turns; `adam`: of Adam's.
         evaluations: of a run; `seeds`: how many.

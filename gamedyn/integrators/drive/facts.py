@@ -1,4 +1,4 @@
-"""What was solved, by what, on what: a run that goes on is held against it."""
+"""What was solved, by what, on what: a run that goes on is checked against it."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def past_run(flow: Flow, resume: Run | str | os.PathLike[str] | None, allow: Ite
 def facts_of(
     flow: Flow, integrator: Integrator, size: StepSize, sampling: str, streams: Any, past: Run | None
 ) -> dict[str, Any]:
-    """What a run that goes on is held against, as text and numbers; and a name that its checkpoints carry."""
+    """What a run that goes on is checked against, as text and numbers; and a name that its checkpoints carry."""
     terms = {name: type(term).__name__ for name, term in flow.terms.items()}
     weights = {name: term.weight for name, term in flow.terms.items()}
     terms |= {name: f"{terms[name]}, every {k} steps" for name, k in flow.intervals.items() if name in terms}

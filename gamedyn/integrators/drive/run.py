@@ -47,7 +47,7 @@ class Run:
         events: by name, the times at which one was met.
         place: what going on takes besides: where the stream of batches, observers, step sizes and default generators
             stand.
-        facts: what was solved, by what, on what: a run that goes on is held against it.
+        facts: what was solved, by what, on what: a run that goes on is checked against it.
         dense: the solution at every time, of an adaptive solve that was asked for it, and of the run it went on
             from; not saved.
     """

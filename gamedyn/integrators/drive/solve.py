@@ -125,7 +125,7 @@ def solve(
             the memory of float32 or less, each rounded to 8 bits; "host", on a GPU: in the memory of the host, which is
             slower; "sharded", by the processes of `gamedyn.data_parallel`, of which each keeps its share. For fixed
             steps and eager ones; the other three say which methods they are for.
-        check: whether derivatives that the method or a penalty takes are held against differences of the field, once
+        check: whether derivatives that the method or a penalty takes are checked against differences of the field, once
             for a flow; `run.stats["check"]` says what came of it (`HeldField.checked`).
         throw: whether a failure raises; if not, `run.status` tells.
         progress: whether to show a progress bar (never unless standard error is a terminal).

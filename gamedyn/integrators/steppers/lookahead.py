@@ -75,7 +75,7 @@ class _Slowed:
         return self._start + (t - self._start) / self._clock
 
     def __call__(self, t: Any, y: Tensor, out: Tensor | None = None) -> Tensor:
-        """V at the slower time."""
+        """The velocity at the slower time."""
         return self._field(self._time(t), y, out)
 
     def player(self, i: int, t: Any, y: Tensor, out: Tensor | None = None) -> Tensor:

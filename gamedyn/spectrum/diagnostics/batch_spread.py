@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 __all__ = ["Band", "BatchSpread", "batch_spread"]
 
 FORMED_UP_TO = 300
-"""Parameters up to which the batches' matrices are formed unless told otherwise."""
+"""Parameters up to which the batches' matrices are formed unless asked otherwise."""
 
 RESAMPLES = 2000
 """Of the bootstrap."""

@@ -1,4 +1,4 @@
-"""Periodic orbits of a game's flow: found by returns, refined by shooting, judged by their Floquet multipliers."""
+"""Periodic orbits of a game's flow: found by returns, refined by shooting, classified by their Floquet multipliers."""
 
 from __future__ import annotations
 

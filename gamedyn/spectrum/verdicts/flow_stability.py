@@ -84,7 +84,7 @@ def _formed(J: LinearOperator, skirt: Extent) -> FlowStability:
         on_axis = int(((np.abs(values.real) <= margins) & (np.abs(values) > margins)).sum())
         kinds = [f"{null} zero" * bool(null), f"{on_axis} imaginary" * bool(on_axis)]
         answer, why = "undecided", f"of {n} eigenvalues, to rounding, {' and '.join(x for x in kinds if x) or 'some'}"
-        why += ": the linearisation does not decide" if null or on_axis else " cannot be told from 0"
+        why += ": the linearisation does not decide" if null or on_axis else " cannot be distinguished from 0"
     verdict = Answer(answer, why, {"abscissa": (low, high)})
     spectrum = Eigenvalues(values, True, residuals)
     axis = (max(0.0, distance - error), reached)

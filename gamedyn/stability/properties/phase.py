@@ -19,7 +19,7 @@ class Phase(NamedTuple):
     """The leading term `coefficient * y^order` of an error on the imaginary axis.
 
     Attributes:
-        order: exponent of y; None where the error is 0, or cannot be told from it.
+        order: exponent of y; None where the error is 0, or cannot be distinguished from it.
         coefficient: exact, or of as many digits as the method's coefficients; 0 where the order is None.
     """
 

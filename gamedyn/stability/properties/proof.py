@@ -1,4 +1,4 @@
-"""What a tableau says of itself, held against what its coefficients imply: findings, not opinions."""
+"""What a tableau says of itself, checked against what its coefficients imply: findings, not opinions."""
 
 from __future__ import annotations
 

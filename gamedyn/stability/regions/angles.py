@@ -25,7 +25,7 @@ UNIT = 1e-9
 """Excess over 1 of a multiplier at infinity that is rounding."""
 
 SKIN = 1e-9
-"""Radians by which a point must lie inside a sector to be told from one on its edge."""
+"""Radians by which a point must lie inside a sector to be distinguished from one on its edge."""
 
 
 def a_alpha(method: str | Method) -> float:

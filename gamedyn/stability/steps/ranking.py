@@ -227,7 +227,7 @@ def _damped_modes(spectrum: Spectrum) -> tuple[NDArray[np.complex128], bool]:
 
 
 def _unfit(method: Method, spectrum: Spectrum, least_order: int) -> str:
-    """Why a method cannot be judged, or nothing."""
+    """Why a method cannot be ranked, or nothing."""
     if not method.has_theory:
         return "a map or another library's method: no coefficients to judge by"
     if method.order is None:

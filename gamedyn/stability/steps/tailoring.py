@@ -56,7 +56,7 @@ class Tailored:
         method: the method, unregistered; `solve` takes it as it is.
         steps: its stable steps, computed from its coefficients as for any method, on the outermost eigenvalue of
             each direction: these decide the first interval.
-        designed: the step that the optimisation was told to reach; `limit` is what was reached.
+        designed: the step that the optimisation was asked to reach; `limit` is what was reached.
         order: order on nonlinear games: 2 at most, whatever the polynomial's.
         linear_order: order on linear games, that of the polynomial.
         polynomial: its coefficients, exactly, constant term first.

@@ -39,7 +39,7 @@ def get(name: str | DataFamily) -> DataFamily:
 
 
 def options(name: str | DataFamily) -> dict[str, Any]:
-    """What a data set can be told, with its defaults.
+    """What a data set takes as options, with their defaults.
 
     Example:
         >>> options("digits")

@@ -29,7 +29,7 @@ CONTENT = {  # SHA-256 of the files, unpacked
 
 
 def read_idx(folder: Path, name: str) -> np.ndarray:
-    """The array in an IDX file of bytes, packed by gzip or not, its content held against the published one.
+    """The array in an IDX file of bytes, packed by gzip or not, its content checked against the published one.
 
     Raises:
         ArgumentError: if it is missing, cannot be unpacked, or is another.

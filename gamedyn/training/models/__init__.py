@@ -47,7 +47,7 @@ def get(model: str | ModelFamily) -> ModelFamily:
 
 
 def options(model: str | ModelFamily) -> dict[str, Any]:
-    """What an architecture can be told, with its defaults.
+    """What an architecture takes as options, with their defaults.
 
     Example:
         >>> sorted(options("dcgan"))

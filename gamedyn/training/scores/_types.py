@@ -56,7 +56,7 @@ class Features:
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """The real samples that generated ones are held against.
+    """The real samples that generated ones are checked against.
 
     Attributes:
         features: how samples are compared.

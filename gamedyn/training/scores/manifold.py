@@ -16,7 +16,7 @@ MOST = 10_000
 
 
 class _Neighbours(Account):
-    """Keeps generated features, to be held against the real ones' balls.
+    """Keeps generated features, to be checked against the real ones' balls.
 
     Args:
         reference: the real samples.
