@@ -248,7 +248,7 @@ def _spectrum(chosen: argparse.Namespace) -> Any:
     if chosen.spectrum is not None and chosen.jacobian is not None:
         raise ArgumentError("--spectrum, --jacobian", "one of the two", "both")
     if chosen.jacobian is not None:
-        return load_jacobian(chosen.jacobian, _players(chosen.players))
+        return load_jacobian(chosen.jacobian, None if chosen.players is None else _players(chosen.players))
     if chosen.players is not None:
         raise ArgumentError("--players", "a Jacobian beside it", chosen.players, "--jacobian FILE")
     return None if chosen.spectrum is None else load_spectrum(chosen.spectrum)
@@ -259,7 +259,8 @@ def _add_spectrum_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--spectrum", metavar="FILE", help=text)
     text = "instead, J itself, for methods that treat players apart: .npy, or .npz (scipy.sparse.save_npz, too)"
     parser.add_argument("--jacobian", metavar="FILE", help=text)
-    parser.add_argument("--players", metavar="G=6,D=6", help="parameters of each player, in the order of J's rows")
+    text = "parameters of each player, in the order of J's rows; without it J's eigenvalues are used"
+    parser.add_argument("--players", metavar="G=6,D=6", help=text)
 
 
 def _add_rank(commands: Any) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import gamedyn as gd
 from gamedyn._lib.errors import ArgumentError, UnknownNameError
 from gamedyn.methods import Delegated, LinearMultistep, get, heavy_ball, maps, members
-from gamedyn.stability import BlockJacobian, Eigenvalues, largest_stable_step, stable_steps
+from gamedyn.stability import BlockJacobian, Eigenvalues, largest_stable_step, load_jacobian, stable_steps
 from gamedyn.stability.steps import first_steps
 from gamedyn.stability.steps.first_steps import _harmless, first_limit, outermost
 from gamedyn.stability.steps.ranking import rank_methods
@@ -259,3 +259,17 @@ def test_refusals(arguments, options, match):
 def test_a_ranking_is_a_sequence():
     ranking = rank_methods([-1 + 1j, -1 - 1j])
     assert ranking[:2] == tuple(ranking)[:2] == (ranking[0], ranking[1])
+
+
+def test_a_jacobian_without_players_is_its_eigenvalues(tmp_path):
+    # rejects: a matrix taken for one player's, on which play in turns would be Euler's method
+    J = np.array([[-0.1, -1.0], [1.0, -0.3]])
+    np.save(tmp_path / "J.npy", J)
+    found = load_jacobian(tmp_path / "J.npy")
+    assert isinstance(found, Eigenvalues)
+    assert stable_steps("rk4", found).limit == pytest.approx(stable_steps("rk4", np.linalg.eigvals(J)).limit)
+    with pytest.raises(ArgumentError, match="BlockJacobian"):
+        stable_steps("alternating", found)
+    np.save(tmp_path / "K.npy", J[:1])
+    with pytest.raises(ArgumentError, match="square matrix"):
+        load_jacobian(tmp_path / "K.npy")

@@ -119,7 +119,8 @@ class Loop:
 
     def _watched(self, step: int, t: float, batch: Any, *, throw: bool, progress: bool) -> Run:
         """The steps, with a bar, and with what is written whatever ends them."""
-        on_disk = self._keeper.writer is not None
+        writer = self._keeper.writer
+        on_disk = writer is not None
         with Progress(self.plan, step, t, shown=progress) as bar, Signals(on=on_disk) as self._signals:
             try:
                 with self.field.session() if self._alone() else contextlib.nullcontext():
@@ -129,7 +130,8 @@ class Loop:
                 run = self._finish()
                 with contextlib.suppress(AttributeError):  # of an exception that takes no attributes
                     error.run = run  # type: ignore[attr-defined]
-                    error.add_note(f"the run up to step {run.step} is error.run")
+                    kept = f", and in {writer.to.folder}: resume= goes on from there" if writer is not None else ""
+                    error.add_note(f"the run up to step {run.step} is error.run{kept}")
                 raise
         run = self._finish()
         self._signals.obeyed()  # one that was heard in the last step, too

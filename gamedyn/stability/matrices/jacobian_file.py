@@ -10,7 +10,7 @@ import scipy.sparse
 
 from gamedyn._lib.checks import positive_int
 from gamedyn._lib.errors import ArgumentError
-from gamedyn.stability.matrices.eigenvalues import BlockJacobian
+from gamedyn.stability.matrices.eigenvalues import BlockJacobian, Eigenvalues
 from gamedyn.stability.matrices.spectrum_file import loaded, path_of
 
 if TYPE_CHECKING:
@@ -20,14 +20,15 @@ if TYPE_CHECKING:
 __all__ = ["load_jacobian"]
 
 
-def load_jacobian(path: str | PathLike[str], players: Mapping[str, int]) -> BlockJacobian:
+def load_jacobian(path: str | PathLike[str], players: Mapping[str, int] | None = None) -> BlockJacobian | Eigenvalues:
     """Read `J = dv/dy`, (n, n), with its players: from .npy, or from .npz (one array, or `scipy.sparse.save_npz`'s).
 
     Sign: stable means eigenvalues with negative real parts; of a loss's Hessian H take -H.
 
     Args:
         path: file to read.
-        players: parameters of each player by name, in the order of J's rows; they add up to n.
+        players: parameters of each player by name, in the order of J's rows; they add up to n. None: J's eigenvalues
+            are computed, which is all that methods need that treat players alike.
 
     Raises:
         ArgumentError: for a file that cannot be read or holds no square real matrix; counts that do not add up.
@@ -43,9 +44,9 @@ def load_jacobian(path: str | PathLike[str], players: Mapping[str, int]) -> Bloc
         >>> J.players, round(stable_steps("alternating", J).limit, 9)
         (('x', 'y'), 2.0)
     """
-    if not hasattr(players, "items") or not players:
+    if players is not None and (not hasattr(players, "items") or not players):
         raise ArgumentError("players", "a dict of counts by name, such as {'G': 6, 'D': 6}", players)
-    sizes = tuple(positive_int(f"players[{name!r}]", count) for name, count in players.items())
+    sizes = tuple(positive_int(f"players[{name!r}]", count) for name, count in (players or {}).items())
     source = path_of(path)
     try:
         matrix = _held(source)
@@ -56,6 +57,10 @@ def load_jacobian(path: str | PathLike[str], players: Mapping[str, int]) -> Bloc
     if matrix.dtype.kind not in "iuf" or matrix.ndim != 2:
         got = f"{source.name}: shape {matrix.shape}, {matrix.dtype}"
         raise ArgumentError("path", "a square matrix of real numbers", got, "eigenvalues go to load_spectrum")
+    if players is None:
+        if matrix.shape[0] != matrix.shape[1] or not np.isfinite(matrix).all():
+            raise ArgumentError("path", "a square matrix of finite numbers", f"{source.name}: shape {matrix.shape}")
+        return Eigenvalues(np.linalg.eigvals(matrix))
     return BlockJacobian(matrix, sizes, tuple(players))
 
 

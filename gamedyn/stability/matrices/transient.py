@@ -80,7 +80,8 @@ def transient_growth(
     """By how much a perturbation may grow before it decays: `max_n |M^n|_2`, M the matrix of a step.
 
     The powers are followed until one has norm at most 1: every later one is a product of earlier ones, so the
-    maximum is proved. Of a k-step method M acts on its last k values together.
+    maximum is proved. Of a k-step method M acts on its last k values together, whose norm is meant: it is not
+    comparable with that of a one-step method (with h -> 0 up to sqrt(k) times as large).
 
     Args:
         method: one of our methods, or its name.

@@ -191,7 +191,10 @@ def rank_methods(
         except ArgumentError as error:
             reason, found = str(error), None
         if found is None:
-            skipped[label] = reason or "its products with J per step are unknown: pass products="
+            skipped[label] = (
+                reason
+                or "its products with J per step are unknown: pass products= (--products); stable_steps has its limit"
+            )
         else:
             rows.append(found)
     unbounded = sorted(
