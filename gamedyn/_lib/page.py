@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import io
+import struct
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ td.number { text-align: right; font-variant-numeric: tabular-nums; } th { text-a
 .scroll { overflow-x: auto; } figure { margin: 1rem 0; } figcaption { color: GrayText; }
 img { max-width: 100%; height: auto; background: white; }
 pre { background: var(--soft); padding: .75rem; overflow-x: auto; }
+@media (max-width: 40rem) { figure.wide { overflow-x: auto; } figure.wide img { width: 46rem; max-width: none; }
+  .scroll td:first-child { min-width: 11rem; } }
 .side { display: flex; flex-wrap: wrap; gap: 1rem; } .side figure { flex: 1 1 16rem; margin: 0; }
 """
 
@@ -42,7 +45,8 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def _aligned(cell: str) -> str:
-    return ' class="number"' if cell[:1].isdigit() or cell[:2].lstrip("-")[:1].isdigit() else ""
+    number = cell[:1].isdigit() or cell[:2].lstrip("-")[:1].isdigit() or cell.lstrip("-") in ("inf", "nan")
+    return ' class="number"' if number else ""
 
 
 def figure(draw: Callable[[], Any], caption: str, title: str) -> list[str]:
@@ -53,19 +57,23 @@ def figure(draw: Callable[[], Any], caption: str, title: str) -> list[str]:
     except ImportError:
         return [*head, "<p>The figure needs matplotlib: pip install 'gamedyn[plot]'.</p>"]
     stored = io.BytesIO()
-    drawn.savefig(stored, format="png")
-    data = base64.b64encode(stored.getvalue()).decode()
-    image = f'<img alt="{text(caption)}" src="data:image/png;base64,{data}">'
-    return [*head, f"<figure>{image}<figcaption>{text(caption)}</figcaption></figure>"]
+    drawn.savefig(stored, format="png", bbox_inches="tight")
+    return [*head, _figure(stored.getvalue(), caption)]
 
 
 def picture(path: Path | None, caption: str) -> str:
     """An image file with its caption, inside the page."""
     if path is None:
         return ""
-    data = base64.b64encode(path.read_bytes()).decode()
-    image = f'<img alt="{text(caption)}" src="data:image/png;base64,{data}">'
-    return f"<figure>{image}<figcaption>{text(caption)}</figcaption></figure>"
+    return _figure(path.read_bytes(), caption)
+
+
+def _figure(png: bytes, caption: str) -> str:
+    """A picture and its caption; one with several panels in a row scrolls in itself on a phone."""
+    width, height = struct.unpack(">II", png[16:24]) if png[:4] == b"\x89PNG" else (1, 1)
+    image = f'<img alt="{text(caption)}" src="data:image/png;base64,{base64.b64encode(png).decode()}">'
+    wide = ' class="wide"' if width > 1.6 * height and width > 700 else ""
+    return f"<figure{wide}>{image}<figcaption>{text(caption)}</figcaption></figure>"
 
 
 def text(value: object) -> str:

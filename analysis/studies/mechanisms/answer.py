@@ -91,6 +91,11 @@ def fits(tables: dict[str, pd.DataFrame]) -> dict[str, Fit]:
     return found
 
 
+def part(share: tuple[float, int]) -> str:
+    """A share of so many, in words."""
+    return f"{100 * share[0]:.0f} % of {share[1]}" if share[1] else "none of 0"
+
+
 def failures(tables: dict[str, pd.DataFrame]) -> dict[str, tuple[float, int]]:
     """The share of failed runs (farther than the constant mean image), and their number, by limit over step."""
     rows = prepared(tables["factorial"], CAP)
@@ -241,12 +246,9 @@ def answer(settings: Any, tables: dict[str, pd.DataFrame]) -> list[str]:
             f"at {of('stability')} of its distance."
         ),
         (
-            f"Where a method's limit at the end is below half its step {100 * failed['0 to 0.5'][0]:.0f} % of "
-            f"{failed['0 to 0.5'][1]} runs have failed, up to three times its step {100 * rate:.1f} % of {count}, and "
-            "beyond "
-            f"{100 * failed['3 to inf'][0]:.0f} % of {failed['3 to inf'][1]}: runs that have blown up to where the "
-            "game "
-            "is flat."
+            f"Where a method's limit at the end is below half its step {part(failed['0 to 0.5'])} runs have failed, up "
+            f"to three times its step {part((rate, count))}, and beyond {part(failed['3 to inf'])}: runs that have "
+            "blown up to where the game is flat."
         ),
         (
             f"Numerical damping at one evaluation a step (optimistic weight 0 to 1) helps rotation, {turning} "

@@ -73,7 +73,7 @@ def write_report(settings: Any, tables: dict[str, pd.DataFrame], work: Workplace
     }
     body = [
         "<h2>The answer</h2>",
-        paragraph(" ".join(sentences)),
+        *(paragraph(sentence) for sentence in sentences),
         *(work.figure(name, picture, captions[name]) for name, picture in drawn.items()),
         "<h2>Contrasts</h2>",
         table(
