@@ -150,7 +150,7 @@ def noisy(
 
     Stochastic methods step it ("euler_maruyama", "platen", or `gamedyn.methods.StochasticRungeKutta`), others are
     refused. Spectra, verdicts and limits are those of the drift; what the noise makes of a stable point is in
-    `gamedyn.stability.matrices.stationary_covariance`, of noise that grows with the state in `mean_square_growth`.
+    `gamedyn.stability.stationary_covariance`, of noise that grows with the state in `mean_square_growth`.
 
     A run goes on bit for bit. Its path belongs to the seed and the steps' numbers; with a grid, to the seed and the
     times, so that runs of any step that is a multiple of the grid see one and the same path.

@@ -62,7 +62,7 @@ class Equilibrium:
 @shielded
 def find_equilibrium(
     flow: Flow,
-    state: State | Tensor | Run,
+    state: State | Tensor | Run | None = None,
     batch: Any = None,
     *,
     tol: float | None = None,
@@ -80,7 +80,7 @@ def find_equilibrium(
 
     Args:
         flow: the flow, penalty terms included.
-        state: where to start.
+        state: where to start; None: where the players stand.
         batch: the full batch the losses take, or None.
         tol: on |v|, the 2-norm; None: 1e-12 |J| |y| in double precision, 1e-5 of it in single, |J| as some products
             show it and |y| the size of the point or of the players as they stand, whichever is larger. So a game in
@@ -104,7 +104,7 @@ def find_equilibrium(
     """
     positive_int("max_iterations", max_iterations)
     own = of_flow(flow)
-    held = own.at(admitted(own, state), batch)
+    held = own.at(admitted(own, own.initial_state() if state is None else state), batch)
     at, tangent = held.at, own.tangent
     products = held.linearise(0.0, at.y)
     norm, stiffness = float(products.value.norm()), _stiffness(products)

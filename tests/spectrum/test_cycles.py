@@ -270,3 +270,14 @@ def test_bad_arguments():
             find_limit_cycle(flow, y, **wrong)
     with pytest.raises(ArgumentError, match="finite state"):
         find_limit_cycle(flow, at(math.nan, 0.0))
+
+
+def test_a_cycle_of_shares_stays_on_the_simplex():
+    """Period and multiplier by SciPy's DOP853 on the simplex: 1.45296033, 0.42001. Rejects: shares of sum 1.015."""
+    payoffs = [[0.0, -2.0, 1.0], [1.0, 0.0, -2.0], [-2.0, 1.0, 0.0]]
+    flow = gd.flows.replicator(payoffs, temperature=0.1, initial=[[0.5, 0.3, 0.2]])
+    found = gd.spectrum.find_limit_cycle(flow, flow.initial_state())
+    assert found.kind == "stable"
+    assert found.period == pytest.approx(1.45296033, rel=1e-7)
+    assert found.multipliers.real.tolist() == pytest.approx([0.42001], rel=1e-4)
+    assert float(found.state.y.sum()) == pytest.approx(1.0, abs=1e-9)

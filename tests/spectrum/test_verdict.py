@@ -465,3 +465,42 @@ class TestFlowsWithoutLosses:
             assert not found.stackelberg
         assert "flow.inner" in verdict(away, game.equilibrium_state()).nash.reason
         assert verdict(gradient, game.equilibrium_state()).nash == "yes"
+
+
+class TestNearlyStationaryPoints:
+    """What lies within the error of the point is not said. Rejects: signs that rounding of the point has made."""
+
+    @pytest.mark.parametrize("place", [[0.0, 1e-8], [-1e-8, 0.0], [3e-9, -5e-9], [0.0, 0.0]])
+    def test_a_centre_is_undecided_beside_itself_too(self, place):
+        def losses(x, y):
+            f = x * y + x**3 / 3 - y**3 / 6 + 0.2 * x**2 * y
+            return {"x": f, "y": -f}
+
+        players = {name: torch.tensor(0.3, dtype=torch.float64) for name in "xy"}  # what is small is measured by them
+        flow = gd.flows.gradient(gd.Game(players, losses))
+        found = verdict(flow, torch.tensor(place, dtype=torch.float64))
+        assert found.stationary
+        assert (found.stability.answer, found.nash.answer) == ("undecided", "undecided")
+
+    @pytest.mark.parametrize("seed", range(12))
+    def test_the_centre_of_two_populations_is_undecided_where_newton_found_it(self, seed):
+        draw = torch.Generator().manual_seed(seed)
+        A = torch.rand(2, 2, generator=draw, dtype=torch.float64) + 2 * torch.eye(2, dtype=torch.float64)
+        flow = gd.flows.replicator(A, -2 * A.T)  # interior rest, conserved: a centre
+        found = gd.spectrum.find_equilibrium(flow, flow.game.state_of({"p": torch.ones(2) / 2, "q": torch.ones(2) / 2}))
+        assert verdict(flow, found.state).stability.answer == "undecided"
+
+    def test_what_is_clear_is_still_said(self):
+        game = gd.games.dirac_gan("nonsaturating", "r1", 0.5)
+        flow = gd.flows.gradient(game)
+        for off in (0.0, 1e-9):
+            assert verdict(flow, torch.tensor([off, -off], dtype=torch.float64)).stability.answer == "yes"
+
+
+def test_a_nash_equilibrium_with_entropy_says_so():
+    # rejects: "no strategy would gain: strict" where the payoffs alone say that one would
+    flow = gd.flows.replicator([[0.0, -2.0, 1.0], [1.0, 0.0, -2.0], [-2.0, 1.5, 0.0]], temperature=0.5)
+    rest = gd.spectrum.find_equilibrium(flow)
+    answer = verdict(flow, rest.state).nash
+    assert answer.answer == "yes"
+    assert "0.5 times the entropy" in answer.reason

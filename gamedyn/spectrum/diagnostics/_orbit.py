@@ -72,6 +72,7 @@ class Orbit:
 
     Attributes:
         form: whether derivatives are formed as matrices.
+        tangent: of the flow.
         rtol: of the steps.
         budget: evaluations and products after which it breaks off.
     """
@@ -82,6 +83,7 @@ class Orbit:
         self.budget = budget
         self.flow, self.method, self.rtol = flow, method, rtol
         self.form = state.layout.n <= formed_up_to
+        self.tangent = None if flow.tangent is None else flow.tangent.to(state.y)
         self.field = flow.at(state, batch)
         now, then = self.field(0.0, state.y), self.field(ANOTHER_TIME, state.y)
         if not torch.allclose(now, then, rtol=1e-5, atol=1e-6 * float(now.abs().max()), equal_nan=True):

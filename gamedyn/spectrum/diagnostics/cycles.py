@@ -293,12 +293,14 @@ class _Search:
         along, normal, gap = v / speed, section.normal, section.height(y)
         right = torch.cat([y - end, -gap[None]])
         if orbit.form:
-            M = orbit.images(y, steps, torch.eye(n, dtype=y.dtype, device=y.device)).T
-            top = torch.cat([M - torch.eye(n, dtype=y.dtype, device=y.device), along[:, None]], 1)
-            bottom = torch.cat([normal, normal.new_zeros(1)])[None]
+            eye = torch.eye(n, dtype=y.dtype, device=y.device)
+            Q = eye if orbit.tangent is None else orbit.tangent  # the directions that stay in the states of the flow
+            top = torch.cat([(orbit.images(y, steps, eye).T - eye) @ Q, along[:, None]], 1)
+            bottom = torch.cat([normal @ Q, normal.new_zeros(1)])[None]
             system = torch.cat([top, bottom]).double().cpu().numpy()
             found = np.linalg.lstsq(system, right.double().cpu().numpy(), rcond=max(1e-9, orbit.rtol))[0]
             x = torch.as_tensor(found).to(y)
+            x = torch.cat([Q @ x[:-1], x[-1:]])
         else:
 
             def bordered(x: Tensor) -> Tensor:
@@ -306,6 +308,8 @@ class _Search:
                 return torch.cat([orbit.images(y, steps, d[None])[0] - d + x[-1] * along, (normal @ d)[None]])
 
             x = gmres(bordered, right, rtol=1e-4, max_products=60, check=False).x
+            if orbit.tangent is not None:
+                x = torch.cat([orbit.tangent @ (orbit.tangent.T @ x[:-1]), x[-1:]])
         return x[:-1], float(x[-1]) / speed
 
     def _shortest(self, closed: _Closed, turns: int) -> _Closed:
@@ -328,9 +332,11 @@ def _multipliers(
     if orbit.form:
         M = orbit.images(y, steps, torch.eye(n, dtype=y.dtype, device=y.device)).T.double()
         error = float((M.to(f) @ f - f).norm())
+        if orbit.tangent is not None:
+            M = orbit.tangent.T.to(M) @ M @ orbit.tangent.to(M)
         values, left, right = scipy.linalg.eig(M.cpu().numpy(), left=True, right=True)
         condition = 1 / np.maximum(np.abs((left.conj() * right).sum(0)), np.finfo(np.float64).tiny)
-        floor, residuals = float(torch.linalg.matrix_norm(M)), np.zeros(n)
+        floor, residuals = float(torch.linalg.matrix_norm(M)), np.zeros(len(values))
     else:
         error = float((orbit.images(y, steps, f[None])[0] - f).norm())
 

@@ -51,7 +51,13 @@ class Extent:
 
 
 def extent(
-    operator: LinearOperator, *, formed: bool, basis: int = 80, risk: float = 1e-9, scale: float | None = None
+    operator: LinearOperator,
+    *,
+    formed: bool,
+    basis: int = 80,
+    risk: float = 1e-9,
+    scale: float | None = None,
+    error: float = 0.0,
 ) -> Extent:
     """The extreme eigenvalues of a symmetric operator A, between bounds.
 
@@ -65,6 +71,7 @@ def extent(
         basis: m, the Lanczos steps, and vectors kept.
         risk: the probability that may remain that an outer bound is wrong.
         scale: what rounding is relative to; None: |A|. A block is as exact as the matrix it is a part of.
+        error: by how much A may be off besides, |A - exact|.
 
     Source: Kuczynski, Wozniakowski 1992, SIAM J. Matrix Anal. Appl. 13, p. 1094, theorem 4.2.
 
@@ -80,7 +87,7 @@ def extent(
     if formed or n <= positive_int("basis", basis, least=4):
         matrix = operator.to_dense().double().cpu().numpy()
         values = np.linalg.eigvalsh((matrix + matrix.T) / 2)
-        margin = n * eps * max(float(np.abs(values).max(initial=0.0)), scale or 0.0)
+        margin = n * eps * max(float(np.abs(values).max(initial=0.0)), scale or 0.0) + error
         null = int((np.abs(values) <= margin).sum())
         low, high = float(values[0]), float(values[-1])
         return Extent((low - margin, low + margin), (high - margin, high + margin), null, n, 0.0, 0.0)
@@ -88,7 +95,7 @@ def extent(
     start = torch.randn(n, dtype=operator.dtype, device=operator.device, generator=g)
     found = ritz_range(operator.matvec, start, basis)
     low, high = found.least[0], found.largest[0]
-    margin = math.sqrt(n) * eps * max(found.norm, scale or 0.0)
+    margin = math.sqrt(n) * eps * max(found.norm, scale or 0.0) + error
     gap = (math.log(1.648 * math.sqrt(n) / risk) / (2 * found.steps - 1)) ** 2
     outside = (
         math.inf if gap >= 0.5 else (high - low) * gap / (1 - 2 * gap)

@@ -28,6 +28,10 @@ BISECTED = 300
 """Parameters up to which the distance to the imaginary axis is found: each try costs eigenvalues of twice the size."""
 
 
+TOUCHING = 1e-7
+"""Share of |J| by which rounding parts two eigenvalues that meet on the axis: sqrt(eps), and some."""
+
+
 @dataclass(frozen=True)
 class FlowStability:
     """What is known of `dy' = J dy`.
@@ -52,13 +56,15 @@ class FlowStability:
     null: int | None
 
 
-def flow_stability(J: LinearOperator, *, formed: bool, k: int, tol: float, basis: int, risk: float) -> FlowStability:
-    """Stability of the linearisation: exactly when formed, else as far as it can be known."""
-    skirt = extent(J.symmetric, formed=formed, basis=basis, risk=risk)
-    return _formed(J, skirt) if formed else _searched(J, skirt, k, tol, basis)
+def flow_stability(
+    J: LinearOperator, *, formed: bool, k: int, tol: float, basis: int, risk: float, error: float = 0.0
+) -> FlowStability:
+    """Stability of the linearisation: to rounding and to `error` in J when formed, else as far as it can be known."""
+    skirt = extent(J.symmetric, formed=formed, basis=basis, risk=risk, error=error)
+    return _formed(J, skirt, error) if formed else _searched(J, skirt, k, tol, basis)
 
 
-def _formed(J: LinearOperator, skirt: Extent) -> FlowStability:
+def _formed(J: LinearOperator, skirt: Extent, off: float) -> FlowStability:
     A = J.to_dense().double().cpu().numpy()
     n, eps = len(A), torch.finfo(J.dtype).eps
     values, left, right = scipy.linalg.eig(A, left=True, right=True)
@@ -66,7 +72,7 @@ def _formed(J: LinearOperator, skirt: Extent) -> FlowStability:
     with np.errstate(divide="ignore"):
         conditions = 1 / np.abs(np.sum(left.conj() * right, axis=0))
     size = float(np.linalg.norm(A, 2)) if n else 0.0
-    error = n * eps * size
+    error = n * eps * size + off
     order = np.lexsort((-values.imag, -values.real))
     values, conditions, residuals = values[order], conditions[order], residuals[order]
     margins = _margins(values, conditions, error, size)
@@ -132,7 +138,7 @@ def _crossings(A: NDArray[np.float64], sigma: float) -> NDArray[np.float64]:
     """The w >= 0 where A - i w may have the singular value sigma: where the Hamiltonian matrix meets the axis."""
     eye = sigma * np.eye(len(A))
     values = np.linalg.eigvals(np.block([[A, -eye], [eye, -A.T]]))
-    near = np.abs(values.real) <= 1e-10 * np.abs(values).max()
+    near = np.abs(values.real) <= TOUCHING * np.abs(values).max()
     crossings: NDArray[np.float64] = values.imag[near & (values.imag >= 0)]
     return crossings
 

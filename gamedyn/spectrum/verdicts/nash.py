@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gamedyn.spectrum.verdicts.answers import Answer
 from gamedyn.spectrum.verdicts.extent import Extent, extent
@@ -16,11 +16,19 @@ __all__ = ["nash", "own_extents"]
 
 
 def own_extents(
-    J: GameJacobian, rates: Mapping[str, float], *, formed: bool, basis: int, risk: float, scale: float
+    J: GameJacobian,
+    rates: Mapping[str, float],
+    *,
+    formed: bool,
+    basis: int,
+    risk: float,
+    scale: float,
+    error: float = 0.0,
 ) -> dict[str, Extent]:
     """By player, between which numbers the eigenvalues of its own Hessian `D_ii L_i = -J_ii / rate_i` lie."""
+    how: dict[str, Any] = {"formed": formed, "basis": basis, "risk": risk}
     return {
-        p: extent(J.block(p, p).symmetric * (-1.0 / rate), formed=formed, basis=basis, risk=risk, scale=scale / rate)
+        p: extent(J.block(p, p).symmetric * (-1.0 / rate), scale=scale / rate, error=error / rate, **how)
         for p, rate in rates.items()
     }
 
@@ -49,7 +57,7 @@ def nash(own: Mapping[str, Extent]) -> Answer:
 
 def _why(player: str, e: Extent) -> str:
     if e.sign == "zero":
-        return f"{player}'s own Hessian is zero, as a generator's is where the discriminator is flat"
+        return f"{player}'s own Hessian is zero (a generator's is, where the discriminator is flat)"
     if e.null:
         return f"{player}'s own Hessian has {e.null} zero eigenvalues of {e.size}, none negative: semi-definite"
     return f"{player}'s own Hessian has a least eigenvalue between {e.least[0]:.3g} and {e.least[1]:.3g}"

@@ -54,10 +54,13 @@ def population_nash(flow: PopulationFlow, parts: Mapping[str, Tensor]) -> Answer
             )
         elif most > -margin:
             ties.append(name)
-        strict &= flow.temperature is not None or int(played.sum()) == 1
+        strict &= int(played.sum()) == 1
     if better:
         return Answer("no", "; ".join(better), bounds)
     if ties:
         return Answer("undecided", f"{', '.join(ties)}: a strategy nobody plays earns as much, to rounding", bounds)
+    if flow.temperature is not None:
+        which = f"by the payoffs with {flow.temperature:g} times the entropy of the shares, not by the payoffs alone"
+        return Answer("yes", f"no mixture would gain, {which}: a strict equilibrium", bounds)
     kind = "a strict equilibrium" if strict else "an equilibrium, not strict: the strategies played earn the same"
     return Answer("yes", f"no strategy would gain: {kind}", bounds)

@@ -43,6 +43,7 @@ def stackelberg(
     risk: float,
     stationary: float,
     scale: float,
+    error: float = 0.0,
 ) -> Answer:
     """Whether followers are at a strict best response and the leader at a strict minimum along it.
 
@@ -55,6 +56,7 @@ def stackelberg(
         risk: of their bounds.
         stationary: |total gradient| up to which it counts as zero.
         scale: what rounding is relative to.
+        error: by how much J may be off besides.
 
     Source: Fiez, Chasnov, Ratliff 2020, ICML, definition 4.
     """
@@ -75,7 +77,7 @@ def stackelberg(
         if gradient > stationary and gradient > stationary * response.gain(total):  # more than where v is not quite 0
             why = f"the leader's total gradient is {gradient:.3g}: moving with the others' response, it gains"
             return Answer("no", why, {"|total gradient|": (gradient, gradient)})
-        found = extent(response.hessian(), formed=formed, basis=basis, risk=risk, scale=scale)
+        found = extent(response.hessian(), formed=formed, basis=basis, risk=risk, scale=scale, error=error)
     except SolveError as error:
         return Answer("undecided", f"the followers' response could not be computed: {error}")
     wrong = math.sqrt(response.size) * response.error

@@ -201,7 +201,8 @@ def verdict(
     asked = 2 + len(leading)
     bar = tqdm(total=asked, desc="stability", unit="question", disable=None if progress else True)
     J = GameJacobian(flow, at, batch, batches=batches, **options)
-    found = flow_stability(_within(J, flow.tangent), k=k, tol=positive("tol", tol), **settings)
+    inside = _within(J, flow.tangent)
+    found = flow_stability(inside, k=k, tol=positive("tol", tol), **settings)
     _next(bar, "nash")
     reach = float(abs(found.eigenvalues.values).max(initial=0.0)) + max(map(abs, found.numerical_abscissa))
     share = 1e-3 if single else 1e-7
@@ -209,6 +210,10 @@ def verdict(
     limit = relative if stationary is None else positive("stationary", stationary)
     sizes: dict[str, Any] = {**settings, "scale": reach}
     norm = float(J.value.norm())
+    to_rest = _newton(J) if formed and batches is None and norm <= limit else None
+    off = _moved(J, to_rest)
+    if off:
+        found = flow_stability(inside, k=k, tol=tol, error=off, **settings)
     facts: dict[str, Any] = {"n": n, "formed": formed, "norm": norm, "stationary": norm <= limit, "law": flow.law}
     if not flow.descends_losses:
         bar.close()
@@ -217,16 +222,17 @@ def verdict(
     unrated = not flow.module_rates
     plain = isinstance(flow, GradientFlow) and not flow.terms and unrated and set(flow.rates.values()) == {1.0}
     game = J if plain else GameJacobian(gradient(flow.game), at, batch, batches=batches, **options)
-    own = own_extents(game, dict.fromkeys(flow.game.players, 1.0), **sizes)
+    moved = off if game is J else _moved(game, to_rest)
+    own = own_extents(game, dict.fromkeys(flow.game.players, 1.0), error=moved, **sizes)
     penalised = None
     if isinstance(flow, GradientFlow) and flow.terms:
         own_rates = J if unrated else GameJacobian(flow.with_rates(flow.rates), at, batch, batches=batches, **options)
-        penalised = own_extents(own_rates, flow.rates, **sizes)
+        penalised = own_extents(own_rates, flow.rates, error=off, **sizes)
     leaders = {}
     slowest = min({**flow.rates, **flow.module_rates}.values())
     for p in leading:
         _next(bar, f"{p} leads")
-        leaders[p] = stackelberg(game, p, own, stationary=limit / slowest, **sizes)
+        leaders[p] = stackelberg(game, p, own, stationary=limit / slowest, error=moved, **sizes)
     _next(bar, "done")
     bar.close()
     products = J.work.products + (0 if game is J else game.work.products)
@@ -262,6 +268,25 @@ def _told(
         own_penalised=penalised,
         **facts,
     )
+
+
+def _newton(J: GameJacobian) -> Tensor | None:
+    """Newton's step from a point to the stationary one near it, no longer than the players; None where v is 0."""
+    v = J.value.double()
+    if not float(v.norm()):
+        return None
+    step = torch.linalg.pinv(J.to_dense().double(), rtol=1e-10) @ -v
+    most = length_scale(J.flow.game, J.state.y)
+    moved: Tensor = (step * min(1.0, most / max(float(step.norm()), most))).to(J.state.y)
+    return moved
+
+
+def _moved(J: GameJacobian, step: Tensor | None) -> float:
+    """By how much J may be another at the stationary point itself, `2 |J(y + d) - J(y)|`: eigenvalues are not surer."""
+    if step is None:
+        return 0.0
+    there = J.at(J.state.with_y(J.state.y + step))
+    return 2 * float(torch.linalg.matrix_norm((there.to_dense() - J.to_dense()).double(), 2))
 
 
 def _of_no_losses(flow: Flow, at: State) -> Answer:

@@ -122,7 +122,11 @@ def stationary_covariance(
     """
     matrix = jacobian_matrix(J)
     n = len(matrix)
-    spread = np.asarray(sigma, dtype=np.float64)
+    try:
+        spread = np.asarray(sigma, dtype=np.float64)
+    except (TypeError, ValueError):
+        got, remedy = type(sigma).__name__, "of a number by player make one for each row of J"
+        raise ArgumentError("sigma", f"one number, ({n},) or ({n}, m), finite", got, remedy) from None
     if spread.ndim < 2:
         spread = np.diag(np.broadcast_to(spread, (n,)))
     if spread.shape[0] != n or not np.isfinite(spread).all():
