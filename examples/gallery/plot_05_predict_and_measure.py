@@ -39,6 +39,6 @@ for ax, method in zip(axes, ("alternating", "rk4", "ab2"), strict=True):
     ax.set(title=f"{method}: h < {limit:.3f}", xlabel="step")
     radius = gd.spectrum.step_radius(flow, method, lin.state, limit)
     print(f"{method:12s} predicted {limit:.6f}, radius of a step there {radius:.6f}")
-axes[0].set_ylabel("distance, relative to the first")
+axes[0].set(ylabel="distance, relative to the first", ylim=(1e-4, 1e4))
 axes[0].legend(frameon=False)
 plt.show()

@@ -28,7 +28,7 @@ for ax, temperature in zip(axes, (None, 0.2), strict=True):
     ax.plot([0, 1, 0.5, 0], [0, 0, 3**0.5 / 2, 0], color="gray", linewidth=0.8)
     ax.plot(*corners(shares), linewidth=1)
     ax.plot(*corners(shares[:1]), "k.")
-    ax.set(title=f"temperature {temperature or 0}", aspect="equal")
+    ax.set(title=f"temperature {temperature or 0}", aspect="equal", xlim=(-0.15, 1.15), ylim=(-0.15, 1.0))
     ax.set_axis_off()
     for label, x, y in (("rock", 0, -0.06), ("paper", 1, -0.06), ("scissors", 0.5, 0.9)):
         ax.text(x, y, label, ha="center", va="center")

@@ -37,6 +37,6 @@ for method, h, steps in (("euler", 0.2, 800), ("ab2", 0.1, 800), ("rk4", 0.8, 20
     values = ", ".join(f"{record.eigenvalues[0].real:.1f}" for record in monitor.records[-3:])
     print(f"{method:6s} ratios {ratio[0]:.2f} ... {ratio[-1]:.2f}; last eigenvalues {values}")
 ax.axhline(1.0, color="gray", linewidth=0.8)
-ax.set(xlabel="evaluations of the field", ylabel="h times the eigenvalue, over the method's limit", ylim=(0, None))
+ax.set(xlabel="evaluations of the field", ylabel="step over the method's limit", ylim=(0, None))
 ax.legend(frameon=False)
 plt.show()
