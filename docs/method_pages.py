@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["write"]
 
 CALLED = {
-    "partitioned": "for any number of players, who move in turn",
+    "partitioned": "for any number of players, who move in turn, in the order in which the game names them",
     "additive Runge-Kutta": "for flows whose penalties are terms",
 }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gamedyn._lib.errors import ArgumentError
+from gamedyn._lib.errors import ArgumentError, UnknownNameError
 from gamedyn._lib.tables import aligned
 from gamedyn.ablation.config import read_ablation
 from gamedyn.ablation.report import write_report
@@ -47,10 +47,12 @@ def ablate(
     """
     asked = read_ablation(config, over)
     folder = Path(out)
+    name, by = asked.summary["measure"], asked.summary["by"]
+    if str(name).partition(".")[0] not in asked.measures:  # now, not after all cells
+        raise UnknownNameError("[summary] measure", str(name), asked.measures)
     table = run(
         asked.grid, asked.measures, folder=folder, jobs=jobs, cluster=cluster, progress=progress, **asked.options
     )
-    name, by = asked.summary["measure"], asked.summary["by"]
     if name not in table.columns:
         near = [c for c in table.columns if str(c).startswith(f"{name}.")]
         if not near:

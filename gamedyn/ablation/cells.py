@@ -71,6 +71,8 @@ def grouped(cells: Sequence[Cell], members: int) -> list[list[int]]:
             "",
             *sorted(cell.weights),
         )
+        if not stepper(cell.method).ensembles or cell.unit == "images":
+            key = (i,)  # it runs on its own: it is kept as soon as it ends, and in whatever process is free
         groups.setdefault(key, []).append(i)
     return [g[i : i + members] for g in groups.values() for i in range(0, len(g), members)]
 

@@ -223,7 +223,7 @@ def shown(value: Any) -> Any:
 
 def _work(method: Any) -> float | None:
     """Evaluations of a step, of players with several moves no whole number; None where they vary."""
-    if getattr(method, "explicit", True) is False:
+    if getattr(method, "explicit", True) is False or getattr(method, "library", "") in ("torchdiffeq", "scipy"):
         return None
     return float(getattr(method, "evaluations", None) or 1)  # an optimiser makes one
 

@@ -33,8 +33,8 @@ def curves(
 ) -> Axes:
     """A measure over a factor, or over `at` (the share of the budget), a line for each combination of others.
 
-    Lines are means over seeds and whatever else differs, bars 95 % bootstrap intervals; logarithmic axes where values
-    span a factor of 30.
+    Lines are means over seeds and whatever else differs, bars 95 % intervals (t distribution); logarithmic axes where
+    values span a factor of 30.
 
     Args:
         table: as `run` gives it.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,12 +30,13 @@ def write_report(
     parts = [f"<h1>{text(measure)}</h1>", f"<p>{text(_said(found, summary, by))}</p>"]
     down, across = (by[:1], by[1:]) if len(by) > 1 else (by, ["at"])
     ends = found[found["at"] == 1]
+    over = _pooled(found, by)
     told = (
-        f"{kind} of {measure} over seeds, with its 95 % interval: look along rows and columns for what a factor does."
+        f"{kind} of {measure} over {over}, with its 95 % interval: look along rows and columns for what a factor does."
     )
     parts += figure(lambda: heat_map(ends, measure, down, across, **how).figure, told, "Where it ends")
     if found["at"].nunique() > 1:
-        told = f"{kind} of {measure} at shares of the budget, bars are 95 % intervals over seeds."
+        told = f"{kind} of {measure} at shares of the budget, bars are 95 % intervals over {over}."
         parts += figure(lambda: curves(found, measure, "at", by, **how).figure, told, "On the way")
     several = [f for f in by if ends.dropna(subset=[measure])[f].nunique() > 1]
     if several and "seed" in found.columns and found["seed"].nunique() > 1:
@@ -50,6 +52,13 @@ def write_report(
     path = folder / "report.html"
     path.write_text(page(f"{measure}: ablation", parts), encoding="utf-8")
     return path
+
+
+def _pooled(found: pd.DataFrame, by: list[str]) -> str:
+    """What cells differ in besides: seeds, and factors that the summary does not part."""
+    names = [*itertools.takewhile(lambda c: c != "at", map(str, found.columns))]
+    others = [n for n in names if n not in (*by, "seed") and found[n].map(str).nunique() > 1]
+    return " and ".join(["seeds", *others]) if "seed" in names else " and ".join(others) or "nothing"
 
 
 def _said(found: pd.DataFrame, summary: pd.DataFrame, by: list[str]) -> str:

@@ -19,9 +19,6 @@ if TYPE_CHECKING:
 
 __all__ = ["differences", "effects", "means"]
 
-RESAMPLES = 2000
-"""Resamples of an interval."""
-
 
 def means(
     table: pd.DataFrame,
@@ -30,13 +27,13 @@ def means(
     *,
     failed: float | None = None,
     level: float = 0.95,
-    resamples: int = RESAMPLES,
     log: bool = False,
 ) -> pd.DataFrame:
     """The mean of a measure for each combination of factors, over whatever else differs (seeds), with its interval.
 
-    Intervals are bias-corrected accelerated bootstrap ones, from one seed: the same table gives the same interval. Of
-    a single value there is none.
+    Intervals are from the t distribution, of logarithms where means are geometric: they cover a normal distribution's
+    mean as often as they say, with few values too. Of a single value there is none. Values of a cell are independent if
+    they differ in the seed; what is pooled besides (a factor not in `by`) widens the interval by its own effect.
 
     Args:
         table: as `run` gives it; rows before the end (`at` below 1) are left out unless `at` is in `by`.
@@ -44,7 +41,6 @@ def means(
         by: factors.
         failed: value of cells without a measure; None: they are left out, and counted.
         level: of the intervals.
-        resamples: of the bootstrap.
         log: whether means are geometric ones.
 
     Returns:
@@ -53,7 +49,7 @@ def means(
     Raises:
         UnknownNameError: for a column that the table lacks.
 
-    Source: Efron, Tibshirani 1993, *An Introduction to the Bootstrap*, chapter 14.
+    Source: Student 1908, Biometrika 6, p. 1.
 
     Example:
         >>> import pandas as pd
@@ -67,7 +63,7 @@ def means(
     rows = []
     for key, group in values.groupby(by, sort=False, dropna=False):
         known = group[measure].dropna().to_numpy()
-        low, middle, high = _interval(known, level, resamples, log=log)
+        low, middle, high = _interval(known, level, log=log)
         rows.append((*key, len(known), len(group) - len(known), middle, low, high))
     return pd.DataFrame(rows, columns=[*by, "n", "failed", "mean", "low", "high"])
 
@@ -83,10 +79,9 @@ def differences(
     pair: Sequence[str] = ("seed",),
     failed: float | None = None,
     level: float = 0.95,
-    resamples: int = RESAMPLES,
     log: bool = False,
 ) -> pd.DataFrame:
-    """What one value of a factor gives less than another, in pairs of cells that agree in `by` and `pair`.
+    """The difference one - other of two values of a factor, in pairs of cells that agree in `by` and `pair`.
 
     Args:
         table: as `run` gives it.
@@ -98,7 +93,6 @@ def differences(
         pair: factors that pairs agree in besides: seeds.
         failed: value of cells without a measure; None: their pairs are left out, and counted.
         level: of the intervals.
-        resamples: of the bootstrap.
         log: whether ratios are given in the place of differences.
 
     Returns:
@@ -119,9 +113,10 @@ def differences(
         if side.empty:
             raise UnknownNameError(factor, str(value), [str(v) for v in values[factor].unique()])
         if keys and side.duplicated(keys).any():
-            raise ArgumentError(
-                "pair", f"factors that single out a cell, with {', '.join(keys)}", "several cells in one"
-            )
+            left = [c for c in _varying(side) if c not in keys and c != factor]
+            remedy = f"by=[{', '.join(map(repr, left))}]" if left else ""
+            expected = f"factors that single out a cell, with {', '.join(keys)}"
+            raise ArgumentError("pair", expected, "several cells in one", remedy)
         sides.append(side[[*keys, measure]])
     both = sides[0].merge(sides[1], on=keys, suffixes=(".one", ".other")) if keys else sides[0].merge(sides[1], "cross")
     rows = []
@@ -131,7 +126,7 @@ def differences(
         with np.errstate(divide="ignore", invalid="ignore"):
             gaps = np.log(a) - np.log(b) if log else a - b
         known = gaps[np.isfinite(gaps)]
-        low, middle, high = _interval(known, level, resamples)
+        low, middle, high = _interval(known, level)
         told = [math.exp(x) if log else x for x in (middle, low, high)]
         rows.append((*key, len(known), len(gaps) - len(known), *told, int((known < 0).sum())))
     return pd.DataFrame(rows, columns=[*by, "n", "failed", "difference", "low", "high", "below"])
@@ -213,23 +208,24 @@ def _ends(table: pd.DataFrame, measure: str, by: Sequence[str], *, failed: float
     return values if failed is None else values.fillna({measure: failed})
 
 
-def _interval(
-    values: NDArray[np.float64], level: float, resamples: int, *, log: bool = False
-) -> tuple[float, float, float]:
+def _interval(values: NDArray[np.float64], level: float, *, log: bool = False) -> tuple[float, float, float]:
     """Lower end, mean, upper end."""
     if not len(values):
         return math.nan, math.nan, math.nan
     if log:
-        low, middle, high = _interval(np.log(values), level, resamples)
+        low, middle, high = _interval(np.log(values), level)
         return math.exp(low), math.exp(middle), math.exp(high)
     middle = float(values.mean())
     if len(values) == 1:
         return math.nan, middle, math.nan
-    if np.ptp(values) <= 1e-12 * np.abs(values).max():  # equal but for rounding: a bootstrap of them divides 0 by 0
-        return middle, middle, middle
-    how: dict[str, Any] = {"n_resamples": resamples, "confidence_level": level, "rng": np.random.default_rng(0)}
-    found = stats.bootstrap((values,), np.mean, method="BCa", **how).confidence_interval
-    return float(found.low), middle, float(found.high)
+    half = float(stats.t.ppf((1 + level) / 2, len(values) - 1) * values.std(ddof=1) / math.sqrt(len(values)))
+    return middle - half, middle, middle + half
+
+
+def _varying(cells: pd.DataFrame) -> list[str]:
+    """The factors that differ among cells: columns before those of what came out."""
+    names = [*itertools.takewhile(lambda c: c not in ("at", "status"), cells.columns)]
+    return [c for c in names if cells[c].map(str).nunique() > 1]
 
 
 def _design(

@@ -85,7 +85,7 @@ GRAFTED_SGD_ON_ADAM = Grafted(
 def alternating_adam(
     players: Sequence[str | int] | None = None, *, cycles: Mapping[str | int, int] | None = None, **options: object
 ) -> AlternatingMap:
-    """Players take Adam's steps in turn: the usual GAN loop.
+    """Players take Adam's steps in turn, in the game's order: the usual GAN loop where D is named before G.
 
     Args:
         players: the order of play, by name or place; None: the game's own order, or that of `cycles`.

@@ -135,3 +135,12 @@ def test_players_with_several_moves_make_no_whole_number_of_evaluations():
     cells = Grid(setup, {"method": [twice, "euler"]}, h_per_evaluation=0.1, evaluations=300).cells
     assert [c.steps for c in cells] == [200, 300]
     assert [c.h for c in cells] == pytest.approx([0.15, 0.1])
+
+
+@pytest.mark.parametrize("method", ["torchdiffeq:rk4", "torchdiffeq:dopri5", "scipy:RK45"])
+def test_the_work_of_another_library_s_step_is_not_known_beforehand(method):
+    # rejects: one evaluation a step, with which a budget of 200 evaluations spent 800
+    (cell,) = Grid(setup, {"method": [method], "h": [0.1]}, evaluations=40)
+    assert (cell.work, cell.steps) == (None, None)
+    with pytest.raises(gd.ArgumentError, match="fixed number of evaluations"):
+        list(Grid(setup, {"method": [method], "h_per_evaluation": [0.1]}, evaluations=40))
