@@ -119,12 +119,14 @@ def effect_bars(effects: pd.DataFrame, *, term: str | None = None, log: bool = F
     Args:
         effects: as `effects` gives them.
         term: the one wanted; None: all.
-        log: whether they are factors, told about 1.
+        log: whether they are factors, drawn about 1.
         ax: where to draw; None: a figure of its own.
 
     Raises:
         ArgumentError: for a term that is not there.
     """
+    from matplotlib import ticker as mticker
+
     chosen = effects if term is None else effects[effects["term"] == term]
     if chosen.empty:
         raise ArgumentError("term", f"one of {', '.join(effects['term'].unique())}", term)
@@ -139,6 +141,11 @@ def effect_bars(effects: pd.DataFrame, *, term: str | None = None, log: bool = F
     ax.axvline(1.0 if log else 0.0, color="0.5", linewidth=0.8)
     if log:
         ax.set_xscale("log")
+        low, high = ax.get_xlim()
+        far = mticker.LogLocator(subs=(1.0, 1.5, 2.0, 3.0, 5.0, 7.0), numticks=12)
+        ax.xaxis.set_major_locator(far if high > 3 * low else mticker.MaxNLocator(6))
+        ax.xaxis.set_major_formatter(mticker.FormatStrFormatter("%g"))
+        ax.xaxis.set_minor_formatter(mticker.NullFormatter())
     ax.set_yticks(at, [f"{t.term}: {t.level}" for t in chosen.itertuples()], fontsize=8)
     ax.set_xlabel("factor of the mean" if log else "difference from the mean")
     return ax
