@@ -70,16 +70,16 @@ def _draw(method: Any, target: Path) -> bool:
 
 def rankings() -> dict[str, Any]:
     """All methods on the spectra of five games at their equilibria, by what each of these games is."""
-    draws = np.random.default_rng(0).standard_normal((200, 8)) * [3, 2, 2, 1, 1, 0.5, 0.5, 0.5]
+    draws = np.random.default_rng(0).standard_normal((200, 6)) * [3, 2, 1, 0.5, 0.5, 0.5]
     dirac = lambda w: games.dirac_gan("nonsaturating", "r1", w)  # noqa: E731
     members = {
         "[bilinear game](../games.md#bilinear): rotation alone": games.bilinear(),
         "[Dirac-GAN](../games.md#dirac-gan), R1 of weight 0.3: rotation, damped in D": dirac(0.3),
         "[affine-quadratic GAN](../games.md#affine-quadratic-gan), Wasserstein: many rotations, little damping": (
-            games.affine_quadratic_gan(draws, q=4, loss="wasserstein")
+            games.affine_quadratic_gan(draws, q=3, loss="wasserstein")
         ),
         "[affine-quadratic GAN](../games.md#affine-quadratic-gan), non-saturating: stiff": (
-            games.affine_quadratic_gan(draws, q=4, loss="nonsaturating")
+            games.affine_quadratic_gan(draws, q=3, loss="nonsaturating")
         ),
         "[rotation](../games.md#rotation) of three players": games.rotation(),
     }
