@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from gamedyn._lib.page import figure, page, table, text
 from gamedyn.ablation.plots import curves, effect_bars, heat_map
 from gamedyn.ablation.provenance import provenance_table
-from gamedyn.ablation.summaries import effects, means
+from gamedyn.ablation.summaries import effects, means, varying
 
 if TYPE_CHECKING:
     import pandas as pd  # type: ignore[import-untyped]
@@ -56,9 +55,8 @@ def write_report(
 
 def _pooled(found: pd.DataFrame, by: list[str]) -> str:
     """What cells differ in besides: seeds, and factors that the summary does not part."""
-    names = [*itertools.takewhile(lambda c: c != "at", map(str, found.columns))]
-    others = [n for n in names if n not in (*by, "seed") and found[n].map(str).nunique() > 1]
-    return " and ".join(["seeds", *others]) if "seed" in names else " and ".join(others) or "nothing"
+    others = ["seeds" if f == "seed" else f for f in varying(found) if f not in by]
+    return " and ".join(others) or "one cell each"
 
 
 def _said(found: pd.DataFrame, summary: pd.DataFrame, by: list[str]) -> str:

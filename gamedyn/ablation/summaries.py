@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd  # type: ignore[import-untyped]
     from numpy.typing import NDArray
 
-__all__ = ["differences", "effects", "means"]
+__all__ = ["differences", "effects", "means", "varying"]
 
 
 def means(
@@ -113,7 +113,7 @@ def differences(
         if side.empty:
             raise UnknownNameError(factor, str(value), [str(v) for v in values[factor].unique()])
         if keys and side.duplicated(keys).any():
-            left = [c for c in _varying(side) if c not in keys and c != factor]
+            left = [c for c in varying(side) if c not in keys and c != factor]
             remedy = f"by=[{', '.join(map(repr, left))}]" if left else ""
             expected = f"factors that single out a cell, with {', '.join(keys)}"
             raise ArgumentError("pair", expected, "several cells in one", remedy)
@@ -222,7 +222,7 @@ def _interval(values: NDArray[np.float64], level: float, *, log: bool = False) -
     return middle - half, middle, middle + half
 
 
-def _varying(cells: pd.DataFrame) -> list[str]:
+def varying(cells: pd.DataFrame) -> list[str]:
     """The factors that differ among cells: columns before those of what came out."""
     names = [*itertools.takewhile(lambda c: c not in ("at", "status"), cells.columns)]
     return [c for c in names if cells[c].map(str).nunique() > 1]
