@@ -26,7 +26,7 @@ def gan():
 
 latents = torch.randn(600, 8, generator=draw)
 figure, axes = plt.subplots(1, 2, figsize=(7, 3.5), sharex=True, sharey=True, layout="constrained")
-for ax, (method, h, steps) in zip(axes, (("rk4", 0.5, 500), ("torch.optim:Adam", 2e-3, 2000)), strict=True):
+for ax, (method, h, steps) in zip(axes, (("rk4", 0.5, 600), ("torch.optim:Adam", 2e-3, 2400)), strict=True):
     game = gan()
     flow = gd.flows.gradient(game).with_term(gd.losses.squared_gradient(0.1, of="G", into="D"))
     run = gd.solve(flow, method, h=h, steps=steps, batches=gd.batches(data, latent=8, batch_size=64, seed=0))
