@@ -2,7 +2,8 @@
 
 The Python blocks of a page run from top to bottom in one namespace, in an empty folder; a `console` block runs its
 lines `$ gamedyn ...`. What a Python block prints stands in the `text` block right after it, what a command prints below
-it. In shown output `...` stands for anything, and numbers agree that differ in the last two digits shown.
+it. In shown output `...` stands for anything; numbers agree that differ in the last two digits shown, or past the tenth
+digit, where iterations stop and other kernels round.
 """
 
 from __future__ import annotations
@@ -110,13 +111,14 @@ def _words(text: str) -> str:
 
 
 def _close(shown: str, printed: str) -> bool:
-    """Whole numbers are equal; others agree to twenty units of the last digit shown, at most one in a hundred."""
+    """Whole numbers are equal; others agree to twenty units of the last digit shown, at most 1 %, or to ten digits."""
     if not (set(".e") & set(shown.lower())):
         return shown == printed
     digits, _, exponent = shown.lower().partition("e")
     unit = 10.0 ** (int(exponent or 0) - len(digits.partition(".")[2]))
     a, b = float(shown), float(printed)
-    return abs(a - b) <= min(20 * unit, max(0.01 * abs(a), 1.5 * unit)) or max(abs(a), abs(b)) < 1e-12
+    allowed = max(min(20 * unit, max(0.01 * abs(a), 1.5 * unit)), 1e-10 * abs(a))
+    return abs(a - b) <= allowed or max(abs(a), abs(b)) < 1e-12
 
 
 def executed(page: Path, *, write: bool = False) -> dict[str, Any]:

@@ -54,6 +54,12 @@ def test_pages_differ_that_show_something_else(tmp_path):
             execute.executed(shown(wrong))
 
 
+def test_digits_past_the_tenth_are_not_compared():
+    # rejects: a page that fails where a sum is rounded in another order; a comparison of fewer digits than ten
+    assert execute.agree("0.4774044180042047", "0.4774044180042026")
+    assert not execute.agree("0.4774044180042047", "0.4774044190042047")
+
+
 def test_what_a_page_prints_is_written(tmp_path):
     # rejects: a page whose prose is lost when its output is written anew; a foot that is written twice
     page = tmp_path / "page.md"
