@@ -60,6 +60,14 @@ def test_digits_past_the_tenth_are_not_compared():
     assert not execute.agree("0.4774044180042047", "0.4774044190042047")
 
 
+def test_numbers_beside_what_may_be_anything_are_compared():
+    # rejects: a line with `...` whose numbers are compared as text (a machine rounds otherwise), or not at all
+    shown = "cycle 6.851346054387461 [...]\n0.27840312158126657 0.21"
+    assert execute.agree(shown, "cycle 6.851346054387458 [7.77e-07+0.j]\n0.2784031215812767   0.21")
+    assert not execute.agree(shown, "cycle 6.851346054387458 [7.77e-07+0.j]\n0.2784031215812767 0.31")
+    assert execute.agree("[0.+0.j 0.+0.5774j]", "[ 0.+0.j    -0.+0.5774j]")
+
+
 def test_what_a_page_prints_is_written(tmp_path):
     # rejects: a page whose prose is lost when its output is written anew; a foot that is written twice
     page = tmp_path / "page.md"
