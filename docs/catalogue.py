@@ -8,26 +8,33 @@ import inspect
 import re
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import reference
 import torch
+from computed import TOLERANCE
 
 from gamedyn import cli, games, losses, methods, stability
 from gamedyn.losses import gradient_penalties, penalties
 from gamedyn.stability.symbols.polynomial import written
 
-__all__ = ["code", "plain", "sheet", "table", "write"]
+if TYPE_CHECKING:
+    from computed import Facts
 
-TOLERANCE = 1e-3
-"""Growth a step that the tolerant limits allow."""
+__all__ = ["code", "plain", "table", "write"]
 
 
-def write(folder: Path) -> None:
+def write(folder: Path, facts: dict[str, Facts]) -> None:
     """Write methods.md, losses.md, games.md, options.md and the reference; unchanged files are left alone."""
     folder.mkdir(exist_ok=True)
     (folder / "api").mkdir(exist_ok=True)
-    pages = {"methods": _methods(), "losses": _losses(), "games": _games(), "options": _options(), **reference.pages()}
+    pages = {
+        "methods": _methods(facts),
+        "losses": _losses(),
+        "games": _games(),
+        "options": _options(),
+        **reference.pages(),
+    }
     for name, text in pages.items():
         target = folder / f"{name}.md"
         if not target.exists() or target.read_text() != text:
@@ -55,13 +62,13 @@ def _number(x: float) -> str:
     return "unbounded" if x == float("inf") else f"{x + 0.0:.6g}"
 
 
-def _methods() -> str:
+def _methods(facts: dict[str, Facts]) -> str:
     rows, functions, polynomials = [], [], []
     for name, method in methods.members().items():
         apart = not method.decouples
         both = method.kind == "partitioned" or method.order_separable != method.order
         order = f"{method.order_separable} / {method.order}" if both else str(method.order)
-        limits = _limits(name, method)
+        limits = ("" if limit is None else _number(limit) for limit in facts[name].limits)
         family = type(method).__name__
         called = f"[`{name}`](methods/{name}.md)" + (f" {code(method.aliases)}" if method.aliases else "")
         rows.append((called, family, order, _work(method), *limits))
@@ -105,24 +112,6 @@ Coefficients, constant term first; a mode decays at $z$ if all roots of $\\rho -
 
 {table(("name", "rho", "sigma", "started by"), polynomials)}
 """
-
-
-@functools.cache
-def sheet(name: str) -> Any:
-    """The property sheet of a method of the registry, computed once."""
-    return stability.sheet(name)
-
-
-def _limits(name: str, method: Any) -> list[str]:
-    """Strict and tolerant limits on both axes; of methods that treat players apart the strict ones alone."""
-    found = []
-    for axis, limit in (("real", stability.real_limit), ("imaginary", stability.imaginary_limit)):
-        strict = sheet(name)[f"{axis} limit"]
-        found.append(_number(limit(method) if strict is None else strict))
-        known = sheet(name).facts.get(f"{axis} limit, |R| <= {1 + TOLERANCE:g}")
-        tolerant = limit(method, tolerance=TOLERANCE) if method.decouples and known is None else known
-        found.append("" if tolerant is None or not method.decouples else _number(tolerant))
-    return found
 
 
 def _work(method: Any) -> str:

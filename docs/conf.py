@@ -6,14 +6,17 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 import catalogue
+import computed
 import execute
 import method_pages
 import ziamath
 
 import gamedyn
 
-catalogue.write(Path(__file__).parent / "_generated")
-method_pages.write(Path(__file__).parent / "_generated" / "methods")
+GENERATED = Path(__file__).parent / "_generated"
+facts, places = computed.compute(GENERATED / "methods")
+catalogue.write(GENERATED, facts)
+method_pages.write(GENERATED / "methods", facts, places)
 
 project = "gamedyn"
 copyright = "the gamedyn authors, Apache-2.0"
@@ -40,6 +43,7 @@ sphinx_gallery_conf = {
     "doc_module": ("gamedyn",),
     "within_subsection_order": "FileNameSortKey",
     "abort_on_example_error": True,
+    "parallel": computed.PROCESSES,
     "remove_config_comments": True,
     "show_memory": False,
     "write_computation_times": False,

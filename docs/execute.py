@@ -100,7 +100,7 @@ def _examples(code: str, names: dict[str, Any], name: str) -> None:
 
 
 def agree(shown: str, printed: str) -> bool:
-    """Whether an output is the one shown: `...` stands for anything, last digits and the space before them may differ."""
+    """Whether an output is the one shown: `...` stands for anything, last digits and spaces may differ."""
     pieces = [re.split(f"({NUMBER})", piece) for piece in shown.strip().split("...")]  # numbers at odd places
     pattern = ".*".join("".join(map(_pattern, piece, itertools.cycle((False, True)))) for piece in pieces)
     found = re.fullmatch(pattern, printed.strip(), re.DOTALL)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from catalogue import TOLERANCE, code, sheet, table
+from catalogue import code, table
+from computed import TOLERANCE
 
-from gamedyn import flows, games, methods, spectrum, stability
+from gamedyn import methods
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from computed import Facts
 
 __all__ = ["write"]
 
@@ -32,69 +33,18 @@ limits = gd.spectrum.stable_steps("{name}", gd.spectrum.linearise(flow, game.equ
 """How a method is used, on a game of two parameters; the tests run it for every method."""
 
 
-def write(folder: Path) -> None:
-    """Write NAME.md and the figure NAME.svg for every method; a figure that is there is kept, its page too."""
-    folder.mkdir(parents=True, exist_ok=True)
-    members = methods.members()
-    sheets = {name: sheet(name) for name in members}
-    places = rankings()
-    for name, method in members.items():
-        figure = folder / f"{name}.svg"
-        drawn = figure.exists() or _draw(method, figure)
-        text = _page(name, method, sheets[name], places, drawn=drawn)
+def write(folder: Path, facts: dict[str, Facts], places: dict[str, Any]) -> None:
+    """Write NAME.md for every method, beside its figure; a page that is as it would be is left alone."""
+    for name, method in methods.members().items():
+        text = _page(name, method, facts[name], places)
         target = folder / f"{name}.md"
         if not target.exists() or target.read_text() != text:
             target.write_text(text)
 
 
-def _draw(method: Any, target: Path) -> bool:
-    """The region of absolute stability, where the method has one in the plane of h lambda."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    matplotlib.rcParams["svg.hashsalt"] = "gamedyn"
-    import matplotlib.pyplot as plt
-
-    from gamedyn import plot
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", stability.StabilityWarning)
-            axes = plot.partitioned_region(method, points=45) if method.kind == "partitioned" else plot.region(method)
-    except ValueError:  # of this method no region is drawn, and why is said on its page
-        return False
-    axes.figure.savefig(target, format="svg", bbox_inches="tight", metadata={"Date": None}, transparent=False)
-    plt.close(axes.figure)
-    return True
-
-
-def rankings() -> dict[str, Any]:
-    """All methods on the spectra of five games at their equilibria, by what each of these games is."""
-    draws = np.random.default_rng(0).standard_normal((200, 6)) * [3, 2, 1, 0.5, 0.5, 0.5]
-    dirac = lambda w: games.dirac_gan("nonsaturating", "r1", w)  # noqa: E731
-    members = {
-        "[bilinear game](../games.md#bilinear): rotation alone": games.bilinear(),
-        "[Dirac-GAN](../games.md#dirac-gan), R1 of weight 0.3: rotation, damped in D": dirac(0.3),
-        "[affine-quadratic GAN](../games.md#affine-quadratic-gan), Wasserstein: many rotations, little damping": (
-            games.affine_quadratic_gan(draws, q=3, loss="wasserstein")
-        ),
-        "[affine-quadratic GAN](../games.md#affine-quadratic-gan), non-saturating: stiff": (
-            games.affine_quadratic_gan(draws, q=3, loss="nonsaturating")
-        ),
-        "[rotation](../games.md#rotation) of three players": games.rotation(),
-    }
-    out = {}
-    for what, game in members.items():
-        blocks = spectrum.linearise(flows.gradient(game), game.equilibrium_state()).blocks
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", stability.StabilityWarning)
-            out[what] = stability.rank_methods(blocks)
-    return out
-
-
-def _page(name: str, method: Any, facts: Any, places: dict[str, Any], *, drawn: bool) -> str:
-    shown = str(facts).splitlines()[1:]
-    width = max(map(len, facts.facts))
+def _page(name: str, method: Any, facts: Facts, places: dict[str, Any]) -> str:
+    shown = str(facts.sheet).splitlines()[1:]
+    width = max(map(len, facts.sheet.facts))
     rows = [(line[:width].strip(), line[width:].strip()) for line in shown if not line.startswith("source")]
     how = CALLED.get(method.kind, "")
     alias = f" Also called {code(method.aliases)}." if method.aliases else ""
@@ -103,7 +53,7 @@ def _page(name: str, method: Any, facts: Any, places: dict[str, Any], *, drawn: 
     parts = [
         f"---\norphan: true\n---\n\n# {name}\n\n{kind}. Source: {method.source}.{alias}\n",
         USE.format(name=name),
-        _region(name, method, drawn=drawn),
+        _region(name, method, drawn=facts.drawn),
         f"## Properties\n\nComputed from the coefficients; {tolerated}.\n\n{table(('property', 'value'), rows)}",
         _places(name, places),
         _coefficients(method),

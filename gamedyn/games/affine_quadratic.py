@@ -52,13 +52,16 @@ class QuadraticDiscriminator(nn.Module):
 
     def __init__(self, q: int, like: Tensor) -> None:
         super().__init__()
-        self._i, self._j = torch.triu_indices(q, q, device=like.device)
-        self.u = nn.Parameter(like.new_zeros(q + len(self._i) + 1))
+        i, j = torch.triu_indices(q, q, device=like.device)
+        self._basis = like.new_zeros(q, q, len(i))
+        self._basis[i, j, torch.arange(len(i), device=like.device)] = 1
+        self.u = nn.Parameter(like.new_zeros(q + len(i) + 1))
 
     def forward(self, x: Tensor) -> Tensor:
         """Outputs (n,) for samples (n, q)."""
         q = x.shape[-1]
-        return x @ self.u[:q] + (x[:, self._i] * x[:, self._j]) @ self.u[q:-1] + self.u[-1]
+        U: Tensor = self._basis @ self.u[q:-1]
+        return x @ self.u[:q] + (x @ U * x).sum(1) + self.u[-1]
 
 
 def _affine_quadratic_gan(

@@ -79,15 +79,15 @@ def limit_parts(settings: Settings) -> list[Part]:
     out = []
     if "mlp_wasserstein" in settings.points:
         out.append(Part("point-mlp_wasserstein", limits.mlp_point, {}))
-    for point in settings.points:
-        names = settings.limit_methods
-        out += [Part(f"limit-{point}-{m}", limits.limit, {"point": point, "method": m}) for m in names]
     out += [
         Part(f"independent-{point}-{row}", independent.row, {"point": point, "which": row})
         for point, row in independent.rows(settings.points)
     ]
-    out.append(Part("wrong-theories", limits.wrong_theories, {}))
-    return out + [Part(f"decay-{case}", decay.run, {"case": case}) for case in decay.cases(settings.points)]
+    out += [Part(f"decay-{case}", decay.run, {"case": case}) for case in decay.cases(settings.points)]
+    for point in settings.points:
+        names = settings.limit_methods
+        out += [Part(f"limit-{point}-{m}", limits.limit, {"point": point, "method": m}) for m in names]
+    return [*out, Part("wrong-theories", limits.wrong_theories, {})]
 
 
 def training_parts(settings: Settings) -> list[Part]:

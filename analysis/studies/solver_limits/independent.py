@@ -79,8 +79,11 @@ class World:
         ).double()
 
     def score(self, x: torch.Tensor) -> torch.Tensor:
-        quadratic = torch.einsum("ni,nj->nij", x, x)[:, *torch.triu_indices(self.q, self.q)]
-        out: torch.Tensor = torch.cat([x, quadratic, torch.ones(len(x), 1).double()], 1) @ self.D[0]
+        linear, quadratic, constant = self.D[0].split([self.q, self.q * (self.q + 1) // 2, 1])
+        U = torch.zeros(self.q, self.q, dtype=torch.float64).index_put(
+            tuple(torch.triu_indices(self.q, self.q)), quadratic
+        )
+        out: torch.Tensor = x @ linear + (x @ U * x).sum(1) + constant
         return out
 
     def losses(self) -> tuple[torch.Tensor, torch.Tensor]:
