@@ -1,6 +1,7 @@
 """Sphinx configuration. Nothing is downloaded; the catalogue is written from the registries at build time."""
 
 import sys
+import warnings
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -13,6 +14,7 @@ import ziamath
 
 import gamedyn
 
+warnings.filterwarnings("ignore", "A worker stopped", UserWarning)  # joblib replaces workers whose memory has grown
 GENERATED = Path(__file__).parent / "_generated"
 facts, places = computed.compute(GENERATED / "methods")
 catalogue.write(GENERATED, facts)

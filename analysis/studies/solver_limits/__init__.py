@@ -91,11 +91,11 @@ def limit_parts(settings: Settings) -> list[Part]:
 
 
 def training_parts(settings: Settings) -> list[Part]:
-    """One for every loss and method."""
+    """One for every loss and method; the longest, which stand last among the methods, first."""
     return [
         Part(f"train-{case}-{m}", training.train, {"case": case, "method": m})
         for case in ("nonsaturating", "wasserstein")
-        for m in settings.methods
+        for m in reversed(settings.methods)
     ]
 
 
