@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import json
-import platform
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from gamedyn._lib.errors import ArgumentError, SolveError, warn_caller
-from gamedyn._lib.version import __version__
 from gamedyn.core.randomness import OwnRandomness
 from gamedyn.integrators import Run, solve
 from gamedyn.integrators.drive.checkpoints import locked
@@ -21,6 +18,7 @@ from gamedyn.training.observers import EMA
 from gamedyn.training.observers._disk import written
 from gamedyn.training.ranks import code_digest, joined
 from gamedyn.training.reports import write_report
+from gamedyn.training.reports.folder import SUMMARY, write_summary
 
 if TYPE_CHECKING:
     import os
@@ -28,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["train"]
 
-CONFIG, SUMMARY = "config.toml", "summary.json"
+CONFIG = "config.toml"
 FREE = (
     "solve.steps",
     "solve.images",
@@ -168,23 +166,13 @@ def _finished(parts: Experiment, folder: Path, watching: list[Any], run: Run | N
         getattr(observer, "finish", lambda: None)()
     if run is None or not parts.place.first:
         return
-    stats = {k: v for k, v in run.stats.items() if isinstance(v, (int, float, str, bool))}
-    summary = {
-        "status": run.status,
-        "step": run.step,
-        "t": run.t,
-        "stats": stats,
-        "parameters": parts.pair.sizes,
-        "data": {"name": parts.data.name, "samples": len(parts.data), "about": parts.data.about},
-        "versions": {"gamedyn": __version__, "torch": torch.__version__, "python": platform.python_version()},
-        "machine": {"device": str(parts.device), "threads": torch.get_num_threads(), "system": platform.machine()},
-    }
     averages = [o.state for o in watching if isinstance(o, EMA) and o.state is not None]
     for name, state in [("last", run.state), *(("average", a) for a in averages)]:
         with written(path := folder / f"{name}.state"):
             state.save(path)
     with written(folder / SUMMARY):  # a full disk must not hide what ended the run
-        (folder / SUMMARY).write_text(json.dumps(summary, indent=1), encoding="utf-8")
+        data = {"name": parts.data.name, "samples": len(parts.data), "about": parts.data.about}
+        write_summary(folder, run, data=data)
         write_report(folder)
 
 

@@ -8,29 +8,71 @@ from typing import TYPE_CHECKING
 
 from gamedyn._lib.errors import ArgumentError
 from gamedyn._lib.page import figure, number, page, picture, table, text
-from gamedyn.training.config import differences
-from gamedyn.training.reports.curves import losses, score_curves, stability
-from gamedyn.training.reports.folder import RunFolder, score_names
+from gamedyn.training.reports.curves import losses, progress_of, score_curves, stability
+from gamedyn.training.reports.folder import RunFolder, score_names, write_summary
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Sequence
 
+    from gamedyn.integrators import Run
+
 __all__ = ["compare", "write_report"]
 
 
-def write_report(folder: str | os.PathLike[str]) -> Path:
+def write_report(folder: str | os.PathLike[str], run: Run | None = None, *, about: str = "") -> Path:
     """`report.html` of a run's folder: samples, scores with floors, losses, stability, what it cost, configuration.
 
+    Of a `solve` of your own, the folder is where its observers wrote: a Recorder's `records.jsonl`, the `samples` of
+    Samples; whatever is there is shown.
+
+    Args:
+        folder: that `gamedyn train` wrote, or that of your observers.
+        run: a run of your own; None: one of `gamedyn train`.
+        about: what it was trained on, in a line, for a run of your own.
+
+    Returns:
+        Path of the report.
+
     Raises:
-        ArgumentError: for a folder without a run.
+        ArgumentError: for a folder without a run, an ensemble.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> from gamedyn import flows, games, solve
+        >>> from gamedyn.training import observers, write_report
+        >>> game = games.dirac_gan()
+        >>> with TemporaryDirectory() as folder:
+        ...     record = observers.Recorder(Path(folder) / "records.jsonl", every=1)
+        ...     run = solve(flows.gradient(game), "rk4", h=0.1, steps=20, observers=[record])
+        ...     record.finish()
+        ...     path = write_report(folder, run, about="one point, at 0")
+        >>> path.name
+        'report.html'
     """
-    run = RunFolder(Path(folder))
+    if run is not None:
+        _summarised(Path(folder), run, about)
+    return _written(RunFolder(Path(folder)))
+
+
+def _summarised(folder: Path, run: Run, about: str) -> None:
+    """Write what is known of a run that `gamedyn train` did not make."""
+    if not isinstance(run.status, str):
+        raise ArgumentError("run", "the run of a solve", f"an ensemble of {len(run.status)} members")
+    if (folder / "config.toml").is_file():
+        raise ArgumentError("run", f"none for {folder}, which gamedyn train wrote", "a run", "write_report(folder)")
+    if not folder.is_dir():
+        raise ArgumentError("folder", "the folder that the run's observers wrote to", f"{folder}, which is not there")
+    write_summary(folder, run, data={"about": about})
+
+
+def _written(run: RunFolder) -> Path:
     facts = run.facts()
     parts = [f"<h1>{text(run.name)}</h1>", f"<p>{text(run.line())}</p>"]
     parts += _samples(run)
     parts += _score_section([run])
-    parts += figure(losses([run]), "Losses of the players at the recorded steps, against the images seen.", "Losses")
+    parts += figure(losses([run]), _loss_caption([run]), "Losses") if run.rows() else []
     if run.rows("stability"):
         words = (
             "The step over the largest one that is stable for the modes which the flow damps: at 1 the leading mode "
@@ -38,7 +80,10 @@ def write_report(folder: str | os.PathLike[str]) -> Path:
         )
         parts += figure(stability([run]), words, "Stability")
     parts += ["<h2>What it cost</h2>", table(("", ""), facts)]
-    parts += ["<h2>Configuration</h2>", f"<pre>{text(run.text)}</pre>"]
+    if run.text:
+        parts += ["<h2>Configuration</h2>", f"<pre>{text(run.text)}</pre>"]
+    else:
+        parts += ["<h2>How it was made</h2>", table(("", ""), [(k, str(v)) for k, v in run.settings().items()])]
     path = run.folder / "report.html"
     path.write_text(page(run.name, parts), encoding="utf-8")
     return path
@@ -68,7 +113,7 @@ def compare(folders: Sequence[str | os.PathLike[str]], out: str | os.PathLike[st
     parts += ["<h2>Samples</h2>", '<div class="side">']
     parts += [picture(r.last(), f"{r.name}, step {r.step:,}") for r in runs if r.last() is not None]
     parts += ["</div>", "<h2>What differs</h2>", _differences(runs)]
-    parts += figure(losses(runs), "Losses of the players at the recorded steps, against the images seen.", "Losses")
+    parts += figure(losses(runs), _loss_caption(runs), "Losses") if any(r.rows() for r in runs) else []
     path = Path(out)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -82,7 +127,7 @@ def _unlike(runs: list[RunFolder]) -> list[str]:
     """What keeps scores from being compared: other data, another number of samples, other features."""
     lasts = [r.scores()[-1] for r in runs if r.scores()]
     kinds = {
-        "data": {r.config.data.name for r in runs},
+        "data": {r.data for r in runs if r.data},
         "samples of a score": {str(row["n"]) for row in lasts},
         "features": {str(row["features"]) for row in lasts if "features" in row},
     }
@@ -112,6 +157,10 @@ def _score_section(runs: list[RunFolder]) -> list[str]:
     return parts
 
 
+def _loss_caption(runs: list[RunFolder]) -> str:
+    return f"Losses of the players at the recorded steps, against {progress_of(runs)[1]}."
+
+
 def _score_caption(runs: list[RunFolder]) -> str:
     floors = any(k.startswith("floor.") for r in runs for row in r.scores()[-1:] for k in row)
     words = "Scores at equal images, evaluations and seconds: full lines of the averaged weights where there are any, "
@@ -122,8 +171,11 @@ def _samples(run: RunFolder) -> list[str]:
     last = run.last()
     if last is None:
         return []
-    weights = "averaged weights" if run.config.observers.ema is not None else "weights"
-    parts = ["<h2>Samples</h2>", picture(last, f"Samples of fixed noise by the {weights} at step {run.step:,}.")]
+    whose = ""
+    if run.config:
+        whose = " by the weights" if run.config.observers.ema is None else " by the averaged weights"
+    at = int(last.stem.partition("-")[2])
+    parts = ["<h2>Samples</h2>", picture(last, f"Samples of fixed noise{whose} at step {at:,}.")]
     if (run.folder / "samples" / "animation.gif").is_file():
         parts.append('<p><a href="samples/animation.gif">How they came about</a> (animation).</p>')
     return parts
@@ -146,18 +198,15 @@ def _overview(runs: list[RunFolder]) -> str:
         last = run.scores()[-1] if run.scores() else {}
         facts = dict(run.facts())
         cost = [facts[k] for k in ("steps", "images", "field evaluations", "seconds", "images a second", "status")]
-        body.append((run.name, run.config.solve.method, *cost, *[number(last.get(k)) for k in keys]))
+        body.append((run.name, run.method, *cost, *[number(last.get(k)) for k in keys]))
     head = ("run", "method", "steps", "images", "evaluations", "seconds", "images/s", "status")
     return table((*head, *[f"last {k}" for k in keys]), body)
 
 
 def _differences(runs: list[RunFolder]) -> str:
-    lines = [line for run in runs[1:] for line in differences(runs[0].config, run.config)]
-    keys = list(dict.fromkeys(line.partition(":")[0] for line in lines))
-    if not keys:
+    settings = [run.settings() for run in runs]
+    rows = {key: [json.dumps(s.get(key)) for s in settings] for key in dict.fromkeys(k for s in settings for k in s)}
+    body = [(key, *values) for key, values in rows.items() if len(set(values)) > 1]
+    if not body:
         return "<p>Nothing: the configurations are the same.</p>"
-    body = []
-    for key in keys:
-        section, _, name = key.partition(".")
-        body.append((key, *[json.dumps(r.config.tables()[section].get(name)) for r in runs]))
     return table(("key", *[r.name for r in runs]), body)

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from gamedyn.training.reports.folder import RunFolder
 
-__all__ = ["losses", "score_curves", "stability"]
+__all__ = ["losses", "progress_of", "score_curves", "stability"]
 
 
 def score_curves(runs: list[RunFolder], names: list[str]) -> Callable[[], Any]:
@@ -61,25 +61,32 @@ def drawn(value: Any) -> bool:
     return isinstance(value, (int, float)) and math.isfinite(value)
 
 
+def progress_of(runs: list[RunFolder]) -> tuple[str, str]:
+    """The column that runs are shown against, and its words: images, or steps where batches have no images."""
+    seen = all(row["images"] for run in runs for row in run.rows()[-1:])
+    return ("images", "the images seen") if seen else ("step", "the steps done")
+
+
 def losses(runs: list[RunFolder]) -> Callable[[], Any]:
-    """Losses of both players against images."""
+    """Losses of the players, each by its name, against images or steps."""
 
     def draw() -> Any:
         from matplotlib.figure import Figure
 
-        figure = Figure(figsize=(10, 3), dpi=100, layout="constrained")
-        left, right = figure.subplots(1, 2)
+        across, _ = progress_of(runs)
+        names = dict.fromkeys(k for run in runs for row in run.rows()[:1] for k in row if k.startswith("loss."))
+        figure = Figure(figsize=(5 * max(2, len(names)), 3), dpi=100, layout="constrained")
+        panels = figure.subplots(1, max(1, len(names)), squeeze=False)[0]
         for i, run in enumerate(runs):
-            rows = run.rows()
-            for axes, player in ((left, "G"), (right, "D")):
-                points = [(r["images"], r.get(f"loss.{player}")) for r in rows if drawn(r.get(f"loss.{player}"))]
+            for axes, name in zip(panels, names, strict=False):
+                points = [(r[across], r[name]) for r in run.rows() if drawn(r.get(name))]
                 if points:
                     axes.plot(*zip(*points, strict=True), c=f"C{i}", lw=0.8, label=run.name)
-        for axes, player in ((left, "G"), (right, "D")):
-            axes.set(xlabel="images", ylabel=f"loss of {player}")
+        for axes, name in zip(panels, names, strict=False):
+            axes.set(xlabel=across, ylabel=f"loss of {name.removeprefix('loss.')}")
         if len(runs) > 1:
-            left.legend(fontsize="small")
-        _ticks(left, right)
+            panels[0].legend(fontsize="small")
+        _ticks(*panels)
         return figure
 
     return draw

@@ -4,36 +4,69 @@ from __future__ import annotations
 
 import json
 import math
+import platform
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from gamedyn._lib.errors import ArgumentError
+from gamedyn._lib.version import __version__
 from gamedyn.training.config import Config, read_config
 from gamedyn.training.observers import read_records
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["RunFolder", "score_names"]
+    from gamedyn.integrators import Run
+
+__all__ = ["SUMMARY", "RunFolder", "score_names", "write_summary"]
+
+SUMMARY = "summary.json"
+HOW = ("method", "h", "start", "sampling", "history", "execution")
+"""What `run.stats` says of how a run was made, for one without a configuration."""
+
+
+def write_summary(folder: Path, run: Run, **more: Any) -> None:
+    """Write `summary.json`: what a run came to, what it cost, the players' sizes, versions, the machine, and more."""
+    stats = {k: v for k, v in run.stats.items() if isinstance(v, (int, float, str, bool))}
+    layout = run.state.layout
+    sizes = {player: s.stop - s.start for player, s in zip(layout.players, layout.slices, strict=True)}
+    summary = {
+        "status": run.status,
+        "step": run.step,
+        "t": run.t,
+        "stats": stats,
+        "parameters": sizes,
+        "versions": {"gamedyn": __version__, "torch": torch.__version__, "python": platform.python_version()},
+        "machine": {
+            "device": str(run.state.y.device),
+            "threads": torch.get_num_threads(),
+            "system": platform.machine(),
+        },
+        **more,
+    }
+    (folder / SUMMARY).write_text(json.dumps(summary, indent=1), encoding="utf-8")
 
 
 class RunFolder:
     """What a run left in its folder.
 
     Args:
-        folder: that `gamedyn train` wrote.
+        folder: that `gamedyn train` wrote, or `write_report` with a run.
 
     Raises:
         ArgumentError: for one without a run.
     """
 
     def __init__(self, folder: Path) -> None:
-        if not (folder / "config.toml").is_file():
-            raise ArgumentError("run", "a folder that gamedyn train wrote", f"{folder}")
+        config, summary = folder / "config.toml", folder / SUMMARY
+        if not (config.is_file() or summary.is_file()):
+            remedy = "of a solve of your own: write_report(folder, run)"
+            raise ArgumentError("run", "a folder that gamedyn train wrote", f"{folder}", remedy)
         self.folder, self.name = folder, folder.resolve().name
-        self.text = (folder / "config.toml").read_text(encoding="utf-8")
-        self.config: Config = read_config(folder / "config.toml")
-        summary = folder / "summary.json"
+        self.text = config.read_text(encoding="utf-8") if config.is_file() else ""
+        self.config: Config | None = read_config(config) if config.is_file() else None
         self.summary: dict[str, Any] = _json(summary) if summary.is_file() else {}
         self._rows: dict[str, list[dict[str, Any]]] = {}
 
@@ -64,10 +97,30 @@ class RunFolder:
         found = sorted((self.folder / "samples").glob("step-*.png"))
         return found[-1] if found else None
 
+    @property
+    def method(self) -> str:
+        """The method's name."""
+        return self.config.solve.method if self.config else str(self.summary["stats"]["method"])
+
+    @property
+    def data(self) -> str:
+        """The data's name; "" where none is known."""
+        return self.config.data.name if self.config else str(self.summary.get("data", {}).get("name", ""))
+
+    def settings(self) -> dict[str, Any]:
+        """By "section.key", the configuration; of a run without one, what its own figures say of how it was made."""
+        if self.config:
+            return {f"{s}.{k}": v for s, table in self.config.tables().items() for k, v in table.items()}
+        stats = self.summary["stats"]
+        return {f"solve.{k}": stats[k] for k in HOW if k in stats}
+
     def line(self) -> str:
         """What it is, in a line."""
-        c, data = self.config, self.summary.get("data", {})
-        return f"{c.solve.method} on {c.models.name}, {c.game.loss} loss; {data.get('about') or c.data.name}"
+        about, c = self.summary.get("data", {}).get("about", ""), self.config
+        if c:
+            return f"{c.solve.method} on {c.models.name}, {c.game.loss} loss; {about or c.data.name}"
+        players = " and ".join(self.summary["parameters"])
+        return f"{self.method} on {players}" + (f"; {about}" if about else "")
 
     def facts(self) -> list[tuple[str, str]]:
         """What it cost, and what it was made of."""
