@@ -222,6 +222,23 @@ class TestWhatDiffers:
                 solve(method, steps=9, resume=run, **how)
             assert named in str(error.value)
 
+    @pytest.mark.parametrize("kind", ["losses", "mapped", "custom"])
+    def test_code_that_was_edited_is_named(self, kind):
+        # rejects: a run that goes on with other losses, or with another function of the flow, and says nothing
+        def scaled(k):
+            game = gd.games.bilinear()
+            if kind == "losses":
+                return gd.flows.gradient(gd.Game(dict(game.players), lambda x, y: {"x": k * x @ y, "y": -k * x @ y}))
+            if kind == "mapped":
+                return gd.flows.mapped(gd.flows.gradient(game), lambda v: {p: k * u for p, u in v.items()})
+            return gd.flows.custom(lambda t, state, batch: {p: -k * u for p, u in state.items()}, like=game)
+
+        run = gd.solve(scaled(1.0), "rk4", h=0.1, steps=3)
+        assert gd.solve(scaled(1.0), "rk4", h=0.1, steps=5, resume=run).step == 5
+        with pytest.raises(gd.ArgumentError, match=r"code: .* if that is meant: allow=\['code'\]"):
+            gd.solve(scaled(2.0), "rk4", h=0.1, steps=5, resume=run)
+        assert gd.solve(scaled(2.0), "rk4", h=0.1, steps=5, resume=run, allow=["code"]).step == 5
+
     def test_it_is_allowed_by_name(self):
         run = solve("rk4", steps=5)
         other = gd.flows.gradient(flow().game, rates={"G": 2.0})

@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import zlib
 from dataclasses import replace
+from functools import partial
+from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.utils._pytree import tree_leaves
 
+from gamedyn._lib.code import digest_of
 from gamedyn._lib.errors import ArgumentError, warn_caller
 from gamedyn._lib.version import __version__
 from gamedyn.core.state import refuse_another_layout
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
     from gamedyn.integrators.drive.step_sizes import StepSize
 
 __all__ = ["agreed_on", "facts_of", "held_against", "past_run"]
+
+FUNCTIONS = (FunctionType, MethodType, partial)
 
 
 def past_run(flow: Flow, resume: Run | str | os.PathLike[str] | None, allow: Iterable[str] = ()) -> Run | None:
@@ -58,6 +63,7 @@ def facts_of(
         "dtype": str(flow.game.dtype),
         "method": label(integrator.method),
         "flow": f"{type(flow).__name__}: {flow.law}; terms {terms}",
+        "code": digest_of(*_functions(flow)),
         "rates": {k: float(v) for k, v in {**flow.rates, **flow.module_rates}.items()},
         "weights": {k: float(v) for k, v in weights.items()},
         "h": str(size.shown),
@@ -65,6 +71,15 @@ def facts_of(
         "data": None if streams is None else [s.described() for s in streams],
         "versions": f"gamedyn {__version__}, torch {torch.__version__}",
     }
+
+
+def _functions(flow: Flow | None) -> list[Any]:
+    """What a flow calls of its maker's: the losses, and the functions that it and those inside it were given."""
+    found: list[Any] = []
+    while flow is not None:
+        found += [flow.game.losses, *(f for f in vars(flow).values() if isinstance(f, FUNCTIONS))]
+        flow = getattr(flow, "inner", None)
+    return found
 
 
 def agreed_on(flow: Flow, facts: Mapping[str, Any], past: Run | None) -> None:

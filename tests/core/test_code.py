@@ -1,0 +1,105 @@
+"""Digests of code: equal for what computes the same, whatever process it runs in; other for what does not."""
+
+import os
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+
+from gamedyn._lib.code import digest_of
+
+SOURCE = """
+WEIGHT = {weight}
+def near(x):
+    '''{doc}'''
+    return x * {factor} if x in {{"a", "b", "c", "d"}} else WEIGHT
+def made(k):
+    def losses(x, y, batch=None):
+        return {{"x": near(x) + k, "y": [y{sign}i for i in range(3)]}}
+    return losses
+"""
+SAME = {"weight": 0.1, "doc": "one", "factor": 2, "sign": "+"}
+
+
+def made(k=1.0, **changed):
+    names = {"__name__": "script"}
+    exec(compile(SOURCE.format(**{**SAME, **changed}), "script.py", "exec"), names)
+    return names["made"](k)
+
+
+@pytest.mark.parametrize("changed", [{"weight": 0.2}, {"factor": 3}, {"sign": "-"}, {"k": 2.0}], ids=str)
+def test_other_code_has_another_digest(changed):
+    # rejects: a digest of the outer bytecode alone (constants, closures, inner functions, functions called)
+    assert digest_of(made(**changed)) != digest_of(made())
+
+
+def test_lines_and_docstrings_do_not_count():
+    assert digest_of(made(doc="two\n\nlines")) == digest_of(made())
+
+
+def test_it_is_that_of_another_process():
+    # rejects: ids, addresses, and the order of a frozen set, which a process draws
+    text = "from test_code import made, digest_of; print(digest_of(made()))"
+    for seed in ("1", "2"):
+        out = subprocess.run(
+            [sys.executable, "-c", text],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+        )
+        assert out.stdout.strip() == digest_of(made()), out.stderr
+
+
+def test_partials_methods_and_objects_with_a_call():
+    # rejects: two of them that are one by type
+    class Scaled:
+        def __init__(self, k):
+            self.k, self.log = k, []
+
+        def __call__(self, x):
+            return self.k * x
+
+        def other(self, x):
+            return x
+
+    def power(x, p):
+        return x**p
+
+    assert digest_of(partial(power, p=2)) != digest_of(partial(power, p=3))
+    assert digest_of(Scaled(1)) != digest_of(Scaled(2))
+    assert digest_of(Scaled(1)) == digest_of(Scaled(1))
+    assert digest_of(Scaled(1).other) != digest_of(Scaled(1).__call__)
+    calls = Scaled(1)
+    before = digest_of(calls)
+    calls.log.append(1)  # what changes while a run goes on
+    assert digest_of(calls) == before
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # as PyTorch imports its compiler
+def test_what_torch_has_wrapped_counts_as_what_is_inside():
+    # rejects: a digest of torch's wrapper, which is alike for all
+    one, two = (torch.no_grad()(scaled_by(k)) for k in (1, 2))
+    assert digest_of(one) != digest_of(two)
+    compiled = [torch.compile(scaled_by(k), backend="eager") for k in (1, 2, 2)]
+    assert digest_of(compiled[0]) != digest_of(compiled[1]) == digest_of(compiled[2])
+
+
+def scaled_by(k):
+    def scaled(x):
+        return k * x
+
+    return scaled
+
+
+def test_functions_that_call_each_other_end():
+    def first(n):
+        return second(n - 1) if n else 0
+
+    def second(n):
+        return first(n - 1) if n else 1
+
+    assert len(digest_of(first)) == 12
