@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gamedyn._lib.errors import ArgumentError, UnknownNameError
+import pandas as pd  # type: ignore[import-untyped]
+
+from gamedyn._lib.errors import ArgumentError
 from gamedyn._lib.tables import aligned
 from gamedyn.ablation.config import read_ablation
 from gamedyn.ablation.report import write_report
@@ -15,8 +17,6 @@ from gamedyn.ablation.summaries import means
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterable
-
-    import pandas as pd  # type: ignore[import-untyped]
 
 __all__ = ["ablate"]
 
@@ -46,27 +46,30 @@ def ablate(
         ArgumentError: as `read_ablation` and `run`.
     """
     asked = read_ablation(config, over)
-    folder = Path(out)
-    name, by = asked.summary["measure"], asked.summary["by"]
-    if str(name).partition(".")[0] not in asked.measures:  # now, not after all cells
-        raise UnknownNameError("[summary] measure", str(name), asked.measures)
+    folder, by = Path(out), asked.summary["by"] or ["method"]
     table = run(
         asked.grid, asked.measures, folder=folder, jobs=jobs, cluster=cluster, progress=progress, **asked.options
     )
-    if name not in table.columns:
-        near = [c for c in table.columns if str(c).startswith(f"{name}.")]
-        if not near:
-            raise ArgumentError(
-                "[summary] measure", "a column of the table", name, f"it has {', '.join(table.columns)}"
-            )
-        name = near[0]
-    own, by = {k: v for k, v in asked.summary.items() if k in ("failed", "log")}, by or ["method"]
-    found = means(table, name, by, **own)
-    write_report(folder, table, name, by, **own)
-    found.to_csv(folder / "means.csv", index=False)
+    own = {k: v for k, v in asked.summary.items() if k in ("failed", "log")}
+    names = [column for name in asked.summary["measure"] for column in _columns(table, name)]
+    found = {name: means(table, name, by, **own) for name in names}
+    write_report(folder, table, names, by, **own)
+    rows = [part.assign(measure=name) for name, part in found.items()]
+    pd.concat(rows)[["measure", *rows[0].columns[:-1]]].to_csv(folder / "means.csv", index=False)
+    return table, "\n\n".join(_shown(name, part) for name, part in found.items())
+
+
+def _columns(table: pd.DataFrame, name: str) -> list[str]:
+    """The column of a measure, or those of one that gives several numbers."""
+    found = [c for c in table.columns if c == name] or [c for c in table.columns if str(c).startswith(f"{name}.")]
+    if not found:
+        raise ArgumentError("[summary] measure", "a column of the table", name, f"it has {', '.join(table.columns)}")
+    return found
+
+
+def _shown(name: str, found: pd.DataFrame) -> str:
     rows = [[_text(v) for v in row] for row in found.itertuples(index=False)]
-    intervals = f"{name}: mean of n cells, 95 % interval"
-    return table, f"{intervals}\n{aligned([[str(c) for c in found.columns], *rows])}"
+    return f"{name}: mean of n cells, 95 % interval\n{aligned([[str(c) for c in found.columns], *rows])}"
 
 
 def _text(value: Any) -> str:

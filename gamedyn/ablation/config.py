@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gamedyn import methods
 from gamedyn._lib.checks import choice, finite, positive_int
 from gamedyn._lib.errors import ArgumentError, GamedynError, UnknownNameError
 from gamedyn._lib.toml import Source, parsed, set_over, unknown
-from gamedyn.ablation.grid import Grid
+from gamedyn.ablation.grid import BUDGETS, Grid
 from gamedyn.ablation.setups import resolved
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ __all__ = ["Ablation", "read_ablation"]
 SECTIONS: dict[str, tuple[str, ...] | None] = {
     "setup": ("function",),
     "factors": None,
+    "beside": None,
     "measures": None,
     "run": ("marks", "members", "ensembles", "check_every", "execution"),
     "summary": ("measure", "by", "failed", "log"),
@@ -32,6 +34,9 @@ SECTIONS: dict[str, tuple[str, ...] | None] = {
 
 RANGE = ("from", "to", "count", "spacing")
 """Keys of a range of values."""
+
+INSTEAD = (("h", "h_per_evaluation"), BUDGETS)
+"""Factors of which a cell has one: one of a grid beside takes the place of another."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +47,7 @@ class Ablation:
         grid: the cells.
         measures: by name, text as `Grid`'s set-up is.
         options: of `run`.
-        summary: what is told at the end: measure, by, failed, log.
+        summary: what is shown at the end: measure (a list), by, failed, log.
     """
 
     grid: Grid
@@ -56,8 +61,10 @@ def read_ablation(path: str | os.PathLike[str], over: Iterable[str] = ()) -> Abl
 
     Sections: `[setup]`, `function = "my_gan.py:setup"` (from the file's own folder, or "module:function");
     `[factors]`, values by name, lists or single ones, or `{from = 0.01, to = 1, count = 5, spacing = "log"}`, and
-    `{count = 5}` for 0 to 4; `[measures]`, functions by name; `[run]`, options of `run`; `[summary]`, the measure whose
-    means are told, `by` which factors, `failed` (the value of cells without one), `log`.
+    `{count = 5}` for 0 to 4; a method with options is `{name = "torch.optim:Adam", betas = [0.5, 0.9]}`; any number of
+    `[[beside]]`, whose factors take the place of those for a grid beside, such as a baseline with steps of its own;
+    `[measures]`, functions by name; `[run]`, options of `run`; `[summary]`, the `measure` whose means are shown, or a
+    list of them (all, where none is named), `by` which factors, `failed` (the value of cells without one), `log`.
 
     Args:
         path: of the file.
@@ -76,6 +83,10 @@ def read_ablation(path: str | os.PathLike[str], over: Iterable[str] = ()) -> Abl
     for name, section in table.items():
         if name not in SECTIONS:
             raise unknown(source, "section", name, SECTIONS, name, "")
+        if name == "beside":
+            if not isinstance(section, list) or not all(isinstance(g, dict) and g for g in section):
+                raise ArgumentError(source.where(name), "tables of factors", section, "[[beside]]")
+            continue
         if not isinstance(section, dict):
             raise ArgumentError(source.where(name), "a section", section, f"[{name}]")
         for key in section:
@@ -86,26 +97,43 @@ def read_ablation(path: str | os.PathLike[str], over: Iterable[str] = ()) -> Abl
             raise ArgumentError(source.where(name), f"a section [{name}]", "none")
     setup = _function(source, file, "setup", "function", table["setup"].get("function"))
     measures = {k: _function(source, file, "measures", k, v) for k, v in table["measures"].items()}
-    factors = {k: _values(source, k, v) for k, v in _flat(table["factors"]).items()}
+    factors = _factors(source, "factors", table["factors"])
+    beside = [_instead(factors, _factors(source, "beside", given)) for given in table.get("beside", ())]
+    grid = _grid(source, setup, "factors", factors)
+    for other in beside:
+        grid = grid + _grid(source, setup, "beside", other)
     options = _options(source, table.get("run", {}))
-    return Ablation(_grid(source, setup, factors), measures, options, _summary(source, table, factors))
+    return Ablation(grid, measures, options, _summary(source, table, [factors, *beside]))
+
+
+def _factors(source: Source, section: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: _values(source, section, k, v) for k, v in _flat(given).items()}
+
+
+def _instead(factors: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """The factors of a grid beside: its own in the place of the same, or of what says the same in another way."""
+    gone = {name for group in INSTEAD if set(group) & set(own) for name in group}
+    return {**{k: v for k, v in factors.items() if k not in gone}, **own}
 
 
 def _flat(section: Mapping[str, Any], before: str = "") -> dict[str, Any]:
     """`[factors.weights] r1 = ...` as `weights.r1`."""
     out: dict[str, Any] = {}
     for key, value in section.items():
-        if isinstance(value, Mapping) and not set(value) <= set(RANGE):
+        if isinstance(value, Mapping) and not set(value) <= set(RANGE) and before + key != "method":
             out |= _flat(value, f"{before}{key}.")
         else:
             out[before + key] = value
     return out
 
 
-def _values(source: Source, name: str, given: Any) -> Any:
+def _values(source: Source, section: str, name: str, given: Any) -> Any:
+    where = source.where(section, name)
+    if name == "method":
+        several = given if isinstance(given, list) else [given]
+        return [_method(where, x) if isinstance(x, Mapping) else x for x in several]
     if not isinstance(given, Mapping):
         return given
-    where = source.where("factors", name)
     count = positive_int(f"{where} count", given.get("count"))
     if "from" not in given and "to" not in given:
         return range(count)
@@ -115,6 +143,17 @@ def _values(source: Source, name: str, given: Any) -> Any:
         raise ArgumentError(where, "positive ends, for log spacing", f"{first} to {last}")
     found = np.geomspace(first, last, count) if spacing == "log" else np.linspace(first, last, count)
     return [float(f"{x:.12g}") for x in found]
+
+
+def _method(where: str, given: Mapping[str, Any]) -> Any:
+    """A method with options of its own."""
+    options = dict(given)
+    if not isinstance(name := options.pop("name", None), str):
+        raise ArgumentError(where, 'a method\'s name, or {name = "torch.optim:Adam", betas = [0.5, 0.9]}', dict(given))
+    try:
+        return methods.get(name, **options)
+    except (ArgumentError, UnknownNameError) as error:
+        raise ArgumentError(where, error.expected, error.got, error.remedy) from error
 
 
 def _function(source: Source, file: Path, section: str, key: str, given: Any) -> str:
@@ -140,24 +179,33 @@ def _options(source: Source, given: Mapping[str, Any]) -> dict[str, Any]:
     return dict(given)
 
 
-def _grid(source: Source, setup: str, factors: dict[str, Any]) -> Grid:
+def _grid(source: Source, setup: str, section: str, factors: dict[str, Any]) -> Grid:
     try:
         return Grid(setup, factors)
     except GamedynError as error:
         told = f"{getattr(error, 'argument', '')} {getattr(error, 'got', '')}"
         key = next((k for k in factors if k in told), "")
         if isinstance(error, (ArgumentError, UnknownNameError)):
-            raise ArgumentError(source.where("factors", key), error.expected, error.got, error.remedy) from error
+            raise ArgumentError(source.where(section, key), error.expected, error.got, error.remedy) from error
         raise
 
 
-def _summary(source: Source, table: Mapping[str, Any], factors: Mapping[str, Any]) -> dict[str, Any]:
+def _summary(source: Source, table: Mapping[str, Any], grids: list[dict[str, Any]]) -> dict[str, Any]:
+    """What is shown: all measures, by the factors that differ in every grid, unless the file says otherwise."""
     given = dict(table.get("summary", {}))
-    given.setdefault("measure", next(iter(table["measures"])))
-    if (name := str(given["measure"])).partition(".")[0] not in {k.partition(".")[0] for k in table["measures"]}:
-        raise unknown(source, "measure", name, table["measures"], "summary", "measure")
-    given.setdefault("by", [k for k, v in factors.items() if k != "seed" and isinstance(v, list) and len(v) > 1])
+    measures = given.setdefault("measure", list(table["measures"]))
+    given["measure"] = [measures] if isinstance(measures, str) else measures
+    for name in given["measure"]:
+        if str(name).partition(".")[0] not in {k.partition(".")[0] for k in table["measures"]}:
+            raise unknown(source, "measure", str(name), table["measures"], "summary", "measure")
+    values = {k: [x for grid in grids for x in _listed(grid[k])] for k in grids[0] if all(k in grid for grid in grids)}
+    given.setdefault("by", [k for k, found in values.items() if k != "seed" and any(x != found[0] for x in found)])
+    factors = dict.fromkeys([*(k for grid in grids for k in grid), "at"])
     for name in given["by"]:
-        if name not in (*factors, "at"):
-            raise unknown(source, "factor", name, (*factors, "at"), "summary", "by")
+        if name not in factors:
+            raise unknown(source, "factor", name, factors, "summary", "by")
     return given
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else list(value) if isinstance(value, range) else [value]

@@ -6,27 +6,59 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gamedyn._lib.errors import ArgumentError
 from gamedyn._lib.page import figure, page, table, text
 from gamedyn.ablation.plots import curves, effect_bars, heat_map
 from gamedyn.ablation.provenance import provenance_table
 from gamedyn.ablation.summaries import effects, means, varying
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pandas as pd  # type: ignore[import-untyped]
 
 __all__ = ["write_report"]
 
 
 def write_report(
-    folder: Path, found: pd.DataFrame, measure: str, by: list[str], *, log: bool = False, failed: float | None = None
+    folder: Path,
+    found: pd.DataFrame,
+    measure: str | Sequence[str],
+    by: list[str],
+    *,
+    log: bool = False,
+    failed: float | None = None,
 ) -> Path:
-    """Write `report.html` into the folder of a run: means, heat map, the way there, effects, failures, provenance."""
-    how: dict[str, Any] = {"log": log, "failed": failed}
+    """Write `report.html` into the folder of a run: means, heat map, the way there, effects, failures, provenance.
+
+    Args:
+        folder: of the run.
+        found: its table.
+        measure: a column, or several, one after the other.
+        by: factors.
+        log: whether means are geometric and effects factors, of all measures shown.
+        failed: the value of cells without one, of all measures shown; None: they are left out, and counted.
+
+    Returns:
+        Path of the report.
+    """
+    names = [measure] if isinstance(measure, str) else list(measure)
+    title = names[0] if len(names) == 1 else f"{len(names)} measures"
+    parts = [f"<h1>{text(title)}</h1>"] if len(names) > 1 else []
+    for name in names:
+        parts += [f"<h1>{text(name)}</h1>", *_measure(found, name, by, {"log": log, "failed": failed})]
+    parts += [*_failures(found), *_provenance(folder)]
+    path = folder / "report.html"
+    path.write_text(page(f"{title}: ablation", parts), encoding="utf-8")
+    return path
+
+
+def _measure(found: pd.DataFrame, measure: str, by: list[str], how: dict[str, Any]) -> list[str]:
+    """Where a measure ends, the way there, what factors do to it, its means."""
+    log = how["log"]
     kind = "geometric mean" if log else "mean"
     summary = means(found, measure, by, **how)
-    head = [str(c) for c in summary.columns]
-    rows = [[_plain(v) for v in row] for row in summary.itertuples(index=False)]
-    parts = [f"<h1>{text(measure)}</h1>", f"<p>{text(_said(found, summary, by))}</p>"]
+    parts = [f"<p>{text(_said(found, summary, by))}</p>"]
     down, across = (by[:1], by[1:]) if len(by) > 1 else (by, ["at"])
     ends = found[found["at"] == 1]
     over = _pooled(found, by)
@@ -39,18 +71,32 @@ def write_report(
         parts += figure(lambda: curves(found, measure, "at", by, **how).figure, told, "On the way")
     several = [f for f in by if ends.dropna(subset=[measure])[f].nunique() > 1]
     if several and "seed" in found.columns and found["seed"].nunique() > 1:
-        known = effects(found, measure, several, order=min(2, len(several)), **how)
-        told = "What a level, or two together, add to the mean of all"
-        told += " (as a factor)" if log else ""
-        told += ": intervals that hold the grey line are no effect that these seeds show."
-        parts += figure(lambda: effect_bars(known, log=log).figure, told, "Effects")
-        shares = known.drop_duplicates("term")
-        rows_of = [[t, f"{s:.3f}"] for t, s in zip(shares["term"], shares["share"], strict=True)]
-        parts += ["<p>Share of the spread that each term explains:</p>", table(["term", "share"], rows_of)]
-    parts += ["<h2>Means</h2>", table(head, rows), *_failures(found), *_provenance(folder)]
-    path = folder / "report.html"
-    path.write_text(page(f"{measure}: ablation", parts), encoding="utf-8")
-    return path
+        parts += _effects(found, measure, several, how)
+    rows = [[_plain(v) for v in row] for row in summary.itertuples(index=False)]
+    return [*parts, "<h2>Means</h2>", table([str(c) for c in summary.columns], rows)]
+
+
+def _effects(found: pd.DataFrame, measure: str, factors: list[str], how: dict[str, Any]) -> list[str]:
+    """What levels, and two together, add; levels alone, or why not, where the cells do not tell them from others."""
+    known, told = None, ""
+    for order in range(min(2, len(factors)), 0, -1):
+        try:
+            known = effects(found, measure, factors, order=order, **how)
+            break
+        except ArgumentError as error:
+            told = f"Effects are not shown: {error.got}, so that they cannot be separated."
+    if known is None:
+        return ["<h2>Effects</h2>", f"<p>{text(told)}</p>"]
+    told = f"What a level{', or two together, add' if order == 2 else ' adds'} to the mean of all"
+    told += " (as a factor)" if how["log"] else ""
+    told += ": intervals that hold the grey line are no effect that these seeds show."
+    shares = known.drop_duplicates("term")
+    rows = [[t, f"{s:.3f}"] for t, s in zip(shares["term"], shares["share"], strict=True)]
+    return [
+        *figure(lambda: effect_bars(known, log=how["log"]).figure, told, "Effects"),
+        "<p>Share of the spread that each term explains:</p>",
+        table(["term", "share"], rows),
+    ]
 
 
 def _pooled(found: pd.DataFrame, by: list[str]) -> str:

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 __all__ = ["differences", "effects", "means", "varying"]
 
+SEPARATE = "a lower order=, fewer factors, each grid's rows apart, or failed="
+"""What to do where effects cannot be separated."""
+
 
 def means(
     table: pd.DataFrame,
@@ -165,7 +168,8 @@ def effects(
         the sum of squares about the mean).
 
     Raises:
-        ArgumentError: if no cell, or one level of a factor alone, is left.
+        ArgumentError: if no cell, or one level of a factor alone, is left; if so many combinations have no result that
+            effects cannot be separated.
 
     Source: Box, Hunter, Hunter 2005, *Statistics for Experimenters*, chapter 5.
     """
@@ -182,6 +186,13 @@ def effects(
     places = {f: values[f].map(known.index).to_numpy() for f, known in levels.items()}
     terms = [t for k in range(1, order + 1) for t in itertools.combinations(factors, k)]
     design, spans = _design(places, levels, terms)
+    if np.linalg.matrix_rank(design) < design.shape[1]:
+        here = set(values[list(factors)].itertuples(index=False, name=None))
+        absent = next(c for c in itertools.product(*levels.values()) if c not in here)
+        lacking = f"none at {', '.join(f'{f} {v}' for f, v in zip(factors, absent, strict=True))}"
+        raise ArgumentError(
+            "factors", "results at so many combinations that effects can be separated", lacking, SEPARATE
+        )
     seeds = values[over].to_numpy()
     found, shares = _fitted(design, y, spans, terms, levels)
     draws = _resampled(design, y, seeds, spans, terms, levels, resamples)

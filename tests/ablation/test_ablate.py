@@ -77,6 +77,31 @@ def test_tables_of_factors(written):
     }
 
 
+def test_a_baseline_with_steps_of_its_own(written):
+    # rejects: a grid beside that keeps the other's steps or budget, an option of a method that is lost
+    beside = (
+        '\n[[beside]]\nmethod = {name = "torch.optim:Adam", betas = [0.5, 0.9]}\nh = [0.002, 0.008]\nsteps = 50\n'
+        '[[beside]]\nmethod = "alternating_adam"\nh_per_evaluation = 0.002\n'
+    )
+    asked = read_ablation(written(more=beside))
+    cells = asked.grid.cells[48:]
+    assert len(cells) == 2 * 2 * 3 + 2 * 3
+    assert {(c.h, c.steps) for c in cells[:12]} == {(0.002, 50), (0.008, 50)}
+    assert cells[0].method.options["betas"] == [0.5, 0.9]
+    assert {c.shown["method"] for c in cells[12:]} == {"alternating_adam"}
+    assert read_ablation(written("by = [", "# by = [", beside)).summary["by"] == ["method", "weights.r1"]
+
+
+def test_all_measures_are_shown_unless_some_are_named(written):
+    more = 'second = "ring_gan.py:off_circle"\n'
+    text = '[measures]\noff_circle = "ring_gan.py:off_circle"\n'
+    assert read_ablation(written('measure = "off_circle"', "")).summary["measure"] == ["off_circle"]
+    path = written(text, text + more)
+    assert read_ablation(path).summary["measure"] == ["off_circle"]
+    path.write_text(path.read_text().replace('measure = "off_circle"', ""))
+    assert read_ablation(path).summary["measure"] == ["off_circle", "second"]
+
+
 @pytest.mark.parametrize(
     ("before", "after", "told"),
     [
@@ -92,6 +117,9 @@ def test_tables_of_factors(written):
         ('measure = "off', 'measure = "of', r"line 20, \[summary\] measure: expected a known measure.*off_circle"),
         ("from = 0.08", "from = -1", r"line 8, \[factors\] h_per_evaluation: expected positive ends"),
         ("count = 3", "count = 0", r"line 10, \[factors\] seed count: expected a whole number"),
+        ("[run]", "[beside]\nh = 0.1\n[run]", r"line 16, \[beside\]: expected tables of factors"),
+        ("[run]", "[[beside]]\nmetod = 'rk4'\n[run]", r"line 17, \[beside\] metod: .*metod"),
+        ("[run]", "[[beside]]\nmethod = {betas = 1}\n[run]", r"line 17, \[beside\] method: expected a method's name"),
         ("[setup]", "x = 1\n[setup]", r"line 3, \[x\]: expected a known section"),
     ],
 )

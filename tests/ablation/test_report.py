@@ -77,6 +77,25 @@ def test_the_report_stands_alone(made):
     assert f"{mean:.4g}" in page
 
 
+def test_several_measures_one_after_the_other(made):
+    # rejects: a report of the first alone; figures of one measure under the name of another
+    folder, table = made
+    page = ablation.write_report(folder, table.assign(double=2 * table["distance"]), ["distance", "double"], ["method"])
+    first, second = page.read_text().split("<h1>double</h1>")
+    assert "<h1>distance</h1>" in first
+    for part, factor in ((first, 1), (second, 2)):
+        mean = factor * ablation.means(table, "distance", ["method"])["mean"].iloc[0]
+        assert f"{mean:.4g}" in part
+
+
+def test_a_baseline_beside_has_no_effects_that_nobody_measured(made):
+    # rejects: effects of methods at steps that no cell has
+    folder, table = made
+    beside = table[(table["method"] == "euler") == (table["h"] == table["h"].min())]
+    page = ablation.write_report(folder, beside, "distance", ["method", "h"]).read_text()
+    assert "Effects are not shown: none at method" in page
+
+
 def test_a_report_of_failures_alone(made, tmp_path):
     table = made[1].assign(distance=math.nan, status="non_finite")
     (tmp_path / "ablation.json").write_text((made[0] / "ablation.json").read_text())

@@ -165,6 +165,16 @@ class TestEffects:
         assert found["x", "1"] - found["x", "0"] == pytest.approx(1.0)
         assert found["y", "2"] - found["y", "0"] == pytest.approx(20.0)
 
+    def test_what_the_cells_do_not_tell_is_refused(self):
+        # rejects: least squares of smallest norm, which gives effects to combinations that never ran
+        values = table(lambda own, s: own["x"] + 10.0 * own["y"], x=[0, 1], y=[0, 1, 2])
+        values = values[~((values["x"] == 1) & (values["y"] == 2))]
+        with pytest.raises(gd.ArgumentError, match=r"none at x 1, y 2.*lower order="):
+            effects(values, "score", ["x", "y"])
+        apart = values[(values["x"] == 0) == (values["y"] == 0)]  # no level of y with both of x
+        with pytest.raises(gd.ArgumentError, match="separated"):
+            effects(apart, "score", ["x", "y"], order=1)
+
     def test_as_factors(self):
         values = table(lambda own, s: 5.0 * 4.0 ** own["x"], x=[0, 1])
         assert effects(values, "score", ["x"], log=True)["effect"].tolist() == pytest.approx([0.5, 2.0])

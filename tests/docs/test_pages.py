@@ -4,12 +4,14 @@ import contextlib
 import importlib.util
 import io
 import re
+import shutil
 import tomllib
 from pathlib import Path
 
 import pytest
 
 from gamedyn import methods
+from gamedyn.ablation import read_ablation
 from gamedyn.training import read_config
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -91,8 +93,11 @@ def test_the_block_of_a_methods_page_runs(name, monkeypatch):
     assert names["run"].status == "done"
 
 
-def test_a_configuration_on_a_page_is_one():
-    # rejects: a section or a key that a page has and `gamedyn train` has not
+def test_a_configuration_on_a_page_is_one(tmp_path):
+    # rejects: a section or a key that a page has and `gamedyn train`, or `gamedyn ablate`, has not
+    ablations = DOCS.parent / "examples" / "ablation"
+    shutil.copy(ablations / "ring_gan.py", tmp_path)
+    ring = (ablations / "ring.toml").read_text("utf-8")
     whole = tomllib.loads((DOCS.parent / "examples" / "digits.toml").read_text("utf-8"))
     found = 0
     for page in DOCS.rglob("*.md"):
@@ -100,7 +105,11 @@ def test_a_configuration_on_a_page_is_one():
             continue
         for block in re.findall(r"^```toml\n(.*?)^```$", page.read_text("utf-8"), flags=re.DOTALL | re.MULTILINE):
             shown = tomllib.loads(block)
-            if not {"setup", "factors"} & set(shown):  # of an ablation
+            if {"setup", "factors", "beside"} & set(shown):
+                text = block if "setup" in shown else f"{ring}\n{block}"
+                (tmp_path / "page.toml").write_text(text, "utf-8")
+                read_ablation(tmp_path / "page.toml")
+            else:
                 read_config({**whole, **shown})
-                found += 1
-    assert found >= 2
+            found += 1
+    assert found >= 4
