@@ -272,6 +272,8 @@ def _add_rank(commands: Any) -> None:
             parser.error("one of --spectrum and --jacobian")
         named = [_method(name) for name in chosen.method] or None
         ranking = rank_methods(spectrum, chosen.cost, named, products=chosen.products, least_order=chosen.least_order)
+        if chosen.top is not None:
+            ranking = ranking.top(chosen.top)
         if chosen.csv:
             return ranking.to_csv().rstrip("\n"), 0
         return json.dumps(ranking.records(), indent=1) if chosen.json else str(ranking), 0
@@ -283,6 +285,7 @@ def _add_rank(commands: Any) -> None:
     parser.add_argument("--cost", default="work", choices=("work", "memory", "time"), help="of a step (%(default)s)")
     parser.add_argument("--products", type=float, help="products with J a linear solve takes, to rank implicit methods")
     parser.add_argument("--least-order", type=int, default=1, help="skip methods of lower order")
+    parser.add_argument("--top", type=int, metavar="N", help="the first N alone, and those stable at every step")
     parser.add_argument("--json", action="store_true", help="as JSON")
     parser.add_argument("--csv", action="store_true", help="as CSV")
     parser.add_argument("method", nargs="*", help=f"{METHODS} (default: all)")

@@ -116,6 +116,12 @@ class TestSpectrumCommands:
         assert [line.split()[0] for line in lines[1:4]] == ["kg52", "rk4", "euler"]
         assert main(["rank", "--spectrum", spectrum, "--cost", "memory", "--json", "rk4", "kg52"]) == 0
         assert json.loads(capsys.readouterr().out)["rows"][0]["name"] == "kg52"
+        assert main(["rank", "--spectrum", spectrum, "--top", "2"]) == 0
+        text = capsys.readouterr().out
+        best, second = stability.rank_methods(stability.load_spectrum(spectrum))[:2]
+        ranked = [line.split()[0] for line in text.splitlines()[1:3]]
+        assert ranked == [best.name, second.name]
+        assert "not ranked" not in text
 
     def test_explore(self, capsys, spectrum, tmp_path):
         page = tmp_path / "page.html"

@@ -275,6 +275,13 @@ class TestScorer:
         made = points(500, seed=8)
         assert again(made)["frechet"] == score(made)["frechet"]
 
+    @pytest.mark.parametrize(("name", "plain"), [("fid", "frechet"), ("kid", "kernel")])
+    def test_a_name_of_inception_is_not_that_of_pixels(self, name, plain):
+        # rejects: a distance on pixels that a table calls FID
+        with pytest.raises(gd.ArgumentError, match=f'"{name}" with the features of Inception.*"{plain}" is the same'):
+            scores.Scorer(cloud(), [name], count=500)
+        assert scores.Scorer(cloud(), [plain], count=500).measures[0].name == plain
+
     def test_which_is_better(self):
         score = scores.Scorer(data.load("digits"), ["modes", "frechet"], features="classifier", count=100)
         assert [score.better(n) for n in ("modes", "modes_kl", "frechet")] == ["larger", "smaller", "smaller"]

@@ -111,6 +111,11 @@ class Ranking(Tabular):
                 out.append(r)
         return tuple(out)
 
+    def top(self, count: int) -> Ranking:
+        """The ranking without what comes after its first methods, and without those that are not ranked."""
+        rows = self.rows[: positive_int("count", count)]
+        return Ranking(self.cost, rows, self.unbounded, {}, complete=self.complete)
+
     def __str__(self) -> str:
         table = [tuple(f.name for f in fields(Ranked)), *map(_cells, (*self.rows, *self.unbounded))]
         lines = aligned(table).splitlines()

@@ -55,6 +55,10 @@ def features(name: str, data: DataSet, *, file: str | None = None, progress: boo
     return inception(file)
 
 
+ON_INCEPTION = {"fid": "frechet", "kid": "kernel"}
+"""Names that mean a distance on the features of Inception and on no others."""
+
+
 class Scorer:
     """Measures of generated samples against real ones.
 
@@ -72,7 +76,8 @@ class Scorer:
 
     Raises:
         UnknownNameError: for an unknown measure or features.
-        ArgumentError: for a measure that needs what there is not.
+        ArgumentError: for a measure that needs what there is not, such as "fid" or "kid" other features than
+            Inception's.
 
     Example:
         >>> from gamedyn.training import data, scores
@@ -102,6 +107,12 @@ class Scorer:
         if isinstance(features, str):
             features = _features(features, data, file=file, progress=progress)
         self.features = features
+        for name in measures:
+            if isinstance(name, str) and name in ON_INCEPTION and features.name != "inception":
+                remedy = (
+                    f'"{ON_INCEPTION[name]}" is the same distance on any features; or features="inception", file=...'
+                )
+                raise ArgumentError("measures", f'"{name}" with the features of Inception', features.name, remedy)
         real = data.take(min(len(data), MOST_REAL))
         self._real, self._known = real, self._of(real)
         labels = None if data.labels is None else data.labels.cpu()
