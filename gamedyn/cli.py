@@ -235,8 +235,8 @@ def _method(name: str) -> Any:
     if name.startswith("torchdiffeq:"):
         from gamedyn.integrators.bridges.torchdiffeq import tableau_of
 
-        held = tableau_of(name.partition(":")[2])
-        return name if held is None else read_tableau(held).method(name)
+        found = tableau_of(name.partition(":")[2])
+        return name if found is None else read_tableau(found).method(name)
     subject = _subject(name)
     return subject if isinstance(subject, str) else read_tableau(subject).method(subject["name"])
 

@@ -22,7 +22,7 @@ from gamedyn.flows._types import of_flow
 from gamedyn.integrators import stepper
 from gamedyn.integrators._types import label
 from gamedyn.integrators.drive.solve import refuse_noise
-from gamedyn.jacobian import HeldField
+from gamedyn.jacobian import FrozenField
 
 if TYPE_CHECKING:
     from gamedyn.losses import Term
@@ -97,7 +97,7 @@ class GameOptimizer(torch.optim.Optimizer):
         self._flow = _rated(game, rates, terms)
         self._stepped: Flow = self._flow if flow is None else _made_of(self._flow, flow)
         refuse_noise(self._stepped, self._integrator)
-        self._field = HeldField(self._stepped, game.state().buffers)
+        self._field = FrozenField(self._stepped, game.state().buffers)
         self._own: list[Tensor] = [q for own in mine for q in own]
         self._tensors = [(i, p) for i, p in enumerate(game.players.values()) if isinstance(p, Tensor)]
         self._modes: list[bool] = []
@@ -123,7 +123,7 @@ class GameOptimizer(torch.optim.Optimizer):
 
         Raises:
             ArgumentError: if the closure is not that, `GradScaler` makes the call, the modules are no longer what
-                the optimiser was made with, or a learning rate cannot be taken.
+                the optimiser was made with, or a learning rate cannot be read.
             SolveError: if the result is not finite or a stage does not converge. Parameters and buffers are then
                 as before, and the method starts anew.
         """

@@ -30,7 +30,7 @@ from gamedyn.core import Work
 from gamedyn.core.evaluation import Members
 from gamedyn.integrators import stepper
 from gamedyn.integrators.execution.compiled import CompiledStep
-from gamedyn.jacobian import HeldField as Field
+from gamedyn.jacobian import FrozenField as Field
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""`check`: studies run anew, their exact claims held, their numbers compared with those of a second run."""
+"""`check`: studies run anew, their exact claims checked, their numbers compared with those of a second run."""
 
 from __future__ import annotations
 

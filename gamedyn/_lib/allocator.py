@@ -16,11 +16,11 @@ NEVER = 2**31 - 1
 
 
 def keep_freed_memory() -> bool:
-    """Let this process keep freed arrays for the next ones; whether the C library was told so.
+    """Let this process keep freed arrays for the next ones; whether the C library was asked to.
 
     By default glibc gives large arrays back to the system as they are freed, and each evaluation of a network on the
     CPU gets its pages anew, zeroed one by one. For programs of one's own alone: it holds for the whole process. Nothing
-    is changed where the C library is another one, or is told already what to do (MALLOC_..., GLIBC_TUNABLES).
+    is changed where the C library is another one, or is configured already (MALLOC_..., GLIBC_TUNABLES).
 
     Source: mallopt(3).
     """

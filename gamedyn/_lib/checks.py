@@ -34,7 +34,7 @@ def finite(argument: str, value: object, expected: str = "a finite number", reme
 
 
 def quoted(value: object) -> object:
-    """A value for a message: text in quotes, so that "0.1" is not taken for a number."""
+    """A value for a message: text in quotes, so that "0.1" is not read as a number."""
     return f"the text {value!r}" if isinstance(value, (str, bytes)) else value
 
 

@@ -33,7 +33,7 @@ def digest_of(*functions: Any) -> str:
 
 
 def _parts(value: Any, seen: dict[int, Any]) -> Iterator[str]:
-    """What tells a value from others, depth first; what was met before is not entered again."""
+    """What distinguishes a value from others, depth first; what was met before is not entered again."""
     if isinstance(value, PLAIN):
         yield repr(value)
         return

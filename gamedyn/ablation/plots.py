@@ -40,7 +40,7 @@ def curves(
         table: as `run` gives it.
         measure: its column.
         x: a factor with numbers, or "at".
-        by: factors: the first is told by colour, the others by marker and dashes.
+        by: factors: the first is shown by colour, the others by marker and dashes.
         log: whether means are geometric.
         failed: value of cells without a measure.
         ax: where to draw; None: a figure of its own.

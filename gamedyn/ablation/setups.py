@@ -79,16 +79,16 @@ def root_of(function: Callable[..., Any]) -> Path | None:
 
 
 def identity(function: Callable[..., Any]) -> list[str]:
-    """What tells a function from others: its place, what it holds besides; of one that is in no file, its text."""
+    """What distinguishes a function: its place, defaults and closure; of one that is in no file, its text."""
     inner = _unwrapped(function)
-    held: list[Any] = [getattr(inner, "__defaults__", None), getattr(inner, "__kwdefaults__", None)]
-    held += [c.cell_contents for c in getattr(inner, "__closure__", None) or ()]
+    parts: list[Any] = [getattr(inner, "__defaults__", None), getattr(inner, "__kwdefaults__", None)]
+    parts += [c.cell_contents for c in getattr(inner, "__closure__", None) or ()]
     if isinstance(function, partial):
-        held += [function.args, function.keywords]
+        parts += [function.args, function.keywords]
     if not inspect.isfunction(inner):
-        held.append(getattr(function, "__self__", function))
+        parts.append(getattr(function, "__self__", function))
     kind = inner if hasattr(inner, "__qualname__") else type(inner)
-    return [kind.__module__, kind.__qualname__, _text(inner) if root_of(function) is None else "", *map(_hash, held)]
+    return [kind.__module__, kind.__qualname__, _text(inner) if root_of(function) is None else "", *map(_hash, parts)]
 
 
 def hashed(value: Any) -> str:
@@ -104,13 +104,13 @@ def _unwrapped(function: Any) -> Any:
     return _unwrapped(function.func) if isinstance(function, partial) else function
 
 
-def _hash(held: Any) -> str:
-    if callable(held) and hasattr(held, "__qualname__"):
-        return "/".join(identity(held))
+def _hash(parts: Any) -> str:
+    if callable(parts) and hasattr(parts, "__qualname__"):
+        return "/".join(identity(parts))
     try:
-        return str(joblib.hash(held))
+        return str(joblib.hash(parts))
     except Exception:  # what cannot be pickled, whatever it raises
-        return repr(type(held))
+        return repr(type(parts))
 
 
 def _text(function: Any) -> str:

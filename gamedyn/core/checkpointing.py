@@ -72,5 +72,5 @@ def checkpoints() -> Iterator[None]:
 
 
 def evaluating(*, plain: bool) -> None:
-    """Inside `checkpoints`: whether checkpointed calls are plain ones from now on, for gradients taken again."""
+    """Inside `checkpoints`: whether checkpointed calls are plain ones from now on, for gradients of gradients."""
     WITHIN.mode = "plain" if plain else "other"

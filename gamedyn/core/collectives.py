@@ -52,7 +52,7 @@ class Ranks(Alone):
         self._sent: list[tuple[Any, Tensor]] = []
 
     def told(self, mine: Any) -> list[Any]:
-        """What every rank tells, by rank (pickled: for borders, not for the hot path)."""
+        """What every rank sends, by rank (pickled: for borders, not for the hot path)."""
         heard: list[Any] = [None] * self.count
         dist.all_gather_object(heard, mine, group=self.group)
         return heard

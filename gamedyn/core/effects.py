@@ -7,8 +7,8 @@ are the next step's. What lies outside the buffers (a plain attribute of a modul
 captured) is seen when the field is opened, and put back after all evaluations of a step but the first.
 
 One class is known: PyTorch's own spectral norm, which is iterated once a step, before its first evaluation, and then
-held, so that the field is differentiated as it is evaluated. Of a field that is looked at its vectors are functions of
-the weight (`spectral_norm`).
+frozen, so that the field is differentiated as it is evaluated. Of a field that is looked at its vectors are functions
+of the weight (`spectral_norm`).
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Effects:
 
     @property
     def outside(self) -> str:
-        """What is held within steps but belongs to no state, in words; "" if nothing."""
+        """What is frozen within steps but belongs to no state, in words; "" if nothing."""
         named = [f"attribute {key!r} of a module" for _, key in self.slots]
         return ", ".join(named + [f"a tensor of shape {tuple(x.shape)}" for x in self.tensors])
 

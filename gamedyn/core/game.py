@@ -221,7 +221,7 @@ class Game:
         Args:
             point: where.
             terms: penalty terms, evaluated with the losses.
-            ahead: players whose gradients are taken next, in this order, without a graph. Until `settle` neither they
+            ahead: players whose gradients come next, in this order, without a graph. Until `settle` neither they
                 nor the losses are read: other processes' parts may be on their way.
         """
         leaves, batch, binding = point.leaves, point.batch, self.binding
@@ -308,7 +308,7 @@ class Game:
         except ArgumentError as error:
             expected = f"{error.argument}: {error.expected}"
             raise ArgumentError(argument, expected, error.got, error.remedy) from error
-        except RuntimeError:  # no second derivative, which is told where it is asked for
+        except RuntimeError:  # no second derivative; an error says so where it is asked for
             raise
         except Exception as error:
             got = f"{type(error).__name__}: {error}; the batch is {describe(batch)}"

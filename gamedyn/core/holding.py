@@ -1,4 +1,4 @@
-"""How a flow is evaluated with everything held that evaluating changes: buffers, generators, modes, modules."""
+"""How a flow is evaluated with everything frozen that evaluating changes: buffers, generators, modes, modules."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ class Holding:
                 self._owner = before
 
     def follow_modes(self) -> None:
-        """Take the modes that the modules have now (`train()` and `eval()` between steps) for those to be held."""
+        """Take the modes that the modules have now (`train()` and `eval()` between steps) for those to keep."""
         modes = [m.training for m in self.flow.game.modules]
         if modes != self._modes:
             self._modes, seen = modes, self.effects
@@ -299,7 +299,7 @@ class Holding:
     def stand_at(
         self, batch: Any, buffers: Sequence[Tensor], random: RandomState | None, request: Request | None = None
     ) -> None:
-        """Hold what an earlier step was taken with, so that it can be taken again; nothing advances."""
+        """Freeze what an earlier step was made with, so that it can be made again; nothing advances."""
         self.batch_id += 1
         self._ask(request or self.asked())
         self.batch, self.losses, self._first = batch, (), False

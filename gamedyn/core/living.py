@@ -16,7 +16,7 @@ SMALLEST = 2048
 
 
 class Living(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """The bytes of all storages that operations have made and that are still held, `now`, and their `peak`.
+    """The bytes of all storages that operations have made and that are still in use, `now`, and their `peak`.
 
     Example:
         >>> import torch

@@ -22,7 +22,7 @@ PROJECTED = "what is done to parameters after a step is no part of the losses"
 
 
 class Collected(NamedTuple):
-    """Trainable tensors and where they are held; buffers and frozen parameters, where they are held."""
+    """Trainable tensors and where they are; buffers and frozen parameters, and where they are."""
 
     leaves: list[Leaf]
     own: list[Tensor]

@@ -1,4 +1,4 @@
-"""The generators that losses may draw from without being told: PyTorch's, Python's and NumPy's default ones."""
+"""The generators that losses may draw from without being asked: PyTorch's, Python's and NumPy's default ones."""
 
 from __future__ import annotations
 
@@ -92,8 +92,8 @@ def reseeded(holders: Iterable[Any], seed: int) -> None:
     """Seed the generators that objects hold as attributes, each with another seed: PyTorch's, NumPy's and Python's."""
     kinds = (torch.Generator, np.random.Generator, np.random.RandomState, random.Random)
     attributes = [x for h in holders for x in list(getattr(h, "__dict__", {}).values())]
-    held = {id(x): x for x in attributes if isinstance(x, kinds)}
-    for own, generator in enumerate(held.values(), seed):
+    found = {id(x): x for x in attributes if isinstance(x, kinds)}
+    for own, generator in enumerate(found.values(), seed):
         if isinstance(generator, torch.Generator):
             generator.manual_seed(own)
         elif isinstance(generator, np.random.Generator):

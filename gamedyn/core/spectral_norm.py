@@ -38,7 +38,7 @@ class SpectralVectors:
 
     Args:
         owners: modules with a parametrised weight, and its name.
-        binding: where leaves and buffers are held.
+        binding: where leaves and buffers are.
     """
 
     def __init__(self, owners: Sequence[tuple[nn.Module, str]], binding: Binding) -> None:

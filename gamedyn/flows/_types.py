@@ -15,7 +15,7 @@ from gamedyn.core.ambient import shielded
 from gamedyn.core.batches import moved_to
 from gamedyn.core.point import point
 from gamedyn.core.protocols import of_flow
-from gamedyn.jacobian import HeldField
+from gamedyn.jacobian import FrozenField
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -171,11 +171,11 @@ class Flow(ABC):
         return self.game.state()
 
     @shielded
-    def at(self, state: Any, batch: Any = None, t: float = 0.0, *, check: bool = True) -> HeldField:
+    def at(self, state: Any, batch: Any = None, t: float = 0.0, *, check: bool = True) -> FrozenField:
         """The field, frozen at a point: the one opening, which all analyses and solves begin with.
 
         The players are looked at (hooks, parts that have changed), the losses checked, what evaluating draws and writes
-        is seen, and held from then on: the field is one function of (t, y) on this batch, the state's buffers and the
+        is seen, and frozen from then on: the field is one function of (t, y) on this batch, the state's buffers and the
         random numbers of the moment. State and batch are copied.
 
         Args:
@@ -189,17 +189,17 @@ class Flow(ABC):
 
         Example:
             >>> from gamedyn import flows, games
-            >>> held = flows.gradient(games.bilinear()).at(games.bilinear().state())
-            >>> held(0.0, held.at.y).tolist(), (held.jacobian() @ held.at.y).tolist()
+            >>> frozen = flows.gradient(games.bilinear()).at(games.bilinear().state())
+            >>> frozen(0.0, frozen.at.y).tolist(), (frozen.jacobian() @ frozen.at.y).tolist()
             ([-1.0, 1.0], [-1.0, 1.0])
         """
         found = point(self, state)
         kept = State(found.layout, found.y.detach().clone(), tuple(b.clone() for b in found.buffers))
         own = tree_map(lambda x: x.clone() if isinstance(x, Tensor) else x, moved_to(self.game, batch))
-        field = HeldField(self, kept.buffers, one_batch=True, check=check)
-        return field.held_at(kept, own, finite("t", t))
+        field = FrozenField(self, kept.buffers, one_batch=True, check=check)
+        return field.frozen_at(kept, own, finite("t", t))
 
-    def field(self, batch: Any = None) -> HeldField:
+    def field(self, batch: Any = None) -> FrozenField:
         """The field on one batch, at the players' present buffers: `field(t, y)`, shape (n,).
 
         Example:

@@ -141,7 +141,7 @@ def adam(
 ) -> AdamFlow:
     """Adam as an ODE: the flow that its steps approach as `1 - beta = h a` with h -> 0.
 
-    For every player i, with g its gradient (terms included) and squares, roots and quotients taken entry by entry,
+    For every player i, with g its gradient (terms included) and squares, roots and quotients entry by entry,
 
         theta' = -rate rate_i m / (sqrt(s) + epsilon),    m' = a1 (g - m),    s' = a2 (g^2 - s).
 

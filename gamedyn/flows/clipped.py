@@ -111,7 +111,7 @@ def _spread(rate: Any, like: Tensor) -> Any:
 
 
 def _over(v: Tensor, rate: Any) -> Tensor:
-    """`v / rate`; 0 where the rate is: what is held still has no length."""
+    """`v / rate`; 0 where the rate is: what does not move has no length."""
     if isinstance(rate, Tensor):
         return v / torch.where(rate == 0, torch.ones_like(rate), rate)
     return v / rate if rate else v

@@ -126,7 +126,7 @@ class GradientFlow(Flow):
         """This flow with one more penalty term.
 
         Raises:
-            ArgumentError: if it is not a term, or its name is taken.
+            ArgumentError: if it is not a term, or its name is in use.
             UnknownNameError: if it names a player that the game lacks.
         """
         if not isinstance(term, (LossTerm, GradientTerm)):
@@ -159,7 +159,7 @@ class GradientFlow(Flow):
         """This flow with terms that act every so many steps alone, with their weight as many times.
 
         Between they cost nothing. The flow that is solved changes from step to step; its mean over steps, which spectra
-        and verdicts are taken of, is that of the flow without intervals. A step in which a term acts sees k times its
+        and verdicts use, is that of the flow without intervals. A step in which a term acts sees k times its
         weight: a step size that is stable for the mean may not be for that step.
 
         Args:

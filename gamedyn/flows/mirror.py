@@ -104,7 +104,7 @@ def mirror_descent(flow: Flow, of: str | Sequence[str] | None = None) -> MirrorF
     (`flow.inner_state(run)` gives the shares). Euler's method on it is multiplicative weights,
     `x_i+ ~ x_i exp(-h rate g_i)`, and alternating play alternating mirror descent, a symplectic Euler method; any other
     method steps it as well, and no share becomes negative. On the simplex x follows the replicator equation
-    `x_i' = x_i (v_i - x . v)`. Of v the mean is taken, which changes no share: theta keeps its sum.
+    `x_i' = x_i (v_i - x . v)`. The mean of v is subtracted, which changes no share: theta keeps its sum.
 
     Args:
         flow: the flow, whose velocity at the shares moves the logits.

@@ -1,9 +1,9 @@
-"""The Jacobian of a game's flow: one operator, several ways to its products, and the field that they are held to."""
+"""The Jacobian of a game's flow: one operator, several ways to its products, and the field with all else frozen."""
 
 from gamedyn._lib.border import border
-from gamedyn.jacobian.held import HeldField
+from gamedyn.jacobian.frozen import FrozenField
 from gamedyn.jacobian.operator import STRATEGIES, GameJacobian
 
-__all__ = ["STRATEGIES", "GameJacobian", "HeldField"]
+__all__ = ["STRATEGIES", "FrozenField", "GameJacobian"]
 
-border(globals(), skip=("HeldField",))
+border(globals(), skip=("FrozenField",))

@@ -40,7 +40,7 @@ class AveragedProducts(Products):
         self._batches, self._make = batches, make
         self._kept: list[tuple[Products, int]] | None = None
         total, value, losses, self.count, self._mark = 0, None, None, 0, 0.0
-        held: list[tuple[Products, int]] = []
+        kept: list[tuple[Products, int]] = []
         for batch in batches:
             part, size = make(batch), samples(batch)
             self._mark += _fingerprint(batch)
@@ -50,10 +50,10 @@ class AveragedProducts(Products):
             losses = sums if losses is None else [a + b for a, b in zip(losses, sums, strict=True)]
             self.work = part.work
             if keep:
-                held.append((part, size))
+                kept.append((part, size))
         if value is None or losses is None:
             raise ArgumentError("batches", "at least one batch", "none")
-        self._kept, self.total = held or None, total
+        self._kept, self.total = kept or None, total
         self._evaluated = value / total, tuple([x / total for x in losses])
 
     def jvp(self, u: Tensor) -> Tensor:

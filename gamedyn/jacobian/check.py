@@ -5,7 +5,7 @@
 `requires_grad` is off for a moment, a kernel with a wrong second derivative. No identity between J u and J^T u sees
 that.
 
-A difference has errors of its own: rounding, and in networks of ReLUs the kinks between its two ends. It is taken so
+A difference has errors of its own: rounding, and in networks of ReLUs the kinks between its two ends. It is formed so
 short that kinks are rare, in float64, which float32 modules are given for so long where they can be; and a disagreement
 counts only where a difference of another length says the same.
 """
@@ -161,7 +161,7 @@ class _Line:
             self.y = y.double()
             try:
                 self.noise = self._rounding(y)
-            except Exception:  # whatever the losses say to double precision: they are taken as they are
+            except Exception:  # whatever the losses say to double precision: they are used as they are
                 self.y = y
 
     def __call__(self, y: Tensor) -> Tensor:

@@ -125,13 +125,11 @@ class CompiledProducts(Products):
             raise
         except Exception as error:  # whatever the compiler says has one answer
             text = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
-            raise ArgumentError(
-                "strategy", "one that this flow can be taken by", text, 'take "kept" or "forward"'
-            ) from error
+            raise ArgumentError("strategy", "one that this flow has", text, 'use "kept" or "forward"') from error
 
 
 def _constant(x: Any) -> Any:
-    """What tells a batch's constant, which is burnt in, from others (an array's repr leaves entries out)."""
+    """What distinguishes a batch's constant, which is compiled in, from others (an array's repr leaves entries out)."""
     if isinstance(x, np.ndarray):
         return x.shape, x.dtype, x.tobytes()
     return type(x), repr(x)

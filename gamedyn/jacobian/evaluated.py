@@ -1,4 +1,4 @@
-"""What products need of the field that they are taken of."""
+"""What products need of their field."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["Evaluated"]
 
 
 class Evaluated(Protocol):
-    """A field that evaluates its flow at any leaves, with everything held; `HeldField` is one.
+    """A field that evaluates its flow at any leaves, with everything frozen; `FrozenField` is one.
 
     Attributes:
         flow: the flow.

@@ -27,10 +27,10 @@ __all__ = ["ForwardProducts", "asks_for_graph"]
 class ForwardProducts(Products):
     """`J u` by dual numbers through the gradients, `J^T u` through a graph made and dropped; as `KeptProducts` else.
 
-    Every product evaluates the field anew: about three fields each, and nothing is held between them.
+    Every product evaluates the field anew: about three fields each, and nothing is frozen between them.
 
     Args:
-        field: evaluates, with every side effect held.
+        field: evaluates, with every side effect frozen.
         t: time.
         y: flat point, (n,).
         batch: batch the losses take.

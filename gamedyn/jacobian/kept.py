@@ -24,10 +24,10 @@ class KeptProducts(Products):
     The graph owns its tensors: clones, never a workspace, since writing a buffer under a kept graph gives
     wrong products without an error. `J u` is the derivative of `J^T w` in w (double VJP), so any flow whose
     losses can be differentiated twice has it, three times where a term penalises a gradient. The players' modules hold
-    the point again while a product is taken: their code may run in a backward pass.
+    the point again while a product is formed: their code may run in a backward pass.
 
     Args:
-        field: evaluates, with every side effect held.
+        field: evaluates, with every side effect frozen.
         t: time.
         y: flat point, (n,).
         batch: batch the losses take; ...: the field's.

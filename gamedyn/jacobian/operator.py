@@ -46,7 +46,7 @@ class GameJacobian(LinearOperator):
     matrix itself, from n products with kept graphs: for small games that are asked much.
 
     The user's modules and generators are untouched: buffers are the state's, batch norm uses its batch, spectral
-    norm's vectors and randomness inside the losses are held. Nothing that is done to state, batch or modules later
+    norm's vectors and randomness inside the losses are frozen. Nothing that is done to state, batch or modules later
     changes the products, frozen parameters excepted: those are read where they are.
 
     Args:
@@ -63,7 +63,7 @@ class GameJacobian(LinearOperator):
         memory: bytes that the graphs may take; None: half of what is free.
         products: how many are to come, for "auto".
         check: whether to hold the products against differences of the field, once for a flow.
-        held: the field at the state, where it has been opened: `flow.at(state, batch).jacobian()`.
+        frozen: the field at the state, where it has been opened: `flow.at(state, batch).jacobian()`.
 
     Attributes:
         state: a copy of that given.
@@ -102,7 +102,7 @@ class GameJacobian(LinearOperator):
         memory: float | None = None,
         products: int = 200,
         check: bool = True,
-        held: Any = None,
+        frozen: Any = None,
         _code: Code | None = None,
     ) -> None:
         of_flow(flow)
@@ -110,7 +110,7 @@ class GameJacobian(LinearOperator):
         count = _length(source)
         if not count:
             raise ArgumentError("batches", "at least one batch", "none")
-        field = flow.at(state, next(iter(source)), t, check=check) if held is None else held
+        field = flow.at(state, next(iter(source)), t, check=check) if frozen is None else frozen
         self.flow, self.t, self.part, self.state, self.field = flow, t, part, field.at, field
         self._given = {"batch": batch, "batches": batches, "memory": memory, "products": products, "check": check}
         self._code, self.work, y = Code() if _code is None else _code, field.work, self.state.y

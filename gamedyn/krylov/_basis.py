@@ -91,7 +91,7 @@ def norms(*vectors: Tensor) -> list[float]:
 
 
 def _scaled(v: Tensor, length: float) -> float:
-    """The length, taken anew with scaled entries where their squares were lost."""
+    """The length, computed anew with scaled entries where their squares were lost."""
     least = 1e3 * torch.finfo(v.dtype).tiny ** 0.5
     if least < length < math.inf or v.numel() == 0:
         return length

@@ -40,7 +40,7 @@ class Decomposition:
 
     Attributes:
         size: columns of S in use; row `size` of V is the next to be multiplied.
-        products: taken so far.
+        products: so far.
         scale: a lower bound of |A|_2.
         exhausted: whether V spans the whole space.
     """

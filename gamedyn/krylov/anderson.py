@@ -66,8 +66,8 @@ def anderson(
         rtol: of `|f|`, relative to `|g(x)|`.
         atol: of `|f|`, per root of n: the test is `|f| <= atol sqrt(n) + rtol |g(x)|`.
         max_iterations: bound on the evaluations of g.
-        damping: how much of f is taken.
-        floor: x -> the residual below which nothing can be told, (1,): what is below it passes too.
+        damping: the share of f that is used.
+        floor: x -> the residual below which all is rounding, (1,): what is below it passes too.
 
     Raises:
         ArgumentError: for a tolerance, bound or damping out of range, or an x that is not a vector.

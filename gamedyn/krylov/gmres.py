@@ -28,7 +28,7 @@ class Solution(NamedTuple):
         x: the solution, or the best there is.
         residual: `|b - A x| / |b|`, computed from x; by recurrence with `check=False`, after "non_finite", and where
             `max_products` leaves no product for it.
-        products: how many products were taken.
+        products: how many products were used.
         converged: whether the residual is below the tolerance.
         status: "converged"; "budget", the products ran out; "breakdown", the operator is singular on an invariant
             subspace that b lies in, and x is the least-squares solution there; "stagnated", a cycle gained nothing

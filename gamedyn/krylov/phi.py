@@ -167,7 +167,7 @@ class _Augmented:
 
 @dataclass
 class _Space:
-    """A Krylov space, and what a sub-step taken in it would give."""
+    """A Krylov space, and what a sub-step in it would give."""
 
     basis: Basis
     beta: float

@@ -33,8 +33,8 @@ class RitzPairs:
             that is not linear, or not the same each time, or not accurate enough); "budget", the products ran out;
             "non_finite", a product was.
         norm: a lower bound of |A|_2, close to it for a normal operator.
-        products: taken by the iteration.
-        residual_products: taken by the residuals, after it.
+        products: of the iteration.
+        residual_products: of the residuals, after it.
         restarts: of the basis.
         schur: orthonormal rows that span the invariant subspace, (k, n).
         small: A on them, (k, k): `A schur^T = schur^T small` up to the residuals.

@@ -24,7 +24,7 @@ class RitzRange(NamedTuple):
         least: (value, residual): an eigenvalue lies within the residual of the value.
         largest: the same.
         norm: a lower bound of |A|.
-        steps: Lanczos steps taken; n or a breakdown end them.
+        steps: Lanczos steps done; n or a breakdown end them.
         exact: whether the whole space was spanned.
     """
 

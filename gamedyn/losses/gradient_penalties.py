@@ -114,7 +114,7 @@ def gradient_penalty(
     """WGAN-GP's penalty: `weight * E (|grad_x D(x)| - target)^2` between real and generated samples.
 
     `x_i = s_i real_i + (1 - s_i) fake_i`, one norm for each sample, no 1/2. Where D is flat the norm has no derivative;
-    the subgradient 0 is taken.
+    the subgradient 0 is used.
 
     Args:
         weight: lambda in the paper (10 there), at least 0.

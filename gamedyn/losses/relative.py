@@ -18,7 +18,7 @@ def relativistic(base: AdversarialLoss, kind: str = "paired") -> AdversarialLoss
     """The relativistic form of a loss of separate scores, such as hinge or least_squares.
 
     Args:
-        base: whose functions `real` and `fake` are taken of compared scores.
+        base: whose functions `real` and `fake` are applied to compared scores.
         kind: "paired", `L_D = mean real(D(x_i) - D(G(z_i)))`; "average", each score less the mean of the others.
 
     Raises:

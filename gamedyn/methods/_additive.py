@@ -157,7 +157,7 @@ class AdditiveRungeKutta(Method):
 
 
 def _refuse_no_tableau(tableaus: object) -> None:
-    """Refuse a method, or its name, where a tableau is taken."""
+    """Refuse a method, or its name, where a tableau is expected."""
     if not isinstance(tableaus, Mapping):
         remedy = 'such as {"game": (A, b), "rest": (A, b)}; of a Runge-Kutta method: gamedyn.methods.penalty_placed'
         raise ArgumentError("tableaus", "a dict of tableaus (A, b) by part", tableaus, remedy)

@@ -42,7 +42,7 @@ class Anchored(Method):
         A_change: A', how A changes with beta; None: not at all.
         b_change: b', likewise.
         weight: of the anchor, positive.
-        shift: added to the number of steps taken, positive.
+        shift: added to the number of steps done, positive.
         decay: power with which steps shrink, 0 (they do not) or in (1/2, 1).
         name: canonical name; user-made methods need none.
         aliases: other names.

@@ -22,7 +22,7 @@ class ExponentialRosenbrock(Method):
     """An exponential Rosenbrock method: the linear part of the field at y is solved exactly.
 
     `U_i = y + c_i h phi_1(c_i h J) v(y)`, `y+ = y + h phi_1(h J) v(y) + h sum_i b_i(h J) D_i` with
-    `D_i = v(U_i) - v(y) - J (U_i - y)`, J and v taken at y; `phi_0 = exp`, `phi_{k+1}(z) = (phi_k(z) - 1/k!)/z`.
+    `D_i = v(U_i) - v(y) - J (U_i - y)`, J and v at y; `phi_0 = exp`, `phi_{k+1}(z) = (phi_k(z) - 1/k!)/z`.
     Where the field depends on time, t is one more variable.
 
     Args:

@@ -19,7 +19,7 @@ class Immutable:
 
 
 def by_name(given: object) -> str:
-    """What to do where a method object is taken and a name came; nothing where none came.
+    """What to do where a method object is expected and a name came; nothing where none came.
 
     Example:
         >>> by_name("ab2")

@@ -156,11 +156,11 @@ def _executed(program: Sequence[Instruction], initial: Sequence[bool]) -> tuple[
     return stages, registers
 
 
-def _slopes(argument: str, what: str, held: Vector) -> Vector:
+def _slopes(argument: str, what: str, weights: Vector) -> Vector:
     """The coefficients of the slopes, of a register that holds y plus slopes."""
-    if held[0] != 1:
-        raise ArgumentError(argument, f"{what} to be y plus slopes", f"{held[0]} y")
-    return held[1:]
+    if weights[0] != 1:
+        raise ArgumentError(argument, f"{what} to be y plus slopes", f"{weights[0]} y")
+    return weights[1:]
 
 
 def _check_used(A: Sequence[Vector], b: Vector, b_hat: Vector | None) -> None:

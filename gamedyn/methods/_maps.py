@@ -128,7 +128,7 @@ class Grafted(Map):
     Args:
         magnitude: whose length: a name ("torch.optim:Adam", "normalised", "euler") or a map object.
         direction: whose direction, likewise.
-        layerwise: whether lengths are taken per parameter tensor instead of per player.
+        layerwise: whether lengths are those of parameter tensors instead of per player.
         name: canonical name; user-made maps need none.
         aliases: other names.
         source: where it comes from.
@@ -201,7 +201,7 @@ class _MadeOfMap(Map):
 
 
 class ExtrapolatedMap(_MadeOfMap):
-    """A map's step, taken with the velocity that it would arrive at: `y+ = y + d(v(y + d(v(y))))`.
+    """A map's step with the velocity that it would arrive at: `y+ = y + d(v(y + d(v(y))))`.
 
     d is the inner map's step; both go from y, and what it remembers goes on with both. Of Euler's method this is
     extragradient, of Adam ExtraAdam, whose moments and counters advance twice a step.
@@ -234,7 +234,7 @@ class OptimisticMap(_MadeOfMap):
 
 
 class AlternatingMap(_MadeOfMap):
-    """Players move in turn, each by the inner map's step on its own, the others held: of Adam, the usual GAN loop.
+    """Players move in turn, each by the inner map's step on its own, the others fixed: of Adam, the usual GAN loop.
 
     `y_i+ = y_i + d_i(v_i(y))` with the others where they have got to; what the map remembers of a player goes on when
     that player moves. Of Euler's method this is alternating gradient descent. A player of several moves (`cycles`)

@@ -59,7 +59,7 @@ class Stages:
 
 
 class Partitioned(Method):
-    """Players move in turn, each by one-step method `substep`, the others held where they are.
+    """Players move in turn, each by one-step method `substep`, the others where they are.
 
     Args:
         sweeps: the sweeps that make a step; the lengths of every player must add up to 1, to the digits
@@ -76,7 +76,7 @@ class Partitioned(Method):
         declared: what the literature says; `order` is that for a separable game.
         source: where the method comes from.
 
-    Time is carried by the opponents: a player's field is taken at the time its predecessor in the
+    Time is carried by the opponents: a player's field is evaluated at the time its predecessor in the
     order (cyclically) has reached. Moves of one player that follow each other are joined in one.
     Two orders belong to such a method: `order_separable`, on games
     in which no player's gradient depends on its own parameters, and `order_general`. Immutable.

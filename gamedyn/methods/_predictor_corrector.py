@@ -16,7 +16,7 @@ class PredictorCorrector(Method):
     """PE(CE)^m: predict by an explicit multistep method, then correct m times by an implicit one.
 
     `y^0 = predictor`, `y^{i+1} = -sum_{j<k} alpha_j y_{n+j} + h sum_{j<k} beta_j v_{n+j} + h beta_k v(y^i)`; the
-    result is `y^m`. Its field value is taken at the beginning of the next step, on that step's batch.
+    result is `y^m`. The field there is evaluated at the beginning of the next step, on that step's batch.
 
     Args:
         predictor: explicit multistep method.

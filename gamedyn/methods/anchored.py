@@ -12,7 +12,7 @@ __all__ = ["ANCHORED_GRADIENT", "EAG", "FEG", "HALPERN", "anchored_gradient", "f
 
 
 def anchored_gradient(p: Coefficient = "3/4", gamma: Coefficient = 2, **facts: object) -> Anchored:
-    """Anchored gradient: `y+ = y + h (k + 1)^-p v(y) + (1 - p) gamma / (k + 1) (y_0 - y)`, k steps taken before.
+    """Anchored gradient: `y+ = y + h (k + 1)^-p v(y) + (1 - p) gamma / (k + 1) (y_0 - y)`, k steps before.
 
     `|F(y_k)|^2 = O(k^(2p - 2))` on smooth convex-concave games, h = 1 - p as published.
 

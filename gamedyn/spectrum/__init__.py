@@ -1,7 +1,7 @@
 """The game's own spectrum, laid over the theory: eigenvalues, tangents of steps, equilibria."""
 
 from gamedyn._lib.border import border
-from gamedyn.jacobian import GameJacobian, HeldField
+from gamedyn.jacobian import FrozenField, GameJacobian
 from gamedyn.spectrum.confirm import Confirmation, confirm
 from gamedyn.spectrum.controller import SpectralController
 from gamedyn.spectrum.diagnostics import (
@@ -50,8 +50,8 @@ __all__ = [
     "Equilibrium",
     "Extent",
     "FlowStability",
+    "FrozenField",
     "GameJacobian",
-    "HeldField",
     "LimitCycle",
     "Linearisation",
     "NumericalRange",

@@ -104,13 +104,13 @@ def find_equilibrium(
     """
     positive_int("max_iterations", max_iterations)
     own = of_flow(flow)
-    held = own.at(admitted(own, own.initial_state() if state is None else state), batch)
-    at, tangent = held.at, own.tangent
-    products = held.linearise(0.0, at.y)
+    frozen = own.at(admitted(own, own.initial_state() if state is None else state), batch)
+    at, tangent = frozen.at, own.tangent
+    products = frozen.linearise(0.0, at.y)
     norm, stiffness = float(products.value.norm()), _stiffness(products)
     first = 1 / stiffness if delta is None else positive("delta", delta)
     share = SHARE if at.y.dtype == torch.float64 else 1e2 * torch.finfo(at.y.dtype).eps
-    tol = share * stiffness * length_scale(held.flow.game, at.y) if tol is None else positive("tol", tol)
+    tol = share * stiffness * length_scale(frozen.flow.game, at.y) if tol is None else positive("tol", tol)
     size = first
     best, norms, done, improved = (at, norm), [norm], 0, 0
     with tqdm(total=max_iterations, disable=None if progress else True, unit="solve") as bar:
@@ -121,7 +121,7 @@ def find_equilibrium(
             trial = None if step is None else at.with_y(at.y + step)
             if trial is not None and not (bool(trial.y.isfinite().all()) and own.admits(trial.parts())):
                 trial = None
-            after = None if trial is None else held.linearise(0.0, trial.y)
+            after = None if trial is None else frozen.linearise(0.0, trial.y)
             done += 1
             bar.update()
             if trial is None or after is None or not float(after.value.norm()) < 10 * norm:
@@ -137,7 +137,7 @@ def find_equilibrium(
                 best, improved = (at, norm), done
             elif done - improved >= PATIENCE:  # the flow leads away: Newton's method from the best point
                 (at, norm), size, improved = best, NEWTON * first, done
-                products = held.linearise(0.0, at.y)
+                products = frozen.linearise(0.0, at.y)
             bar.set_postfix_str(f"|v| = {norm:.1e}")
     found = Equilibrium(best[0], best[1], "converged" if best[1] <= tol else "stalled", done, norms)
     if throw and found.status == "stalled":

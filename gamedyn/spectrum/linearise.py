@@ -89,8 +89,8 @@ class Linearisation:
 
     def parted(self, parts: Sequence[str]) -> BlockJacobian:
         """As `blocks`, with the Jacobians of the flow's parts, for additive methods."""
-        blocks, held = self.blocks, self.J.field
-        terms = {p: held.jacobian(part=p).to_dense().double().cpu().numpy() for p in parts if p != "game"}
+        blocks, frozen = self.blocks, self.J.field
+        terms = {p: frozen.jacobian(part=p).to_dense().double().cpu().numpy() for p in parts if p != "game"}
         game = blocks.matrix - sum(terms.values(), np.zeros_like(blocks.matrix))
         return replace(blocks, parts={"game": game, **terms})
 
@@ -129,12 +129,12 @@ def linearise(
         >>> linearise(flows.gradient(game), game.equilibrium_state()).eigenvalues.values.imag
         array([ 1., -1.])
     """
-    held = of_flow(flow).at(state, batch, t, check=check)
-    if held.layout.n <= FORMED_UP_TO if form is None else form:
-        J = held.jacobian(strategy="formed")
+    frozen = of_flow(flow).at(state, batch, t, check=check)
+    if frozen.layout.n <= FORMED_UP_TO if form is None else form:
+        J = frozen.jacobian(strategy="formed")
         values, residuals = _all_eigenvalues(J.to_dense().double().cpu().numpy())
         return Linearisation(J, Eigenvalues(values, True, residuals))
-    J = held.jacobian()
+    J = frozen.jacobian()
     return Linearisation(J, outer_eigenvalues(J, k, progress=progress))
 
 

@@ -72,16 +72,16 @@ def modified_field(
         raise ArgumentError("terms", f"at most {MOST_TERMS}", count, "every term differentiates the losses once more")
     if not of_flow(flow).autonomous:
         raise ArgumentError("flow", "one that does not depend on time", flow)
-    held = flow.at(state, batch)
-    held.linearise(0.0, held.at.y)  # looked at, and checked against differences
+    frozen = flow.at(state, batch)
+    frozen.linearise(0.0, frozen.at.y)  # looked at, and checked against differences
 
     def v(y: Tensor) -> Tensor:
-        value = held.velocity(0.0, held.layout.views(y), held.asked(create_graph=True))
-        return held.layout.flat(value.leaves)
+        value = frozen.velocity(0.0, frozen.layout.views(y), frozen.asked(create_graph=True))
+        return frozen.layout.flat(value.leaves)
 
     step = _runge_kutta(chosen, v) if isinstance(chosen, RungeKutta) else _partitioned(chosen, flow, v)
-    with held.looking(), torch.enable_grad(), written_out(third=True), differentiable():
-        y = held.at.y.detach().clone().requires_grad_()
+    with frozen.looking(), torch.enable_grad(), written_out(third=True), differentiable():
+        y = frozen.at.y.detach().clone().requires_grad_()
         return torch.stack([f(y).detach() for f in _fields(step, count)])
 
 

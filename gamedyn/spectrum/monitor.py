@@ -1,6 +1,6 @@
 """The spectrum in the loop: outer eigenvalues every so many steps of a run, laid over the running method's region.
 
-The largest stable step is taken over the modes that the flow damps: on a trained GAN some mode always grows, and
+The largest stable step is that over the modes that the flow damps: on a trained GAN some mode always grows, and
 "no step is stable" is no answer. Growing modes are recorded apart.
 """
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 __all__ = ["MEASURES", "SpectralMonitor", "SpectralRecord"]
 
 MEASURES = ("real", "leading", "damped")
-"""Over which modes a largest step is taken; see SpectralRecord."""
+"""Over which modes a largest step is defined; see SpectralRecord."""
 
 FORMED_UP_TO = 48
 """Parameters up to which all eigenvalues are computed."""
@@ -70,7 +70,7 @@ class SpectralRecord:
         amplification: largest |R(h lambda)| over the damped modes found: above 1, outside the region; None as above.
         products: Jacobian products spent.
         seconds: spent.
-        share: part of the wall time since the monitor was first called that it has taken; None at that call.
+        share: part of the wall time since the monitor was first called that it has used; None at that call.
     """
 
     step: int
@@ -255,16 +255,16 @@ class SpectralMonitor:
         self, state: State | Tensor, t: float
     ) -> tuple[str, NDArray[np.complex128], NDArray[np.float64], int, bool]:
         nothing = "non_finite", np.zeros(0, complex), np.zeros(0)
-        held = self.flow.at(state, self.batch, t)
-        if not held.finite_at_start:
+        frozen = self.flow.at(state, self.batch, t)
+        if not frozen.finite_at_start:
             return *nothing, 0, False
         try:
-            small = held.layout.n <= max(FORMED_UP_TO, self.k + 2)
-            J = held.jacobian(strategy="formed" if small else "kept")
+            small = frozen.layout.n <= max(FORMED_UP_TO, self.k + 2)
+            J = frozen.jacobian(strategy="formed" if small else "kept")
         except ArgumentError as error:
             if error.argument != "flow":
                 raise
-            return *nothing, held.work.products, False
+            return *nothing, frozen.work.products, False
         if small:
             matrix = J.to_dense().double().cpu().numpy()
             all_values, vectors = np.linalg.eig(matrix)
@@ -288,7 +288,7 @@ _Laid = tuple[dict[str, float | None], complex | None, float | None]
 def _real_interval(method: Method) -> float | None:
     try:
         return stability.real_limit(method)
-    except ArgumentError:  # an additive method, say, whose parts are not told
+    except ArgumentError:  # an additive method, say, whose parts are not apart
         return None
 
 

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from gamedyn.flows import Flow
     from gamedyn.integrators import Run
-    from gamedyn.jacobian import HeldField
+    from gamedyn.jacobian import FrozenField
     from gamedyn.methods import Method
 
 __all__ = ["StepTangent", "step_radius"]
@@ -63,7 +63,7 @@ class VariationalField:
 
     point, persistent, batch_id, keeps_batch = None, False, 0, True
 
-    def __init__(self, field: HeldField, rows: int, kept: list[tuple[Any, Tensor, _At]], *, form: bool) -> None:
+    def __init__(self, field: FrozenField, rows: int, kept: list[tuple[Any, Tensor, _At]], *, form: bool) -> None:
         self._field, self._kept, self._form = field, kept, form
         self.layout, self.names, self.players = field.layout, field.names, field.players
         self.parts, self.whole_parts = field.parts, field.whole_parts

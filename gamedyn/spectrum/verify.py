@@ -17,7 +17,7 @@ from gamedyn._lib.errors import ArgumentError
 from gamedyn.core import Game
 from gamedyn.integrators import Krylov, NewtonKrylov, solve, stepper
 from gamedyn.integrators.bridges.torchdiffeq import adams_default, tableau_of
-from gamedyn.jacobian import HeldField
+from gamedyn.jacobian import FrozenField
 from gamedyn.losses import weight_decay
 from gamedyn.methods import Delegated, Method, RungeKutta, get, members
 from gamedyn.spectrum.tangent import step_radius
@@ -175,7 +175,7 @@ def _agreement(method: Method) -> Finding:
     rng = np.random.default_rng(7)
     sizes = SIZES[: method.fixed_players]
     flow, blocks = _penalised(rng, sizes)
-    field, integrator = HeldField(flow), stepper(method, **_solving(method))
+    field, integrator = FrozenField(flow), stepper(method, **_solving(method))
     y = torch.as_tensor(rng.standard_normal(sum(sizes)))
     with torch.no_grad():
         memory, points = integrator.init(field, 0.0, y, H), [y]
@@ -246,17 +246,17 @@ def _exact(clock: float) -> torch.Tensor:
 def _delegated(method: Delegated, tolerance: float | None) -> Report:
     """Another library's method: its tableau where it shows one, else what its steps do."""
     if method.library == "torchdiffeq":
-        held = tableau_of(method.method)
-        if held is not None:
-            return prove(replace(read_tableau(held), name=method.name), tolerance=tolerance)
+        known = tableau_of(method.method)
+        if known is not None:
+            return prove(replace(read_tableau(known), name=method.name), tolerance=tolerance)
         trap = [_default_order()] if method.method == "explicit_adams" else []
         return Report(method.name, [*trap, *_measured_series(method), _observed(method, None)])
     import scipy.integrate
 
-    held = getattr(scipy.integrate, method.method, None)
-    if method.library != "scipy" or held is None:
+    known = getattr(scipy.integrate, method.method, None)
+    if method.library != "scipy" or known is None:
         raise ArgumentError("subject", "a method with coefficients", method.name)
-    return prove(replace(read_tableau(held), name=method.name), tolerance=tolerance)
+    return prove(replace(read_tableau(known), name=method.name), tolerance=tolerance)
 
 
 USABLE = 0.1

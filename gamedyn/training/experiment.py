@@ -158,7 +158,7 @@ class Experiment:
             return Checkpoints(out / "checkpoints", **self.config.observers.checkpoint)
 
     def _at(self, section: str) -> contextlib.AbstractContextManager[None]:
-        return told(self.config, section)
+        return section_of(self.config, section)
 
 
 def build(
@@ -180,14 +180,14 @@ def build(
         ArgumentError: for parts that do not exist or do not fit; file, line and key are named.
     """
     where = _device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    with told(config, "data"), memory_of("the data set", 'data.device = "cpu", a smaller data.size'):
+    with section_of(config, "data"), memory_of("the data set", 'data.device = "cpu", a smaller data.size'):
         found = data_sets.load(config.data.name, **config.data.options) if data is None else data
         found = _placed(found, config.data.device, where)
         if config.data.batch_size > len(found):
             raise ArgumentError(
                 "batch_size", f"at most the {len(found)} samples of {found.name}", config.data.batch_size
             )
-    with told(config, "models"), memory_of("the models", "models.channels"):
+    with section_of(config, "models"), memory_of("the models", "models.channels"):
         if config.models.conditional and not found.classes:
             raise ArgumentError("conditional", f"false: {found.name} has no labels", True)
         classes = found.classes if config.models.conditional else 0
@@ -195,7 +195,7 @@ def build(
         pair = models.build(chosen.name, found.shape, classes=classes, seed=chosen.seed, **chosen.options)
         if chosen.channels_last:
             pair = models.channels_last(pair)
-    with told(config, "game"):
+    with section_of(config, "game"):
         dtype = DTYPES[_choice("dtype", config.game.dtype, DTYPES)]
         cast = AUTOCAST[_choice("autocast", config.game.autocast, AUTOCAST)]
         for module in (pair.generator, pair.discriminator):
@@ -205,9 +205,9 @@ def build(
         )
         if place.ranks > 1:
             game = _shared(game, config, place)
-    with told(config, "flow"):
+    with section_of(config, "flow"):
         flow = _flow(config, game, place)
-    with told(config, "solve"):
+    with section_of(config, "solve"):
         if not 0 <= config.solve.seed < 2**63:
             raise ArgumentError("seed", "a whole number from 0 to 2^63 - 1", config.solve.seed)
         method = methods.get(config.solve.method, **config.solve.options)
@@ -305,7 +305,7 @@ def _choice(argument: str, value: str, known: Any) -> str:
 
 
 @contextlib.contextmanager
-def told(config: Config, section: str) -> Iterator[None]:
+def section_of(config: Config, section: str) -> Iterator[None]:
     """Name the line and key of the configuration in errors of what is made of a section."""
     try:
         yield

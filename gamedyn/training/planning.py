@@ -18,11 +18,11 @@ from gamedyn.core.living import Living
 from gamedyn.integrators._types import label
 from gamedyn.integrators.dispatch import stepper
 from gamedyn.integrators.drive.stages import staged
-from gamedyn.jacobian import HeldField
+from gamedyn.jacobian import FrozenField
 from gamedyn.training import data as data_sets
 from gamedyn.training.config import Config, read_config
 from gamedyn.training.data import DataSet
-from gamedyn.training.experiment import build, told
+from gamedyn.training.experiment import build, section_of
 
 if TYPE_CHECKING:
     import os
@@ -122,7 +122,7 @@ def _like(config: Config) -> DataSet:
     """A data set of the shape of the configured one, which is read only where its shape is not known without."""
     family = data_sets.get(config.data.name)
     if family.shape is None:
-        with told(config, "data"):
+        with section_of(config, "data"):
             return data_sets.load(config.data.name, **config.data.options)
     shape, classes = family.shape(**config.data.options)
     size = config.data.batch_size
@@ -136,7 +136,7 @@ def _registers(made: Experiment) -> int | None:
     After the steps in which a method starts, by a dry run: what its stepper and its memory hold; beside it y, the point
     where the field is evaluated, and a copy of y and memory as they were last checked.
     """
-    integrator, field = stepper(made.method), HeldField(made.flow, made.game.state().buffers, check=False)
+    integrator, field = stepper(made.method), FrozenField(made.flow, made.game.state().buffers, check=False)
     try:
         integrator = staged(integrator, field, made.config.solve.stages, made.h, "eager")
         with _dry(made, field) as living:
@@ -144,16 +144,16 @@ def _registers(made: Experiment) -> int | None:
             memory = integrator.init(field, 0.0, y, 1.0)
             for _ in range(STARTED):
                 y, memory, _ = integrator.step(field, 0.0, y, 1.0, memory)
-            held = living.now
+            resident = living.now
     except DataDependentOutputException:
         return None
     kept = [x for x in tree_leaves(memory) if isinstance(x, torch.Tensor)]
     vector = field.point.numel() * field.point.element_size()
-    return held + vector * (2 if integrator.in_place else 3) + sum(x.numel() * x.element_size() for x in kept)
+    return resident + vector * (2 if integrator.in_place else 3) + sum(x.numel() * x.element_size() for x in kept)
 
 
 @contextlib.contextmanager
-def _dry(made: Experiment, field: HeldField) -> Iterator[Living]:
+def _dry(made: Experiment, field: FrozenField) -> Iterator[Living]:
     """A session on shapes alone, a step begun on a batch, with an account of what is alive."""
     shapes = FakeTensorMode(allow_non_fake_inputs=True)
     batch = tree_map(lambda x: shapes.from_tensor(x) if isinstance(x, torch.Tensor) else x, next(made.stream()))
@@ -166,7 +166,7 @@ def _dry(made: Experiment, field: HeldField) -> Iterator[Living]:
 
 def _evaluation(made: Experiment) -> int:
     """The most bytes that are alive at once within an evaluation of the field."""
-    field = HeldField(made.flow, made.game.state().buffers, check=False)
+    field = FrozenField(made.flow, made.game.state().buffers, check=False)
     row = field.stages(1)[0]
     try:
         with _dry(made, field) as living:

@@ -13,7 +13,7 @@ from gamedyn.core.randomness import OwnRandomness
 from gamedyn.integrators import Run, solve
 from gamedyn.integrators.drive.checkpoints import locked
 from gamedyn.training.config import Config, differences, read_config
-from gamedyn.training.experiment import Experiment, build, memory_of, told
+from gamedyn.training.experiment import Experiment, build, memory_of, section_of
 from gamedyn.training.observers import EMA
 from gamedyn.training.observers._disk import written
 from gamedyn.training.ranks import code_digest, joined
@@ -90,11 +90,11 @@ def train(
         raise ArgumentError("over", "none for a Config, which is read already", settings, "read_config(path, over)")
     chosen = config if isinstance(config, Config) else read_config(config, settings)
     folder = Path(out)
-    with joined(device) as (place, where), contextlib.ExitStack() as held:
+    with joined(device) as (place, where), contextlib.ExitStack() as stack:
 
         def begin() -> None:
             _made(folder)
-            held.enter_context(locked(folder))
+            stack.enter_context(locked(folder))
             _own_folder(folder, chosen, resume=resume)
 
         place.first_does(begin)
@@ -115,10 +115,10 @@ def _run(parts: Experiment, folder: Path, more: list[Any], *, resume: bool, prog
     try:
         with memory_of("scores and observers", "observers.score.count"):
             watching += parts.observers(folder, progress=progress)
-        with told(config, "data"):
+        with section_of(config, "data"):
             stream = parts.stream()
         draws = OwnRandomness(config.solve.seed)  # of losses and penalties that draw
-        with told(config, "solve"), memory_of("the step", lower), draws.drawn_from():
+        with section_of(config, "solve"), memory_of("the step", lower), draws.drawn_from():
             run = solve(
                 parts.flow,
                 parts.method,

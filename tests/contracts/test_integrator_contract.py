@@ -16,7 +16,7 @@ from gamedyn.integrators import stepper
 from gamedyn.integrators._types import label
 from gamedyn.integrators.bridges.scipy import scipy_methods
 from gamedyn.integrators.bridges.torch_optim import torch_optim_methods
-from gamedyn.jacobian import HeldField as Field
+from gamedyn.jacobian import FrozenField as Field
 from gamedyn.jacobian.kept import KeptProducts
 from gamedyn.methods import (
     Delegated,

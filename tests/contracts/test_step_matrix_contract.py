@@ -15,7 +15,7 @@ import torch
 import gamedyn as gd
 from gamedyn.integrators import stepper
 from gamedyn.integrators.equations.newton import Krylov, NewtonKrylov
-from gamedyn.jacobian import HeldField as Field
+from gamedyn.jacobian import FrozenField as Field
 from gamedyn.methods import (
     AdditiveRungeKutta,
     ExponentialRosenbrock,

@@ -9,7 +9,7 @@ from torch.nn.utils.parametrizations import spectral_norm, weight_norm
 
 import gamedyn as gd
 from gamedyn.integrators import stepper
-from gamedyn.jacobian import HeldField as Field
+from gamedyn.jacobian import FrozenField as Field
 
 DOUBLE = torch.float64
 

@@ -12,7 +12,7 @@ from scipy.integrate import solve_ivp
 
 import gamedyn as gd
 from gamedyn.integrators import Adaptive, Krylov, NewtonKrylov, NoiseWarning
-from gamedyn.jacobian import HeldField as Field
+from gamedyn.jacobian import FrozenField as Field
 from gamedyn.methods import ExponentialRosenbrock, LinearlyImplicit, RungeKutta
 
 DOUBLE = torch.float64

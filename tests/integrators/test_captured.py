@@ -12,7 +12,7 @@ import torch
 import gamedyn as gd
 from gamedyn.integrators import stepper
 from gamedyn.integrators.execution.captured import CapturedStep
-from gamedyn.jacobian import HeldField
+from gamedyn.jacobian import FrozenField
 from tests.contracts.test_integrator_contract import EVERY, small_gan
 from tests.contracts.test_zoo import rewound
 from tests.contracts.zoo import ZOO, adversarial
@@ -38,7 +38,7 @@ def assert_same_steps(flow, method, batch, *, steps=7, h=0.02):
     y = flow.initial_state().y
     ways = []
     for make in (lambda s: s, CapturedStep):
-        field, own = HeldField(flow, flow.initial_state().buffers), stepper(method)
+        field, own = FrozenField(flow, flow.initial_state().buffers), stepper(method)
         field.open(y, batch)
         ways.append([field, make(own), y.clone(), own.init(field, 0.0, y, h)])
     captured = ways[1][1]
@@ -64,7 +64,7 @@ def assert_same_steps(flow, method, batch, *, steps=7, h=0.02):
 
 def fits(method, flow):
     """Whether a method can step a flow at all: what the eager stepper itself says."""
-    field = HeldField(flow)
+    field = FrozenField(flow)
     try:
         stepper(method).init(field, 0.0, field.point, 0.1)
     except (gd.ArgumentError, gd.UnknownNameError):
@@ -227,7 +227,7 @@ def test_replays_allocate_nothing_that_stays(name):
     game = small_gan()
     batches = [(torch.randn(6, 2, dtype=DOUBLE), torch.randn(6, 2, dtype=DOUBLE)) for _ in range(3)]
     flow, method = gd.flows.gradient(game), gd.methods.get(name)
-    field, own = HeldField(flow), stepper(method)
+    field, own = FrozenField(flow), stepper(method)
     y = game.state().y
     field.open(y, batches[0])
     step, memory = CapturedStep(own), own.init(field, 0.0, y, 0.01)
@@ -415,7 +415,7 @@ def test_a_step_taken_twice_from_one_point_is_the_same_step():
     # rejects: a point thought to lie in its place still, where the step has moved it
     flow = gd.flows.gradient(small_gan())
     batch = (torch.ones(4, 2, dtype=DOUBLE), torch.ones(4, 2, dtype=DOUBLE))
-    field, step = HeldField(flow), CapturedStep(stepper("rk4"))
+    field, step = FrozenField(flow), CapturedStep(stepper("rk4"))
     y = flow.initial_state().y
     field.open(y, batch)
     found = []
@@ -430,7 +430,7 @@ def test_a_step_taken_twice_from_one_point_is_the_same_step():
 def test_rooms_of_trials_are_let_go_of():
     # rejects: stages of every warm-up held by the field's views of them
     flow, batch = gd.flows.gradient(small_gan()), (torch.ones(4, 2, dtype=DOUBLE), torch.ones(4, 2, dtype=DOUBLE))
-    field, step = HeldField(flow), CapturedStep(stepper("rk4"))
+    field, step = FrozenField(flow), CapturedStep(stepper("rk4"))
     y = flow.initial_state().y
     field.open(y, batch)
     field.begin_step(batch, 0)
@@ -442,7 +442,7 @@ def test_rooms_of_trials_are_let_go_of():
 def test_losses_that_somebody_keeps_stay():
     # rejects: losses handed out that the next replay writes
     flow, batch = gd.flows.gradient(small_gan()), (torch.ones(4, 2, dtype=DOUBLE), torch.ones(4, 2, dtype=DOUBLE))
-    field, step = HeldField(flow), CapturedStep(stepper("rk4"))
+    field, step = FrozenField(flow), CapturedStep(stepper("rk4"))
     y = flow.initial_state().y
     field.open(y, batch)
     kept = []

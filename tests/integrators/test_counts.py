@@ -12,7 +12,7 @@ import gamedyn as gd
 from gamedyn.integrators import step_counts, stepper
 from gamedyn.integrators.equations import newton
 from gamedyn.integrators.execution.operations import Operations
-from gamedyn.jacobian import HeldField
+from gamedyn.jacobian import FrozenField
 from gamedyn.krylov import gmres, phi_combination
 from tests.contracts.test_integrator_contract import OWN
 
@@ -86,7 +86,7 @@ def waits_of_a_step(name, solver, every):
 
     G, D, batch = pair()
     flow, h = gd.flows.gradient(gd.games.gan(G, D)), 0.3
-    integrator, field = stepper(name, solver=solver), HeldField(flow, check=False)
+    integrator, field = stepper(name, solver=solver), FrozenField(flow, check=False)
     y = flow.initial_state().y
     with torch.no_grad(), pytest.MonkeyPatch.context() as patch:
         patch.setattr(newton, "gmres", counting)

@@ -9,7 +9,7 @@ import gamedyn as gd
 from gamedyn.integrators import stepper
 from gamedyn.integrators.execution.captured import CapturedStep
 from gamedyn.integrators.execution.recorders import CudaGraphs, recorder
-from gamedyn.jacobian import HeldField
+from gamedyn.jacobian import FrozenField
 
 pytestmark = [pytest.mark.cuda, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")]
 
@@ -33,7 +33,7 @@ def test_a_graph_is_the_eager_step_over_changing_batches_and_steps(name):
     flow, batches = pair()
     method, ends = gd.methods.get(name), []
     for make in (lambda s: s, CapturedStep):
-        field, own = HeldField(flow), stepper(method)
+        field, own = FrozenField(flow), stepper(method)
         y = flow.initial_state().y
         field.open(y, batches[0])
         by, memory = make(own), own.init(field, 0.0, y, 0.02)

@@ -10,7 +10,7 @@ import torch
 
 import gamedyn as gd
 from gamedyn.integrators import stepper
-from gamedyn.jacobian import HeldField as Field
+from gamedyn.jacobian import FrozenField as Field
 from gamedyn.methods import LowStorage, RungeKutta
 from gamedyn.methods._low_storage import Combine, Evaluate
 

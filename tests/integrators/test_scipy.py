@@ -10,7 +10,7 @@ import torch
 import gamedyn as gd
 from gamedyn.integrators import stepper
 from gamedyn.integrators.bridges.scipy import scipy_methods
-from gamedyn.jacobian import HeldField as Field
+from gamedyn.jacobian import FrozenField as Field
 
 DOUBLE = torch.float64
 THEIRS = {m: m.removeprefix("scipy:").replace("NDF", "BDF") for m in scipy_methods()}

@@ -10,7 +10,7 @@ import torch
 import gamedyn as gd
 from gamedyn.integrators import stepper
 from gamedyn.integrators.bridges.torch_optim import preconditioner, torch_optim_methods
-from gamedyn.jacobian import HeldField as Field
+from gamedyn.jacobian import FrozenField as Field
 
 DOUBLE = torch.float64
 RATES = {"G": 0.5, "D": 4.0}  # powers of two: multiplying a gradient by them and dividing again is exact

@@ -14,7 +14,7 @@ from torchdiffeq._impl.solvers import FixedGridODESolver
 
 import gamedyn as gd
 from gamedyn.integrators import stepper
-from gamedyn.jacobian import HeldField
+from gamedyn.jacobian import FrozenField
 
 DOUBLE = torch.float64
 H, N = 1 / 32, 64  # a power of two: torchdiffeq's differences of grid points are then exactly h
@@ -283,7 +283,7 @@ class TestAdaptive:
         # rejects: rejections counted as steps; 7 stages of dopri5, the first one kept (FSAL), 2 for the first step
         flow, _, _ = forced()
         method = gd.methods.get("torchdiffeq:dopri5")
-        integrator, field = stepper(method), HeldField(flow)
+        integrator, field = stepper(method), FrozenField(flow)
         field.begin_step(None)
         _, _, info = integrator.step(field, 0.0, torch.ones(2, dtype=DOUBLE), 2.0, {})
         tried = info.counts["inner_steps"] + info.counts["inner_rejected"]

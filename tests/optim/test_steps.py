@@ -7,7 +7,7 @@ from torch.nn.functional import softplus
 from torch.nn.utils.parametrizations import spectral_norm
 
 import gamedyn as gd
-from gamedyn.jacobian import HeldField
+from gamedyn.jacobian import FrozenField
 from gamedyn.optim import GameOptimizer
 
 LR = {"G": 0.05, "D": 0.125}
@@ -139,7 +139,7 @@ def test_norms_and_dropout_advance_once_a_step(method, random_state):
 def stepped(flow, method, given):
     """The same steps by hand, by a field that owns copies of the buffers and replays its randomness."""
     state = flow.initial_state()
-    field = HeldField(flow, state.buffers)
+    field = FrozenField(flow, state.buffers)
     field.randomness = ("torch",)
     integrator, y = gd.integrators.stepper(method), state.y
     with torch.no_grad():

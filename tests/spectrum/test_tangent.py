@@ -8,7 +8,7 @@ import torch
 
 import gamedyn as gd
 from gamedyn.integrators import stepper
-from gamedyn.jacobian import HeldField as Field
+from gamedyn.jacobian import FrozenField as Field
 from gamedyn.spectrum import step_radius
 from gamedyn.stability import BlockJacobian, Eigenvalues
 

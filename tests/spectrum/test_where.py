@@ -10,7 +10,7 @@ import torch
 import gamedyn as gd
 from gamedyn.core import State
 from gamedyn.integrators import stepper
-from gamedyn.jacobian import HeldField as Field
+from gamedyn.jacobian import FrozenField as Field
 
 DOUBLE = torch.float64
 

@@ -9,7 +9,7 @@ import torch
 
 from gamedyn.cli import main
 from gamedyn.core.living import Living
-from gamedyn.jacobian import HeldField
+from gamedyn.jacobian import FrozenField
 from gamedyn.training import build, plan, read_config
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -36,7 +36,7 @@ def test_an_evaluation_on_shapes_takes_what_a_real_one_takes(name, tmp_path):
     text = '[data]\nname = "digits"\nbatch_size = 64\n' + RUNS[name] + '[solve]\nmethod = "rk4"\nh = 0.02\nsteps = 4\n'
     config = configured(tmp_path, text)
     made = build(config, device="cpu")
-    field = HeldField(made.flow, made.game.state().buffers, check=False)
+    field = FrozenField(made.flow, made.game.state().buffers, check=False)
     row = field.stages(1)[0]
     field.begin_step(next(made.stream()))
     with torch.no_grad(), Living() as living, field.session():

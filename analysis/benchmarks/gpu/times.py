@@ -19,7 +19,7 @@ import gamedyn as gd
 from analysis.benchmarks.gpu.correctness import Check
 from gamedyn.integrators import stepper
 from gamedyn.integrators.execution import executed
-from gamedyn.jacobian import HeldField
+from gamedyn.jacobian import FrozenField
 from gamedyn.training import models
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Setting:
 
     def ours(self, execution: str) -> Callable[[], None]:
         """A step of rk4."""
-        field, integrator = HeldField(self.flow, self.flow.initial_state().buffers, check=False), stepper("rk4")
+        field, integrator = FrozenField(self.flow, self.flow.initial_state().buffers, check=False), stepper("rk4")
         now: dict[str, Any] = {"y": self.flow.initial_state().y, "memory": {}}
         with torch.no_grad():
             field.open(now["y"], self.batch)

@@ -1,7 +1,7 @@
 """The game: a one-step generator against the scores of a teacher and of its own samples, and a discriminator.
 
 Flow matching: `x_t = (1 - t) x + t e`, a denoiser gives E[x | x_t]. The generator descends
-`<g, x>` with `g = (fake(x_t) - real(x_t)) / mean |x - real(x_t)|` held, so that its velocity is no gradient.
+`<g, x>` with `g = (fake(x_t) - real(x_t)) / mean |x - real(x_t)|` frozen, so that its velocity is no gradient.
 """
 
 from __future__ import annotations
@@ -175,10 +175,10 @@ def image_setup(
     players: dict[str, nn.Module] = {n: Denoiser(size, width, 1 if n == "D" else size, g) for n in ("G", "F", "D")}
     for n in ("G", "F"):
         players[n].load_state_dict(teacher.state_dict())
-    held = Denoiser(size, width, size, torch.Generator().manual_seed(0))
-    held.load_state_dict(teacher.state_dict())
+    frozen = Denoiser(size, width, size, torch.Generator().manual_seed(0))
+    frozen.load_state_dict(teacher.state_dict())
     how: dict[str, Any] = {"split": split, "adversarial": adversarial, "pull": pull, "preference": 0.0}
-    flow = gd.flows.gradient(game_of(held.requires_grad_(False), players, size, **how))
+    flow = gd.flows.gradient(game_of(frozen.requires_grad_(False), players, size, **how))
     flow = flow.with_rates({"G": 1.0, "F": ratio, "D": ratio})
     stream = gd.batches(samples, latent=3 * size + 2, seed=seed, batch_size=batch)
     return Setup(flow, batches=stream, extras={"size": size, "data": data_set})

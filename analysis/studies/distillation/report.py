@@ -40,7 +40,7 @@ LIMITATIONS = (
     its batch,
     so that fewer samples are seen; DMD2 draws new ones. The reverse KL is estimated from
     nearest neighbours and has a floor of some hundredths.""",
-    """The velocity of the generator is held apart from its own derivative of the scores: it is no gradient, and its
+    """The velocity of the generator leaves out its own derivative of the scores: it is no gradient, and its
     Jacobian is
     taken by differences of the field.""",
 )

@@ -14,7 +14,7 @@ import gamedyn as gd
 from analysis.common.digits import digits, frechet_distance
 from analysis.common.digits_gan import LATENT, flow_of, samples
 from analysis.common.parts import Result
-from gamedyn.jacobian import HeldField as Field
+from gamedyn.jacobian import FrozenField as Field
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -41,9 +41,9 @@ LIMITATIONS = (
     that is affine and a discriminator that is quadratic in 8 (or 4) principal components. Nothing here says what a
     network in training does.""",
     """Members with one stability function, such as all of order 3 with three stages, share one prediction. They are
-    measured apart, so that each stepper is held to it, but they are not independent evidence for the theory.""",
+    measured apart, to check each stepper, but they are not independent evidence for the theory.""",
     """Prediction and measurement share the linearisation of the game and the coefficients. A wrong coefficient that
-    keeps the order conditions would be found by neither; the figures of the literature are held in the tests.""",
+    keeps the order conditions would be found by neither; the figures of the literature are in the tests.""",
     """Where the prediction is that every step is stable, a few large steps are looked at, no more. Krylov solvers
     reach their limits there before stability does: the table says how a real step ended.""",
     """Doubling from a small step finds the first end. An unstable band that lies between two of its steps would be

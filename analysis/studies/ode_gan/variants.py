@@ -64,7 +64,7 @@ def _scored(made: Setup, state: Any, count: int) -> dict[str, float]:
 def frozen_step(
     field: Callable[[torch.Tensor], torch.Tensor], y: torch.Tensor, h: float, slices: Any, method: Any
 ) -> Any:
-    """One step of a tableau for each player, the others held where the step began: what the notebook does."""
+    """One step of a tableau for each player, the others where the step began: what the notebook does."""
     moved = y.clone()
     for own in slices:
         slopes: list[torch.Tensor] = []
@@ -85,8 +85,8 @@ def frozen(settings: Any, *, weight: float, seed: int) -> Result:
     y, slices, rows = state.y.clone(), made.flow.game.layout.slices, []
     marks = {max(1, round(settings.steps * m)): m for m in (0.25, 0.5, 1.0)}
     for n in range(1, settings.steps + 1):
-        held = made.flow.field(next(made.batches))
-        y = frozen_step(partial(held, 0.0), y, settings.h, slices, rk4)
+        frozen = made.flow.field(next(made.batches))
+        y = frozen_step(partial(frozen, 0.0), y, settings.h, slices, rk4)
         if n in marks:
             rows.append(
                 {"at": marks[n], **{f"end.{k}": v for k, v in _scored(made, state.with_y(y), settings.count).items()}}

@@ -17,7 +17,7 @@ from torch import nn
 import gamedyn as gd
 from analysis.common.digits import digits
 from analysis.common.parts import Result
-from gamedyn.jacobian import HeldField as Field
+from gamedyn.jacobian import FrozenField as Field
 
 if TYPE_CHECKING:
     from collections.abc import Callable

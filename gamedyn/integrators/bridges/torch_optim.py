@@ -58,7 +58,7 @@ class TorchOptimStepper(Stepper):
     """Steps `torch.optim:<Class>`: learning rate `h rate_i`, gradient `-v_i / rate_i`; one group per player.
 
     Options are the keyword arguments of the class, without those that the solve decides (lr, maximize,
-    differentiable, capturable). All players' gradients are taken at the same point. Of an ensemble every member
+    differentiable, capturable). All players' gradients are evaluated at the same point. Of an ensemble every member
     has groups, and a state, of its own. Memory: the optimiser's own state, parameter tensor by parameter tensor, and
     its options.
 
@@ -119,7 +119,7 @@ class TorchOptimStepper(Stepper):
         """The step's vector `y+ - y` for a velocity that is already known, (n,), and the memory.
 
         Of one player alone, by its place, the others have no gradient: neither they nor what is remembered of them
-        change. Where the step does not depend on y it is taken from 0, so that nothing cancels.
+        change. Where the step does not depend on y it starts from 0, so that nothing cancels.
         """
         self._bound(field)
         placed = self.method.method in PLACE_DEPENDENT or self._optimiser.defaults.get("weight_decay")

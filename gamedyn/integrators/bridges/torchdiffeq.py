@@ -150,7 +150,7 @@ class TorchdiffeqStepper(Stepper):
     def _integrated(self, field: VectorField, span: Tensor, y: Tensor) -> tuple[Tensor, dict[str, Any], StepInfo]:
         """What `odeint` does from span[0] to span[1]; its own call would turn time into the players' dtype.
 
-        The last inner step ends on span[1], and its own value is taken: `odeint` evaluates the interpolant
+        The last inner step ends on span[1], and its own value is used: `odeint` evaluates the interpolant
         there, which is the same but for 16 times the rounding.
         """
         if not bool(y.isfinite().all()):

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from gamedyn.integrators._types import Integrator
-    from gamedyn.jacobian import HeldField
+    from gamedyn.jacobian import FrozenField
 
 __all__ = ["Adaptive", "AdaptiveStepper", "NoiseWarning"]
 
@@ -28,7 +28,7 @@ FILTERS = {"I": (1.0, 0.0, 0.0), "PI": (0.7, -0.4, 0.0), "PID": (1 / 18, 1 / 9, 
 """Exponents of the last three error estimates, times the order: elementary, PI.3.4 and H312PID."""
 
 BATCHES_COMPARED = 4
-"""Batches on which the error estimate is taken to find its spread."""
+"""Batches on which the error estimate is evaluated to find its spread."""
 
 
 class NoiseWarning(UserWarning):
@@ -152,7 +152,7 @@ class AdaptiveStepper:
         self._warned = False
         self.noise: list[dict[str, float]] = []
 
-    def init(self, field: HeldField, t: float, y: Tensor, h: float | None) -> dict[str, Any]:
+    def init(self, field: FrozenField, t: float, y: Tensor, h: float | None) -> dict[str, Any]:
         """The inner memory, and the first step; where none is given, `step` chooses one from v and its change."""
         return {"inner": self.inner.init(field, t, y, h or 1.0), "h": h, "sizes": [], "slope": None, "tried": 0}
 
@@ -160,7 +160,7 @@ class AdaptiveStepper:
         """Always."""
         return True
 
-    def step(self, field: HeldField, t: float, y: Tensor, left: float, memory: Any) -> tuple[Tensor, Any, StepInfo]:
+    def step(self, field: FrozenField, t: float, y: Tensor, left: float, memory: Any) -> tuple[Tensor, Any, StepInfo]:
         """One accepted step, of at most the time that is left."""
         control, rejected, counts = self.control, 0, Counter[str]()
         h = memory["h"]
@@ -203,12 +203,12 @@ class AdaptiveStepper:
         """Without the slope at the point that the step reached."""
         return {**memory, "slope": None}
 
-    def part(self, field: HeldField, t: float, y: Tensor, h: float, memory: Any) -> tuple[Tensor, StepInfo]:
+    def part(self, field: FrozenField, t: float, y: Tensor, h: float, memory: Any) -> tuple[Tensor, StepInfo]:
         """A step of the method of this size, shorter than the accepted one, whose tolerance it meets as well."""
         new, _, _, info = self._attempt(field, t, y, h, memory)
         return new.clone(), info
 
-    def resumed(self, field: HeldField, t: float, y: Tensor, memory: Any) -> Any:
+    def resumed(self, field: FrozenField, t: float, y: Tensor, memory: Any) -> Any:
         """The memory of a run gone on from: attempts count anew, and its slope stays if it is this field's."""
         memory = {**memory, "tried": 0}
         if memory["slope"] is not None:  # the batch, or the flow, may be another one
@@ -223,7 +223,7 @@ class AdaptiveStepper:
         return {"error_noise": list(self.noise)} if self.noise else {}
 
     def _attempt(
-        self, field: HeldField, t: float, y: Tensor, h: float, memory: Any
+        self, field: FrozenField, t: float, y: Tensor, h: float, memory: Any
     ) -> tuple[Tensor, tuple[Tensor, ...], Tensor | None, StepInfo]:
         """A step, its error estimates, its slope at the end where it has it."""
         if hasattr(self.inner, "step_with_error"):
@@ -232,7 +232,7 @@ class AdaptiveStepper:
         new, _, info = self.inner.step(field, t, y, h, memory["inner"])
         return new, (info.error,), None, info  # type: ignore[return-value]
 
-    def _size(self, errors: Sequence[Tensor], y: Tensor, new: Tensor, field: HeldField) -> float:
+    def _size(self, errors: Sequence[Tensor], y: Tensor, new: Tensor, field: FrozenField) -> float:
         """The norm of the estimate, in tolerances; of a two-part one as `RungeKutta.b_low` says.
 
         Source: Hairer, Norsett, Wanner I, II.10, eq. (10.17).
@@ -247,7 +247,7 @@ class AdaptiveStepper:
         power: float = math.prod((self.control.safety**k / e) ** (b / k) for e, b in zip(sizes, weights, strict=False))
         return min(self.control.grow, max(self.control.shrink, power))
 
-    def _first_step(self, field: HeldField, t: float, y: Tensor) -> float:
+    def _first_step(self, field: FrozenField, t: float, y: Tensor) -> float:
         """Source: Hairer, Norsett, Wanner I, II.4, starting step size; two evaluations."""
         f0 = field(t, y)
         scale, at = self.control, y
@@ -261,7 +261,7 @@ class AdaptiveStepper:
         h1 = (0.01 / largest) ** (1 / self._estimates) if told else max(1e-6, h0 * 1e-3)
         return min(100 * h0, h1, scale.h_max)
 
-    def _measure_noise(self, field: HeldField, t: float, y: Tensor, h: float, memory: Any, size: float) -> None:
+    def _measure_noise(self, field: FrozenField, t: float, y: Tensor, h: float, memory: Any, size: float) -> None:
         """The spread of the error estimate over the last few batches, at one point and step."""
         self._seen.append(field.batch)
         step = memory["tried"]

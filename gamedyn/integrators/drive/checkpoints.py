@@ -138,7 +138,7 @@ class Writer:
         """Write a run; one that cannot be written warns, and leaves the last good one.
 
         Args:
-            run: the run; its records are taken from the log.
+            run: the run; its records come from the log.
             log: what this solve recorded: what is not on disk is appended.
         """
         self._noted = time.monotonic()
@@ -258,9 +258,9 @@ def _locked(folder: Path) -> int:
 
 def _append(path: Path, records: Records) -> None:
     """Add a block of records; of one that fails nothing is left."""
-    held = io.BytesIO()
-    torch.save(vars(records), held)
-    data = held.getvalue()
+    stored = io.BytesIO()
+    torch.save(vars(records), stored)
+    data = stored.getvalue()
     size = path.stat().st_size
     try:
         with path.open("ab") as file:

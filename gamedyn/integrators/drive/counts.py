@@ -13,7 +13,7 @@ from torch.utils._pytree import tree_leaves
 from gamedyn.flows._types import of_flow
 from gamedyn.integrators.dispatch import stepper
 from gamedyn.integrators.execution.operations import Operation, Operations
-from gamedyn.jacobian import HeldField
+from gamedyn.jacobian import FrozenField
 
 if TYPE_CHECKING:
     from gamedyn.flows import Flow
@@ -69,7 +69,7 @@ def step_counts(flow: Flow, method: str | Method, batch: Any = None, *, h: float
         (4.0, 0)
     """
     integrator = stepper(method, **options)
-    field = HeldField(of_flow(flow), flow.initial_state().buffers, check=False)
+    field = FrozenField(of_flow(flow), flow.initial_state().buffers, check=False)
     y = flow.initial_state().y
     with torch.no_grad():
         field.open(y, batch)

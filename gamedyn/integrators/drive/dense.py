@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
     from gamedyn.core.evaluation import Request
     from gamedyn.integrators._types import Integrator, StepInfo
-    from gamedyn.jacobian import HeldField
+    from gamedyn.jacobian import FrozenField
 
 __all__ = ["DenseOutput", "Node", "part"]
 
 
 @dataclass(frozen=True)
 class Node:
-    """An end of a step, and what the step that begins there is taken with.
+    """An end of a step, and the rates, weights and batch of the step that begins there.
 
     Attributes:
         t: time.
@@ -45,10 +45,10 @@ class Node:
     random: RandomState | None = None
     request: Request | None = None
 
-    def stepped(self, field: HeldField, memory: Any) -> Node:
-        """With what the field's present step, which begins here, is taken with."""
+    def stepped(self, field: FrozenField, memory: Any) -> Node:
+        """With the rates, weights and batch of the field's present step, which begins here."""
         asked = field.asked()
-        rates, weights = ({k: x.clone() for k, x in held.items()} for held in (asked.rates, asked.weights))
+        rates, weights = ({k: x.clone() for k, x in entries.items()} for entries in (asked.rates, asked.weights))
         return replace(
             self,
             batch=field.batch,
@@ -81,7 +81,7 @@ class DenseOutput:
     """
 
     def __init__(
-        self, nodes: Sequence[Node], field: HeldField, integrator: Integrator, earlier: DenseOutput | None = None
+        self, nodes: Sequence[Node], field: FrozenField, integrator: Integrator, earlier: DenseOutput | None = None
     ) -> None:
         self._nodes, self._field, self._integrator, self._earlier = list(nodes), field, integrator, earlier
 
@@ -126,7 +126,7 @@ class DenseOutput:
 
 
 def part(
-    integrator: Integrator, field: HeldField, t: float, y: Tensor, h: float, memory: Any
+    integrator: Integrator, field: FrozenField, t: float, y: Tensor, h: float, memory: Any
 ) -> tuple[Tensor, StepInfo]:
     """The state part of a step on, by a step of the method that ends there: its error is no larger than the step's."""
     own = getattr(integrator, "part", None)

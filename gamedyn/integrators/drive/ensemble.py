@@ -16,14 +16,14 @@ from gamedyn.core.evaluation import Members
 from gamedyn.flows import Flow
 from gamedyn.flows._types import of_flow
 from gamedyn.integrators.dispatch import stepper
-from gamedyn.integrators.drive.facts import agreed_on, facts_of, held_against, past_run
+from gamedyn.integrators.drive.facts import agreed_on, compared_with, facts_of, past_run
 from gamedyn.integrators.drive.loop import Loop
 from gamedyn.integrators.drive.observers import every as rhythm
 from gamedyn.integrators.drive.observers import watches
 from gamedyn.integrators.drive.plan import Around, Plan
 from gamedyn.integrators.drive.solve import batch_source, checkpoints, on_device, refuse_noise, refuse_unscaled
 from gamedyn.integrators.drive.step_sizes import PerMember
-from gamedyn.jacobian import HeldField
+from gamedyn.jacobian import FrozenField
 
 if TYPE_CHECKING:
     import os
@@ -120,14 +120,14 @@ def solve_ensemble(
     size = PerMember(span)
     facts = facts_of(flow, integrator, size, "frozen", source, past)
     facts |= {kind: {k: v.tolist() for k, v in columns.items()} for kind, columns in differing.items() if columns}
-    held_against(past, facts, allow)
+    compared_with(past, facts, allow)
     agreed_on(flow, facts, past)
     if past is not None and past.step > positive_int("steps", steps):
         raise ArgumentError("steps", f"at least the {past.step} steps already done", steps)
     check_every = positive_int("check_every", check_every)
     plan = Plan(0.0, positive_int("steps", steps), every=rhythm(every), check_every=check_every)
     state = State(flow.game.layout, points.expand(count, -1).clone(), flow.game.state().buffers)
-    field = HeldField(flow, state.buffers, members=Members(count, batch_dim), **differing)
+    field = FrozenField(flow, state.buffers, members=Members(count, batch_dim), **differing)
     around = Around(draw, source, watches(observers), checkpoints(checkpoint), execution=execution, facts=facts)
     loop = Loop(field, integrator, size, plan, around, (state, past))
     del state, past, points  # each of the size of the ensemble

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from gamedyn.integrators._types import Integrator
     from gamedyn.integrators.drive.step_sizes import StepSize
 
-__all__ = ["agreed_on", "facts_of", "held_against", "past_run"]
+__all__ = ["agreed_on", "compared_with", "facts_of", "past_run"]
 
 FUNCTIONS = (FunctionType, MethodType, partial)
 
@@ -98,7 +98,7 @@ def agreed_on(flow: Flow, facts: Mapping[str, Any], past: Run | None) -> None:
     flow.game.processes.agree_on(known)
 
 
-def held_against(past: Run | None, facts: Mapping[str, Any], allow: Iterable[str]) -> None:
+def compared_with(past: Run | None, facts: Mapping[str, Any], allow: Iterable[str]) -> None:
     """Refuse a run that differs from what is to go on, in what is not allowed.
 
     Raises:
@@ -116,5 +116,5 @@ def held_against(past: Run | None, facts: Mapping[str, Any], allow: Iterable[str
     known.remove("versions")
     differing = [k for k in known if k in past.facts and past.facts[k] != facts[k] and k not in allowed]
     if differing:
-        there, here = ("; ".join(f"{k}: {held[k]}" for k in differing) for held in (past.facts, facts))
+        there, here = ("; ".join(f"{k}: {found[k]}" for k in differing) for found in (past.facts, facts))
         raise ArgumentError("resume", f"a run of {here}", there, f"if that is meant: allow={differing}")

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from gamedyn.integrators.drive.plan import Around, Plan
     from gamedyn.integrators.drive.run import Run
     from gamedyn.integrators.drive.step_sizes import StepSize
-    from gamedyn.jacobian import HeldField
+    from gamedyn.jacobian import FrozenField
 
 __all__ = ["Loop"]
 
@@ -49,7 +49,7 @@ class Loop:
 
     def __init__(
         self,
-        field: HeldField,
+        field: FrozenField,
         integrator: Integrator,
         size: StepSize,
         plan: Plan,
@@ -158,7 +158,10 @@ class Loop:
 
     def _steps(self, step: int, t: float, batch: Any, bar: Any) -> int:
         field, processes = self.field, self.field.flow.game.processes
-        (y, memory), self._begin = self._begin, None  # held by nothing else, so that the first step lets go of them
+        (y, memory), self._begin = (
+            self._begin,
+            None,
+        )  # referenced by nothing else, so that the first step lets go of them
         self._keep_start(t, y)
         while not self._over(step, t):
             self._signals.obeyed()

@@ -25,7 +25,7 @@ class Records:
     """What was recorded on the way, at every `every`-th step.
 
     Attributes:
-        step: number of steps done before the losses were taken, (r,).
+        step: number of steps done before the losses were evaluated, (r,).
         t: time there, (r,); of an ensemble, whose members have times of their own, the step's number.
         losses: by player, (r,), or (r, members): at the first evaluation of the step.
         figures: by name, (r,): what else was recorded of the step: extra values that the losses return; of steps that
@@ -43,7 +43,7 @@ class Records:
     def until(self, step: int) -> Records:
         """The records of the first steps."""
         keep = int((self.step < step).sum())  # steps only grow
-        shorter = ({k: v[:keep] for k, v in held.items()} for held in (self.losses, self.figures))
+        shorter = ({k: v[:keep] for k, v in columns.items()} for columns in (self.losses, self.figures))
         return Records(self.step[:keep], self.t[:keep], *shorter)
 
     def joined(self, *later: Records) -> Records:
@@ -65,12 +65,12 @@ class Records:
         return pd.DataFrame(columns)
 
 
-def _columns(held: Sequence[Mapping[str, Tensor]], parts: Sequence[Records]) -> dict[str, Tensor]:
+def _columns(columns: Sequence[Mapping[str, Tensor]], parts: Sequence[Records]) -> dict[str, Tensor]:
     """Every column of all parts, nan where a part has none."""
-    first = {k: v for part in reversed(held) for k, v in part.items()}
-    names = dict.fromkeys(k for part in held for k in part)
+    first = {k: v for part in reversed(columns) for k, v in part.items()}
+    names = dict.fromkeys(k for part in columns for k in part)
     return {
-        k: torch.cat([x[k] if k in x else _missing(first[k], len(p)) for x, p in zip(held, parts, strict=True)])
+        k: torch.cat([x[k] if k in x else _missing(first[k], len(p)) for x, p in zip(columns, parts, strict=True)])
         for k in names
     }
 

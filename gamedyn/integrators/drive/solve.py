@@ -22,14 +22,14 @@ from gamedyn.integrators.dispatch import stepper
 from gamedyn.integrators.drive.adaptive import Adaptive
 from gamedyn.integrators.drive.checkpoints import Checkpoints
 from gamedyn.integrators.drive.events import events as events_by_name
-from gamedyn.integrators.drive.facts import agreed_on, facts_of, held_against, past_run
+from gamedyn.integrators.drive.facts import agreed_on, compared_with, facts_of, past_run
 from gamedyn.integrators.drive.loop import Loop
 from gamedyn.integrators.drive.observers import every as rhythm
 from gamedyn.integrators.drive.observers import watches
 from gamedyn.integrators.drive.plan import Around, Plan, StreamEnded
 from gamedyn.integrators.drive.stages import staged
 from gamedyn.integrators.drive.step_sizes import Constant, StepSize, step_size
-from gamedyn.jacobian import HeldField
+from gamedyn.jacobian import FrozenField
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -100,7 +100,7 @@ def solve(
         solver: how implicit equations are solved: NewtonKrylov(...), Anderson(...) or fixed_point(...) of
             `gamedyn.integrators` for implicit methods, Krylov(...) for linearly implicit and exponential ones.
         history: of multistep methods: "stale" (default), past field values stay those of their batches, or
-            "refresh", they are taken anew on every batch, at an evaluation each.
+            "refresh", they are evaluated anew on every batch, at an evaluation each.
         dense: whether to keep what `run.dense` needs, the solution at every time (methods that remember nothing).
         save_at: times at which the state is kept in `run.saved`; those within a step are reached by a shorter step of
             the method from where it began, so their error is the solve's. Those that a resumed run has saved may be
@@ -118,7 +118,7 @@ def solve(
         checkpoint: `Checkpoints(folder, ...)`, or a folder; written on every exit too, failures and signals included.
         check_every: steps between looks whether the state is finite (the only time the host waits).
         execution: how a step is executed: "eager"; "compiled" as a whole, which pays on small networks; "captured", as
-            a CUDA graph (on a CPU a tape of the same operations, no faster, which tells what a GPU would refuse).
+            a CUDA graph (on a CPU a tape of the same operations, no faster, which shows what a GPU would refuse).
             Python values that the losses read, and the modules' modes, are frozen into the latter two: let what
             changes be a tensor, or in the batch. Where that cannot be, steps run eagerly, with a warning;
             `run.stats["execution"]` says how they ran, and why.
@@ -127,8 +127,8 @@ def solve(
             slower; "sharded", by the processes of `gamedyn.data_parallel`, of which each keeps its share. For fixed
             steps and eager ones; the other three say which methods they are for.
         check: whether derivatives that the method or a penalty takes are checked against differences of the field, once
-            for a flow; `run.stats["check"]` says what came of it (`HeldField.checked`).
-        throw: whether a failure raises; if not, `run.status` tells.
+            for a flow; `run.stats["check"]` says what came of it (`FrozenField.checked`).
+        throw: whether a failure raises; if not, `run.status` names it.
         progress: whether to show a progress bar (never unless standard error is a terminal).
 
     Returns:
@@ -154,11 +154,11 @@ def solve(
     past = past_run(flow, resume, allow)
     state = _first_state(flow, y0, past)
     schedules, scaled = _schedules(flow, rates, weights)
-    field = HeldField(flow, state.buffers, sampling=sampling, one_batch=batches is None, check=check, **scaled)
+    field = FrozenField(flow, state.buffers, sampling=sampling, one_batch=batches is None, check=check, **scaled)
     integrator = staged(integrator, field, stages, size, execution)
     draw, streams = batch_source(flow, batches, batch, past)
     facts = {**facts_of(flow, integrator, size, sampling, streams, past), "stages": stages}
-    held_against(past, facts, allow if integrator.changes_h else (*allow, "h"))  # the loop says more of the others
+    compared_with(past, facts, allow if integrator.changes_h else (*allow, "h"))  # the loop says more of the others
     agreed_on(flow, facts, past)
     limits = {"steps": steps, "evaluations": evaluations, "images": images, "t_span": t_span}
     rhythms = {"every": rhythm(every), "check_every": positive_int("check_every", check_every)}
@@ -264,9 +264,9 @@ def _schedules(flow: Flow, rates: Any, weights: Any) -> tuple[dict[str, Any], di
             refuse_unscaled(flow, kind, name)
             if kind == "rates":
                 entries = [flow.game.layout.entries(at) for key, at in flow.rated if key == name]
-            held = torch.ones((), dtype=flow.game.dtype, device=flow.game.device)
-            scaled[kind][name] = held.fill_(finite(f"{kind}[{name!r}](0)", fn(0)))
-            out[f"{kind[:-1]} {name}"] = (held, fn, entries)
+            scalar = torch.ones((), dtype=flow.game.dtype, device=flow.game.device)
+            scaled[kind][name] = scalar.fill_(finite(f"{kind}[{name!r}](0)", fn(0)))
+            out[f"{kind[:-1]} {name}"] = (scalar, fn, entries)
     return out, {k: v for k, v in scaled.items() if v}
 
 

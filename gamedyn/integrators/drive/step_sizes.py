@@ -54,7 +54,7 @@ class StepSize(ABC):
         return t
 
     def when(self, step: int, t: float) -> Any:
-        """Time at which step number `step` begins, as the field is told it."""
+        """Time at which step number `step` begins, as the field gets it."""
         return t
 
     def integrated(self, since: float, t: float) -> Any:

@@ -51,9 +51,9 @@ class Trajectory:
         y = np.stack([saved[t].y.detach().cpu().numpy() for t in times])
         found: dict[str, list[float]] = {}
         for t in times if flow is not None else ():
-            held = flow.at(saved[t], batch, t, check=False)  # type: ignore[union-attr]
-            held(t, held.at.y)
-            for name, loss in zip(held.names, held.losses, strict=False):  # a custom flow has none
+            frozen = flow.at(saved[t], batch, t, check=False)  # type: ignore[union-attr]
+            frozen(t, frozen.at.y)
+            for name, loss in zip(frozen.names, frozen.losses, strict=False):  # a custom flow has none
                 found.setdefault(name, []).append(float(loss))
         return Trajectory(np.array(times), y, layout, {k: np.array(v) for k, v in found.items()})
 
@@ -81,6 +81,6 @@ class Trajectory:
 
 
 def _add(columns: dict[str, Any], more: Mapping[str, Any]) -> None:
-    """More columns; one whose name is taken is called "player NAME"."""
+    """More columns; one whose name is in use is called "player NAME"."""
     for name, values in more.items():
         columns[f"player {name}" if name in columns else name] = values

@@ -65,7 +65,7 @@ class Equation(Protocol):
         """g(x), and u -> (I - g'(x)) u."""
 
     def rounding(self, x: Tensor) -> Tensor:
-        """The residual below which nothing can be told, (1,)."""
+        """The residual below which all is rounding, (1,)."""
 
 
 def _checked(rtol: float | None, atol: float) -> None:
@@ -193,7 +193,7 @@ class Anderson:
         rtol: of the residual, relative to the field values; None: 1e-8 in float64, 1e-5 in float32.
         atol: absolute tolerance, per root of the number of unknowns.
         max_iterations: evaluations of the stages before they count as not converged.
-        damping: how much of the residual is taken.
+        damping: the share of the residual that is used.
 
     Raises:
         ArgumentError: for tolerances that are zero or below (atol may be 0).

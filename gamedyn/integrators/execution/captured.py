@@ -17,7 +17,7 @@ from gamedyn.integrators.execution.whole import Made, WholeStep
 
 if TYPE_CHECKING:
     from gamedyn.integrators._types import Integrator
-    from gamedyn.jacobian import HeldField
+    from gamedyn.jacobian import FrozenField
 
 __all__ = ["CapturedStep"]
 
@@ -36,7 +36,7 @@ class CapturedStep(WholeStep):
         super().__init__(stepper)
         self._by = by
 
-    def make(self, field: HeldField, t: Any, h: Any, tensors: list[Any], spec: Any) -> Made:
+    def make(self, field: FrozenField, t: Any, h: Any, tensors: list[Any], spec: Any) -> Made:
         """Record it."""
         return _Captured(self.stepper, field, self._by or recorder(field.point.device), t, h, tensors, spec)
 
@@ -45,7 +45,7 @@ class _Captured(Made):
     """A recorded step, and the tensors that it reads and writes."""
 
     def __init__(
-        self, stepper: Integrator, field: HeldField, by: Recorder, t: Any, h: Any, tensors: list[Any], spec: Any
+        self, stepper: Integrator, field: FrozenField, by: Recorder, t: Any, h: Any, tensors: list[Any], spec: Any
     ) -> None:
         like = field.point
         self._t = torch.zeros_like(t) if isinstance(t, Tensor) else like.new_zeros((), dtype=torch.float64)
@@ -78,7 +78,7 @@ class _Captured(Made):
             for slot, before in there:  # trials have moved it
                 slot.copy_(before)
 
-    def run(self, field: HeldField, t: Any, h: Any, tensors: list[Any]) -> tuple[Tensor, Any]:
+    def run(self, field: FrozenField, t: Any, h: Any, tensors: list[Any]) -> tuple[Tensor, Any]:
         """Copy what has changed to where the recording reads it, and replay."""
         self._fill(t, h, tensors)
         self._recording.replay()
@@ -99,7 +99,7 @@ class _Captured(Made):
                 slot.copy_(given)
         self._filled = True
 
-    def _step(self, stepper: Integrator, field: HeldField, inputs: Any) -> None:
+    def _step(self, stepper: Integrator, field: FrozenField, inputs: Any) -> None:
         """One step from the slots to the slots."""
         new, after, info = stepper.step(field, self._t, inputs["y"], self._h, inputs["memory"])
         if info.status != "ok" or info.counts or info.figures or info.h is not None:

@@ -16,7 +16,7 @@ from gamedyn.integrators.execution.whole import Made, WholeStep
 
 if TYPE_CHECKING:
     from gamedyn.integrators._types import Integrator
-    from gamedyn.jacobian import HeldField
+    from gamedyn.jacobian import FrozenField
 
 __all__ = ["CompiledStep"]
 
@@ -26,7 +26,7 @@ class CompiledStep(WholeStep):
 
     name, in_place = "compiled", False
 
-    def make(self, field: HeldField, t: Any, h: Any, tensors: list[Any], spec: Any) -> Made:
+    def make(self, field: FrozenField, t: Any, h: Any, tensors: list[Any], spec: Any) -> Made:
         """Trace and compile it."""
         return _Compiled(self.stepper, field, t, h, tensors, spec)
 
@@ -34,7 +34,7 @@ class CompiledStep(WholeStep):
 class _Compiled(Made):
     """A compiled step: what it returns besides tensors is constant."""
 
-    def __init__(self, stepper: Integrator, field: HeldField, t: Any, h: Any, tensors: list[Any], spec: Any) -> None:
+    def __init__(self, stepper: Integrator, field: FrozenField, t: Any, h: Any, tensors: list[Any], spec: Any) -> None:
         self._moving = [i for i, x in enumerate(tensors) if isinstance(x, Tensor)]
 
         def whole(now: Tensor, span: Tensor, *args: Tensor) -> list[Tensor]:
@@ -54,7 +54,7 @@ class _Compiled(Made):
         with field.session():
             self._code = compiled(whole, [x.detach() for x in arguments])
 
-    def run(self, field: HeldField, t: Any, h: Any, tensors: list[Any]) -> tuple[Tensor, Any]:
+    def run(self, field: FrozenField, t: Any, h: Any, tensors: list[Any]) -> tuple[Tensor, Any]:
         """Call the code."""
         values = iter(self._code(*self._arguments(tensors[0], t, h, tensors)))
         out = [next(values) if c is None else c for c in self._constants]

@@ -14,7 +14,7 @@ from gamedyn.integrators._types import OK, StepInfo
 if TYPE_CHECKING:
     from gamedyn.core import Work
     from gamedyn.integrators._types import Integrator
-    from gamedyn.jacobian import HeldField
+    from gamedyn.jacobian import FrozenField
 
 __all__ = ["EagerStep", "Made", "WholeStep"]
 
@@ -48,7 +48,7 @@ class Made:
 
     work: Work
 
-    def run(self, field: HeldField, t: Any, h: Any, tensors: list[Any]) -> tuple[Tensor, Any]:
+    def run(self, field: FrozenField, t: Any, h: Any, tensors: list[Any]) -> tuple[Tensor, Any]:
         """A step with other arguments of the same kind: the new y and memory; the field's losses are set."""
         raise NotImplementedError
 
@@ -76,7 +76,7 @@ class WholeStep:
         if stepper.host_decides:
             self._give_up(f"{type(stepper).__name__} is no fixed sequence of evaluations: {stepper.host_decides}")
 
-    def make(self, field: HeldField, t: Any, h: Any, tensors: list[Any], spec: Any) -> Made:
+    def make(self, field: FrozenField, t: Any, h: Any, tensors: list[Any], spec: Any) -> Made:
         """A step for arguments of this kind: y, memory, batch and buffers, flat.
 
         Raises:
@@ -85,7 +85,7 @@ class WholeStep:
         raise NotImplementedError
 
     def step(
-        self, field: HeldField, t: float | Tensor, y: Tensor, h: float | Tensor, memory: Any
+        self, field: FrozenField, t: float | Tensor, y: Tensor, h: float | Tensor, memory: Any
     ) -> tuple[Tensor, Any, StepInfo]:
         """One step: the one that was made if there is one, else eager."""
         if not self.reason and (refusal := _refusal(field)):
@@ -110,7 +110,7 @@ class WholeStep:
             return {"execution": f"eager, not {self.name}: {self.reason}"}
         return {"execution": self.name, f"{self.name}_kinds": len(self._made)}
 
-    def _for(self, field: HeldField, t: Any, h: Any, tensors: list[Any], spec: Any) -> Made:
+    def _for(self, field: FrozenField, t: Any, h: Any, tensors: list[Any], spec: Any) -> Made:
         """The step that was made for arguments of this kind, or is made now."""
         key = (spec, _kind(h) if isinstance(h, Tensor) else None, *map(_kind, tensors))
         if key not in self._made:
@@ -125,7 +125,7 @@ class WholeStep:
         warn_caller(f"steps run eagerly, not {self.name}: {why}", UserWarning)
 
 
-def _refusal(field: HeldField) -> str:
+def _refusal(field: FrozenField) -> str:
     """Why no step on a field can be made once and for all; "" if it can."""
     if field.draws_randomness or field.sampling == "fresh":
         return "losses that draw, and a fresh batch for each stage, cannot be frozen into a graph"

@@ -39,7 +39,7 @@ class AdditiveStepper(Stepper):
         self._owner: VectorField | None = None
 
     def init(self, field: VectorField, t: float, y: Tensor, h: float | Tensor) -> dict[str, Any]:
-        """No memory; checks that the flow has the parts that the method tells apart.
+        """No memory; checks that the flow has the parts that the method treats apart.
 
         Raises:
             UnknownNameError: if it lacks one that is named.
@@ -51,7 +51,7 @@ class AdditiveStepper(Stepper):
                 raise UnknownNameError("part of the flow", part, parts)
         if len(parts) < len(field.whole_parts):
             got = f"one part made of {', '.join(field.whole_parts)}"
-            raise ArgumentError("flow", f"a flow that tells its parts apart, for {self.method}", got)
+            raise ArgumentError("flow", f"a flow that has its parts apart, for {self.method}", got)
         return {}
 
     def step(

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["HISTORY", "MultistepStepper", "start_stepper"]
 
 HISTORY = ("stale", "refresh")
-"""Whether past field values stay those of the batch they were taken on, or are taken anew on every batch."""
+"""Whether past field values stay those of the batch they were evaluated on, or are evaluated anew on every batch."""
 
 
 class MultistepStepper(Stepper):
@@ -34,7 +34,7 @@ class MultistepStepper(Stepper):
 
     Memory, newest first: `fields`, past field values that enter the formula; `values`, past points where an alpha,
     a coupling or refreshed history needs them; `filled`, how many steps are behind. A field value belongs to the
-    batch it was taken on: "stale" history keeps it so, "refresh" takes all of it anew on every batch, at an
+    batch it was evaluated on: "stale" history keeps it so, "refresh" evaluates all of it anew on every batch, at an
     evaluation each. The oldest value's room is written again in the next step. Implicit methods solve for the
     newest field value; it enters the history as it was solved.
     """

@@ -18,7 +18,7 @@ __all__ = ["PartitionedStepper"]
 
 
 class PartitionedStepper(Stepper):
-    """Each move takes one player along its own field, the others held, by the sub-step method.
+    """Each move takes one player along its own field, the others fixed, by the sub-step method.
 
     In place: y is advanced where the field is evaluated. A y that is not the field's point is copied there first and
     left as it is.

@@ -109,7 +109,7 @@ class RungeKuttaStepper(Stepper):
 
 
 def refuse_inconsistent(method: RungeKutta) -> None:
-    """Refuse weights that no step can be taken with; as data, for theory, they are what they are.
+    """Refuse weights that make no step; as data, for theory, they are what they are.
 
     Raises:
         ArgumentError: if b or b_hat do not add up to the method's clock, or are one and the same.

@@ -1,4 +1,4 @@
-"""A flow on one batch, held: adaptive steps, crossings of sections, and the derivative of the very steps taken."""
+"""A flow on one batch: adaptive steps, crossings of sections, and the derivative of the very steps taken."""
 
 from __future__ import annotations
 

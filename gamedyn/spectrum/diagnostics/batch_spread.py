@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from gamedyn.core import State
     from gamedyn.flows import Flow
     from gamedyn.integrators import Run
-    from gamedyn.jacobian import HeldField
+    from gamedyn.jacobian import FrozenField
     from gamedyn.methods import Method
 
 __all__ = ["Band", "BatchSpread", "batch_spread"]
@@ -264,7 +264,7 @@ def _outermost(
 class _Mean(LinearOperator):
     """The mean of the batches' Jacobians: kept, or made anew."""
 
-    def __init__(self, fields: list[HeldField], like: Tensor, *, keep: bool) -> None:
+    def __init__(self, fields: list[FrozenField], like: Tensor, *, keep: bool) -> None:
         self._fields = fields
         self._kept = [field.jacobian() for field in fields] if keep else None
         n = len(like)

@@ -134,7 +134,8 @@ def find_limit_cycle(
     Args:
         flow: an autonomous flow.
         state: where to start.
-        batch: what the losses take, or None: one batch, held, with the state's buffers and the losses' randomness.
+        batch: what the losses take, or None: one batch for all of it, as are the state's buffers and the losses'
+            randomness.
         horizon: for how long to follow the flow, in its time.
         method: one-step method with an embedded one.
         rtol: its tolerance, relative to the state and, once it is known, to the orbit's size; in float32 1e-5 at least.

@@ -93,7 +93,7 @@ def path_angle(
     Args:
         flow: the flow, penalty terms included.
         start: where alpha = 0, such as a run's first state.
-        end: where alpha = 1, such as its last; its buffers are used all along, held.
+        end: where alpha = 1, such as its last; its buffers are used all along, unchanged.
         batch: what the losses take, or None; a mini-batch shows the mini-batch's field.
         span: the range of alpha.
         points: how many places, equally spaced.

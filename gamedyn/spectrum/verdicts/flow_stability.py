@@ -129,7 +129,7 @@ def _axis_distance(A: NDArray[np.float64], values: NDArray[np.complex128], error
             low = middle
         elif reached < high:
             high = reached
-        else:  # near the axis to rounding, but none that an upper bound shows: no more can be told
+        else:  # near the axis to rounding, but none that an upper bound shows: no more is known
             break
     return high, low
 

@@ -4,7 +4,7 @@ With F = (D_f L_f) of the followers, r their best response to the leader l, and 
 
     Dr = -(D_f F)^-1 D_l F,   total gradient D_l L_l + Dr^T D_f L_l,   total Hessian T^T (D^2 Psi) T,
 
-T = (I, Dr), Psi = L_l - <p, F> with p held. (Differentiate F(x, r(x)) = 0 twice: what the second derivative of r adds
+T = (I, Dr), Psi = L_l - <p, F> with p fixed. (Differentiate F(x, r(x)) = 0 twice: what the second derivative of r adds
 to L_l is -<p, d^2 F>.) For a zero-sum game p = 0 at a stationary point, and the total Hessian is the Schur complement.
 """
 

@@ -72,7 +72,7 @@ class Verdict:
         degenerate: directions in which nothing is decided, by name.
         n: parameters.
         formed: whether matrices were formed, and everything is known to rounding.
-        products: Jacobian products taken.
+        products: Jacobian products used.
     """
 
     stability: Answer
@@ -172,7 +172,7 @@ def verdict(
             the point, or the players as they stand, whichever is larger.
         k: rightmost eigenvalues looked for where J is not formed.
         tol: of their residuals, relative to |J|.
-        basis: Lanczos steps for the bounds of symmetric parts and Hessians; as many vectors are held.
+        basis: Lanczos steps for the bounds of symmetric parts and Hessians; as many vectors are kept.
         risk: probability with which such a bound may be wrong.
         progress: whether to show which question is being worked on.
         **options: of GameJacobian: strategy, memory.

@@ -225,5 +225,5 @@ def eigenvalue_array(spectrum: Spectrum) -> NDArray[np.complex128]:
 
 
 def is_complete(spectrum: Spectrum) -> bool:
-    """Whether a spectrum is all there is: as it says itself; bare numbers and matrices are taken to be."""
+    """Whether a spectrum is all there is: as it says itself; bare numbers and matrices are."""
     return bool(getattr(spectrum, "complete", True))

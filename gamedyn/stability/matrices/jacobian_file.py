@@ -65,12 +65,12 @@ def load_jacobian(path: str | PathLike[str], players: Mapping[str, int] | None =
 
 
 def _held(source: Any) -> Any:
-    held = loaded(source)
-    if isinstance(held, np.ndarray):
-        return held
-    with held:
-        if "format" in held.files:
+    content = loaded(source)
+    if isinstance(content, np.ndarray):
+        return content
+    with content:
+        if "format" in content.files:
             return scipy.sparse.load_npz(source).toarray()
-        if len(held.files) != 1:
-            raise ArgumentError("path", "one array", f"{source.name} with {sorted(held.files)}")
-        return held[held.files[0]]
+        if len(content.files) != 1:
+            raise ArgumentError("path", "one array", f"{source.name} with {sorted(content.files)}")
+        return content[content.files[0]]

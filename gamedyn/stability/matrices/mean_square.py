@@ -40,7 +40,7 @@ def mean_square_radius(
 ) -> float:
     """Growth of `E|y|^2` a step, where every step draws one of the batches anew: below 1, noise in J does not matter.
 
-    `rho(E[M (x) M])`, M the matrix of a step on the batch drawn, held over the step: the largest eigenvalue of
+    `rho(E[M (x) M])`, M the matrix of a step on the batch drawn, the same through the step: the largest eigenvalue of
     `X -> sum_b w_b M_b X M_b^T` on symmetric X. Of equal batches it is `rho(M)^2`. All fields vanish at the
     equilibrium; where they do not, the variance stays bounded under the same condition. Multistep methods keep the
     field values of earlier batches (`memory_matrix`), as gamedyn's steppers do; refreshed history has the same radius,
@@ -72,9 +72,9 @@ def mean_square_radius(
 
 
 def memory_matrix(method: Method, J: ArrayLike | BlockJacobian, h: float) -> NDArray[np.float64]:
-    """A step of a multistep method on what it keeps: past values, and field values of the batches they were taken on.
+    """A step of a multistep method on what it keeps: past values, and field values on the batches of their steps.
 
-    `(y_{n+k-1}, ..., f_{n+k-2}, ...) -> (y_{n+k}, ..., f_{n+k-1}, ...)` with `f = J y` taken on this step's batch, as
+    `(y_{n+k-1}, ..., f_{n+k-2}, ...) -> (y_{n+k}, ..., f_{n+k-1}, ...)` with `f = J y` on this step's batch, as
     many as enter the formula. An implicit method keeps the newest field value as it was solved for. With one J
     throughout its spectrum is that of `step_matrix`, and zeros.
 

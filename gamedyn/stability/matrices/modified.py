@@ -162,9 +162,9 @@ def mode_rates(method: str | Method, spectrum: Spectrum, h: float) -> NDArray[np
 
     The real part less that of lambda is the numerical damping (negative: the method damps), the imaginary one less
     that of lambda the error in frequency. s is the method's clock. Of a multistep method the principal root
-    counts, that nearest `exp(s h lambda)`: a parasitic one may grow all the same, which `spectral_radius` tells.
-    Of the frequencies that give the same step that nearest to lambda's is taken: beyond half a turn a step,
-    `|h Im lambda| > pi / s`, no step tells them apart.
+    counts, that nearest `exp(s h lambda)`: a parasitic one may grow all the same, which `spectral_radius` shows.
+    Of the frequencies that give the same step that nearest to lambda's is chosen: beyond half a turn a step,
+    `|h Im lambda| > pi / s`, no step distinguishes them.
 
     Args:
         method: a method whose modes decouple, or its name; of a partitioned one the rates of J's blocks are returned,

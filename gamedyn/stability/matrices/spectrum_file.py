@@ -73,7 +73,7 @@ def save_spectrum(
 
     Args:
         path: file to write.
-        eigenvalues: of `J = dv/dy`, (k,) numbers, Eigenvalues, or a BlockJacobian, whose eigenvalues are taken.
+        eigenvalues: of `J = dv/dy`, (k,) numbers, Eigenvalues, or a BlockJacobian, whose eigenvalues are used.
         game: what they are of, in words.
         complete: whether they are all there are; None: as the Eigenvalues say, else True.
 
@@ -165,11 +165,11 @@ def _json_record(source: Path) -> dict[str, Any]:
 
 def _array_record(source: Path) -> dict[str, Any]:
     try:
-        held = loaded(source)
-        if isinstance(held, np.ndarray):
-            return {"eigenvalues": held}
-        with held:
-            record = {name: held[name] for name in held.files}
+        content = loaded(source)
+        if isinstance(content, np.ndarray):
+            return {"eigenvalues": content}
+        with content:
+            record = {name: content[name] for name in content.files}
     except (ValueError, EOFError, zipfile.BadZipFile) as error:
         raise ArgumentError("path", "an array file of numbers", f"{source.name}: {error}") from None
     if "eigenvalues" not in record and len(record) == 1:

@@ -317,7 +317,7 @@ def pseudospectral_abscissa(J: ArrayLike | BlockJacobian, eps: float) -> float:
 
 
 def _crossings(matrix: Complex, eps: float, x: float, scale: float) -> Real:
-    """Sorted y at which some singular value of `(x + iy) I - J` may be eps: imaginary eigenvalues, loosely taken."""
+    """Sorted y at which some singular value of `(x + iy) I - J` may be eps: eigenvalues nearly imaginary."""
     n = len(matrix)
     eye = np.eye(n)
     hamiltonian = np.block([[x * eye - matrix.conj().T, eps * eye], [-eps * eye, matrix - x * eye]])

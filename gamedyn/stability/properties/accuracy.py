@@ -178,7 +178,7 @@ def noise_gain(method: str | Method) -> Fraction:
     """Variance that a fresh batch for every evaluation leaves behind, over that of an Euler step of the same length.
 
     Runge-Kutta: `sum_i b_i^2 / (sum_i b_i)^2`, as h goes to 0: 1 with one evaluation that counts, at best 1/s. With
-    the batch held over the step it is 1 for every method. A multistep method whose past values keep their batches'
+    with one batch through the step it is 1 for every method. A multistep method whose past values keep their batches'
     noise adds it to every step to come: in the long run 1, plus `|sigma(-1) / (s rho'(-1))|^2` where -1 is a root of
     rho. A predictor-corrector method evaluates twice: `((sigma(1) - beta_k)^2 + beta_k^2) / sigma(1)^2`.
 

@@ -203,8 +203,8 @@ def _orders(
         holds = None if kinds[proved : proved + 1] == [None] else True
     else:
         holds = None if proved < declared and kinds[proved] is None else False
-    held = max(sizes[: proved or 1])
-    return [Finding(check, holds, expected, found, float(held), float(allowed))]
+    largest = max(sizes[: proved or 1])
+    return [Finding(check, holds, expected, found, float(largest), float(allowed))]
 
 
 def _quadrature(t: Tableau, allowed: Fraction) -> Finding:

@@ -182,11 +182,11 @@ def _scipy(t: Any) -> Tableau:
 
 def _radau(t: Any) -> Tableau:
     """SciPy's Radau holds the factors of the inverse of A."""
-    held = vars(sys.modules[t.__module__])
-    T, TI, real, pair = held["T"], held["TI"], held["MU_REAL"], held["MU_COMPLEX"]
+    constants = vars(sys.modules[t.__module__])
+    T, TI, real, pair = constants["T"], constants["TI"], constants["MU_REAL"], constants["MU_COMPLEX"]
     inverse = T @ np.array([[real, 0, 0], [0, pair.real, -pair.imag], [0, pair.imag, pair.real]]) @ TI
     A = np.linalg.inv(inverse)
-    found = _made(A, A[-1], held["C"])
+    found = _made(A, A[-1], constants["C"])
     return replace(found, digits=12, order=5)  # the factors are given to 14 digits
 
 

@@ -60,7 +60,7 @@ class Locus:
         angles: t of `zeta = exp(i t)`, from 0 to pi, increasing, (n,).
         points: z at which zeta is a multiplier, (n, d), complex; nan at infinity and for z = 0 itself.
 
-    The polynomial is held in powers of zeta - 1, which are small where the locus passes through 0, so that small
+    The polynomial is written in powers of zeta - 1, which are small where the locus passes through 0, so that small
     z have a small relative error there.
 
     Source: Hairer, Wanner II, V.1 (root locus curve); d > 1: the values of a multivalued function.

@@ -1,6 +1,6 @@
 """Polynomials that stay below a bound at given points: the convex problem inside `tailor`.
 
-`P(z) = T_p(z) + z^(p+1) Q(z)`, T_p the Taylor polynomial of exp, is held below `l_i + t w_i` at points z_i by
+`P(z) = T_p(z) + z^(p+1) Q(z)`, T_p the Taylor polynomial of exp, is kept below `l_i + t w_i` at points z_i by
 its free part Q. For given points the smallest t is found by a primal-dual interior-point method: 16 unknowns at
 most, so a step costs little however many points there are.
 """

@@ -105,8 +105,8 @@ class Ranking(Tabular):
     def front(self) -> tuple[Ranked, ...]:
         """The methods that none beats in both memory and advance per evaluation: fewest registers first."""
         out: list[Ranked] = []
-        held = sorted((r for r in self.rows if r.registers and r.limit), key=lambda r: (r.registers, -_per_call(r)))
-        for r in held:
+        lean = sorted((r for r in self.rows if r.registers and r.limit), key=lambda r: (r.registers, -_per_call(r)))
+        for r in lean:
             if not out or _per_call(r) > _per_call(out[-1]):
                 out.append(r)
         return tuple(out)
@@ -303,8 +303,14 @@ def _key(row: Ranked, cost: str) -> tuple[Any, ...]:
 
     Rates that agree to ten digits are ties: limits are computed to rounding.
     """
-    held = math.inf if row.registers is None else row.registers
-    return (not row.limit, held if cost == "memory" else 0, -float(f"{row.rate:.10g}"), -(row.order or 0), row.name)
+    registers = math.inf if row.registers is None else row.registers
+    return (
+        not row.limit,
+        registers if cost == "memory" else 0,
+        -float(f"{row.rate:.10g}"),
+        -(row.order or 0),
+        row.name,
+    )
 
 
 def _cells(r: Ranked) -> tuple[str, ...]:

@@ -72,10 +72,10 @@ class StepSet(Tabular):
             step is stable).
         damped_intervals: the set for the modes that the flow does not amplify, alone; for partitioned methods,
             whose modes do not decouple, only where the flow amplifies none.
-        neutral: eigenvalues taken as zero.
+        neutral: eigenvalues counted as zero.
         complete: False if the spectrum is a part: the set is then an upper bound, to be confirmed by the
             spectral radius of the step's tangent.
-        tolerance: share of an eigenvalue's modulus below which its real part was taken for zero.
+        tolerance: share of an eigenvalue's modulus below which its real part was counted as zero.
 
     Example:
         >>> steps = stable_steps("rk4", [0.01 + 1j, 0.01 - 1j])

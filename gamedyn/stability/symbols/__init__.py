@@ -1,6 +1,6 @@
 """What a method does to a single mode `y' = lambda y`: one surface for every family whose modes decouple.
 
-This is the only place that tells the families apart; regions, steps, matrices and properties ask the symbol.
+This is the only place that distinguishes the families; regions, steps, matrices and properties ask the symbol.
 """
 
 from __future__ import annotations

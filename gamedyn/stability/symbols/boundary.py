@@ -127,7 +127,7 @@ def _interpolated(rows: Sequence[Sequence[Fraction]], degree: int) -> tuple[tupl
 
 
 def _schur_cohn(a: list[Fraction], b: list[Fraction]) -> list[list[Fraction]]:
-    """The matrix of Schur and Cohn, its conjugate factors taken from b."""
+    """The matrix of Schur and Cohn, its conjugate factors from b."""
     k = len(a) - 1
     top_a, top_b = a[::-1], b[::-1]
     return [

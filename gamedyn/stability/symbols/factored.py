@@ -25,7 +25,7 @@ LOST = 1e-13
 """Relative error of Horner's rule above which the factors are multiplied instead."""
 
 ROUNDS = 60
-"""Iterations after which roots that still move are taken as they are."""
+"""Iterations after which roots that still move are left as they are."""
 
 
 def accurately(p: Polynomial, z: ArrayLike) -> Complex:

@@ -57,7 +57,7 @@ def positive_roots(p: Polynomial) -> list[float]:
         count = _variations(_carried(c, a, b))
         if count == 1:
             found.append(_root(c, a, b))
-        elif count and b - a <= a / 2**FINEST:  # roots that no double tells apart
+        elif count and b - a <= a / 2**FINEST:  # roots that are one in double precision
             found.append(float(a))
         elif count:
             middle = (a + b) / 2 if b <= 2 * a else Fraction(2) ** ((_log2(a) + _log2(b)) // 2)

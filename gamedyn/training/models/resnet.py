@@ -115,8 +115,8 @@ def _resnet(
     if side % 8 or side < 8:
         raise ArgumentError("shape", "a side divisible by 8 for resnet", side, "pad 28 to 32: data.pad = 2")
     made = Generator(positive_int("latent", latent), shape, positive_int("channels", channels), classes)
-    judge = Discriminator(shape, positive_int("discriminator_channels", discriminator_channels), classes)
-    for module in (made, judge):
+    critic = Discriminator(shape, positive_int("discriminator_channels", discriminator_channels), classes)
+    for module in (made, critic):
         inside = {id(c) for block in module.modules() if isinstance(block, (Up, Down)) for c in block.convs}
         for layer in module.modules():
             if isinstance(layer, (nn.Conv2d, nn.Linear)):
@@ -124,8 +124,8 @@ def _resnet(
                 if layer.bias is not None:
                     nn.init.zeros_(layer.bias)
     if spectral_norm:
-        spectrally_normalised(judge)
-    return Pair(made, judge, latent, shape, classes)
+        spectrally_normalised(critic)
+    return Pair(made, critic, latent, shape, classes)
 
 
 RESNET = ModelFamily(

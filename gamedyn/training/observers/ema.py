@@ -78,8 +78,8 @@ class EMA(Observer):
         """The average, and when it was last brought up to date."""
         if self.state is None:
             return {}
-        held = _copied(self.state)
-        return {"y": held.y, "buffers": list(held.buffers), "last": self._last}
+        copied = _copied(self.state)
+        return {"y": copied.y, "buffers": list(copied.buffers), "last": self._last}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from there."""

@@ -101,7 +101,7 @@ class Recorder(Observer):
                 logger.finish()
 
     def state_dict(self) -> dict[str, Any]:
-        """How far the file goes, and how long the run has taken."""
+        """How far the file goes, and how long the run has lasted."""
         return {"bytes": self._file.tell(), "seconds": self._seconds}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:

@@ -112,7 +112,7 @@ class Score(Observer):
                 self._log({**row, "kind": "score", "lost": f"{type(error).__name__}: {error}"})
 
     def finish(self) -> None:
-        """Wait for scores that are being taken."""
+        """Wait for scores that are being computed."""
         self.collect(wait=True)
         if self._pool is not None:
             self._pool.shutdown()

@@ -65,7 +65,7 @@ class Reference:
         labels: of all samples of the data set, or None.
         centres: of a mixture, or None.
         sigma: of a mixture.
-        count: how many samples a score is taken of.
+        count: how many samples a score is computed from.
     """
 
     features: Features

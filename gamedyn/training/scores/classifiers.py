@@ -157,10 +157,10 @@ def _split(data: DataSet, planes: int, seed: int) -> tuple[Tensor, Tensor, tuple
     y = y[order.to(y.device)].cpu()  # type: ignore[index, union-attr]
     if data.test is not None:
         return x, y, data.test
-    held = len(x) // 5
-    if not held:
+    apart = len(x) // 5
+    if not apart:
         raise ArgumentError("features", "at least 5 samples for a classifier", f"{len(x)} of {data.name}")
-    return x[held:], y[held:], (x[:held], y[:held])
+    return x[apart:], y[apart:], (x[:apart], y[:apart])
 
 
 def _trained(network: nn.Module, x: Tensor, y: Tensor, epochs: int | None, seed: int, progress: bool) -> None:

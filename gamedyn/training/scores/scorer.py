@@ -174,12 +174,12 @@ class Scorer:
     def _floor(self, data: DataSet) -> dict[str, float]:
         """What real samples get."""
         if data.test is not None and len(data.test[0]) >= min(self.count, len(self._real) // 2):
-            held, reference = data.test[0][: self.count], self.reference
+            unseen, reference = data.test[0][: self.count], self.reference
         else:
             half = min(self.count, len(self._real) // 2)
-            held = self._real[:half]
+            unseen = self._real[:half]
             reference = self._against(self._real[half:], self._known[half:])
-        return {f"floor.{k}": v for k, v in self._measured(reference, [held]).items()}
+        return {f"floor.{k}": v for k, v in self._measured(reference, [unseen]).items()}
 
 
 _features = features

@@ -25,24 +25,24 @@ if TYPE_CHECKING:
     from gamedyn.core import State
     from gamedyn.core.protocols import FlowLike
 
-__all__ = ["HeldField"]
+__all__ = ["FrozenField"]
 
 
-class HeldField(Field):
+class FrozenField(Field):
     """The field of a flow with its derivative: `field(t, y)`, `field.linearise(t, y)`, `field.jacobian()`.
 
     Made by `flow.at(state, batch)`, which holds it at a point; `solve` begins steps on it instead. Arguments as for
     `Field`, and `check`: whether derivatives are checked against differences of the field the first time.
 
     Attributes:
-        t: time of the point where it is held.
+        t: time of the point where it is frozen.
         third: whether products take third derivatives of the modules, known once it has been differentiated.
 
     Example:
         >>> from gamedyn import flows, games
         >>> game = games.bilinear()
-        >>> held = flows.gradient(game).at(game.state())
-        >>> held.value.tolist(), (held.jacobian().to_dense() + 0.0).tolist()
+        >>> frozen = flows.gradient(game).at(game.state())
+        >>> frozen.value.tolist(), (frozen.jacobian().to_dense() + 0.0).tolist()
         ([-1.0, 1.0], [[0.0, -1.0], [1.0, 0.0]])
     """
 
@@ -54,7 +54,7 @@ class HeldField(Field):
         self.third = flow.double_backward
         self._examined = False
 
-    def held_at(self, state: State, batch: Any, t: float = 0.0) -> HeldField:
+    def frozen_at(self, state: State, batch: Any, t: float = 0.0) -> FrozenField:
         """Open it at a state, and let nothing advance from then on."""
         with sheltered(), self._looking():
             self.open(state.y, batch, t)
@@ -76,13 +76,13 @@ class HeldField(Field):
 
     @property
     def at(self) -> State:
-        """The state that it is held at.
+        """The state that it is frozen at.
 
         Raises:
-            ArgumentError: if it steps, and is held nowhere.
+            ArgumentError: if it steps, and is frozen nowhere.
         """
         if self._at is None:
-            raise ArgumentError("field", "one that is held at a point", "one that steps", "flow.at(state, batch)")
+            raise ArgumentError("field", "one that is frozen at a point", "one that steps", "flow.at(state, batch)")
         return self._at
 
     @property
@@ -96,7 +96,7 @@ class HeldField(Field):
 
     @property
     def value(self) -> Tensor:
-        """The velocity at the point where it is held, (n,)."""
+        """The velocity at the point where it is frozen, (n,)."""
         return self.peek(self.t, self.at.y)
 
     @functools.cached_property
@@ -105,12 +105,12 @@ class HeldField(Field):
         return evaluation_bytes(self, self.at)
 
     def jacobian(self, **options: Any) -> GameJacobian:
-        """J at the point where it is held, as an operator.
+        """J at the point where it is frozen, as an operator.
 
         Args:
             **options: of `GameJacobian`: part, strategy, memory, products.
         """
-        return GameJacobian(self.flow, self.at, self.batch, t=self.t, held=self, **options)
+        return GameJacobian(self.flow, self.at, self.batch, t=self.t, frozen=self, **options)
 
     def linearise(self, t: float | Tensor, y: Tensor) -> KeptProducts:
         """The field at a point with its derivative: `.value`, `.jvp(u)`, `.vjp(u)`, `.cross(u)`; shape (n,).
