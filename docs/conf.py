@@ -9,6 +9,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import catalogue
 import computed
 import execute
+import findings
 import method_pages
 import ziamath
 
@@ -19,6 +20,7 @@ GENERATED = Path(__file__).parent / "_generated"
 facts, places = computed.compute(GENERATED / "methods")
 catalogue.write(GENERATED, facts)
 method_pages.write(GENERATED / "methods", facts, places)
+findings.write(GENERATED / "findings")
 
 project = "gamedyn"
 copyright = "the gamedyn authors, Apache-2.0"
@@ -28,7 +30,7 @@ version = release = gamedyn.__version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "mathml", "sphinx_gallery.gen_gallery"]
 myst_enable_extensions = ["amsmath", "dollarmath", "deflist"]
 myst_heading_anchors = 3
-exclude_patterns = ["_build", "_generated/README.md", "_generated/backreferences", "_generated/options.md"]
+exclude_patterns = ["_build", *(f"_generated/{x}" for x in ("README.md", "backreferences", "findings", "options.md"))]
 html_math_renderer = "mathml"
 html_theme = "furo"
 html_static_path = ["_static", str(Path(ziamath.__file__).parent / "fonts" / "STIXTwoMath-Regular.ttf")]
