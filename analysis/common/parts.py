@@ -17,7 +17,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from gamedyn._lib.errors import GamedynError
-from gamedyn.ablation.pool import leaner_workers
+from gamedyn.ablation.pool import end_with_parent, leaner_workers
 from gamedyn.ablation.records import Records
 from gamedyn.ablation.setups import sources, versions
 
@@ -80,6 +80,7 @@ def run_parts(
 def _run_part(part: Part, settings: Any, records: Records, key: str) -> tuple[str, float]:
     import torch
 
+    end_with_parent()
     sources(ROOTS)  # as they are imported, before anybody changes them
     torch.set_num_threads(1)
     began = time.perf_counter()

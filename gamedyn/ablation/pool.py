@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import multiprocessing
 import os
+import threading
+import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -13,7 +17,7 @@ import joblib
 
 from gamedyn._lib.errors import ArgumentError
 
-__all__ = ["KILLED", "leaner_workers", "pooled"]
+__all__ = ["KILLED", "end_with_parent", "leaner_workers", "pooled"]
 
 ATTEMPTS = 3
 """How often a group is begun whose worker is killed every time."""
@@ -67,12 +71,31 @@ def _parallel(
 
 def _marked(work: Callable[..., Any], number: int, arguments: Sequence[Any], mark: Path) -> tuple[int, Any]:
     """Do a group's work; a file says so meanwhile, where the folder is here."""
+    end_with_parent()
     with contextlib.suppress(OSError):
         mark.write_text(str(os.getpid()))
     found = work(*arguments)
     with contextlib.suppress(OSError):
         mark.unlink()
     return number, found
+
+
+@functools.cache
+def end_with_parent() -> None:
+    """In a worker of joblib: end as soon as the process is gone that started it, killed by whatever signal.
+
+    Without it a worker works on, and then waits minutes for more, while nobody is left to read what it finds.
+    """
+    if not multiprocessing.current_process().name.startswith("LokyProcess"):
+        return
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1.0)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True, name="end_with_parent").start()
 
 
 @contextlib.contextmanager

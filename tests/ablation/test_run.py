@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shutil
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -30,6 +31,21 @@ def own(name):
 
 
 DISTANCE = {"distance": own("distance")}
+
+
+def within(seconds, what):
+    """Wait until something is so, and fail after so many seconds."""
+    end = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < end, f"not within {seconds} s"
+        time.sleep(0.2)
+
+
+def running(pid):
+    """Whether a process is there and is no zombie."""
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return False
 
 
 def run(grid, folder, measures=DISTANCE, **options):
@@ -205,6 +221,27 @@ class TestKept:
 
 
 class TestFailures:
+    @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at /proc")
+    def test_workers_end_with_the_process_that_started_them(self, tmp_path):
+        # rejects: workers that work on, and then wait minutes for more, after the main process was killed
+        script = tmp_path / "main.py"
+        script.write_text(
+            "import os, pathlib, sys, time\n"
+            "from gamedyn.ablation.pool import pooled\n"
+            "def work(folder, n):\n"
+            "    (pathlib.Path(folder) / f'pid{n}').write_text(str(os.getpid()))\n"
+            "    time.sleep(600)\n"
+            "if __name__ == '__main__':\n"
+            "    here = pathlib.Path(sys.argv[1])\n"
+            "    list(pooled(work, {n: (str(here), n) for n in range(2)}, here, jobs=2))\n"
+        )
+        main = subprocess.Popen([sys.executable, str(script), str(tmp_path)])
+        within(60, lambda: all((tmp_path / f"pid{n}").exists() for n in range(2)))
+        workers = [int((tmp_path / f"pid{n}").read_text()) for n in range(2)]
+        main.kill()
+        main.wait()
+        within(10, lambda: not any(running(pid) for pid in workers))
+
     def test_a_measure_that_fails_keeps_the_others(self, tmp_path):
         # rejects: an exception that ends the run, a failed cell that is kept
         grid = Grid(own("quadratic"), {"seed": range(4)}, method="euler", h=0.1, steps=3)
