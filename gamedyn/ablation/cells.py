@@ -15,8 +15,9 @@ import torch
 from torch.utils._pytree import tree_map
 
 from gamedyn._lib.errors import ArgumentError
+from gamedyn._lib.functions import resolved
 from gamedyn.ablation.grid import BUDGETS, Cell, Setup
-from gamedyn.ablation.setups import hashed, resolved
+from gamedyn.ablation.setups import hashed
 from gamedyn.core import Game, State
 from gamedyn.core.randomness import OwnRandomness, RandomState
 from gamedyn.flows import Flow, gradient
@@ -81,7 +82,9 @@ def run_cells(
     setup: Any, cells: Sequence[Cell], measures: Mapping[str, Any], marks: Sequence[float], options: Mapping[str, Any]
 ) -> list[list[dict[str, Any]]]:
     """The rows of each cell, one for each mark: its status, its cost, its measures; a traceback where it failed."""
-    group = _Group(resolved(setup), cells, {n: resolved(m) for n, m in measures.items()}, marks, options)
+    group = _Group(
+        resolved(setup, "setup"), cells, {n: resolved(m, "measure") for n, m in measures.items()}, marks, options
+    )
     for together in group.divided():
         if not group.run_at_once(together):
             for i in together:

@@ -12,9 +12,9 @@ import numpy as np
 from gamedyn import methods
 from gamedyn._lib.checks import choice, finite, positive_int
 from gamedyn._lib.errors import ArgumentError, GamedynError, UnknownNameError
+from gamedyn._lib.functions import resolved, with_whole_path
 from gamedyn._lib.toml import Source, parsed, set_over, unknown
 from gamedyn.ablation.grid import BUDGETS, Grid
-from gamedyn.ablation.setups import resolved
 
 if TYPE_CHECKING:
     import os
@@ -161,8 +161,7 @@ def _function(source: Source, file: Path, section: str, key: str, given: Any) ->
     where = source.where(section, key)
     if not isinstance(given, str):
         raise ArgumentError(where, '"module:function" or "file.py:function"', given)
-    place, colon, name = given.rpartition(":")
-    full = f"{(file.parent / place).resolve()}{colon}{name}" if place.endswith(".py") else given
+    full = with_whole_path(given, file.parent)
     try:
         resolved(full)
     except ArgumentError as error:

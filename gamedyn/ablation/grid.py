@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from gamedyn import methods
 from gamedyn._lib.checks import positive
 from gamedyn._lib.errors import ArgumentError, UnknownNameError
-from gamedyn.ablation.setups import resolved
+from gamedyn._lib.functions import resolved
 
 if TYPE_CHECKING:
     from gamedyn.core import State
@@ -258,7 +258,7 @@ def _values(name: str, given: Any) -> list[tuple[str | None, Any]]:
 
 def _parameters(setup: Callable[..., Any] | str) -> tuple[str, ...] | None:
     """The factors that a set-up takes; None where it takes any."""
-    found = inspect.signature(resolved(setup)).parameters.values()
+    found = inspect.signature(resolved(setup, "setup")).parameters.values()
     if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in found):
         return None
     named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gamedyn._lib.errors import ArgumentError
-from gamedyn.ablation.setups import digest, hashed, identity, resolved
+from gamedyn._lib.functions import resolved
+from gamedyn.ablation.setups import digest, hashed, identity
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -14,12 +14,13 @@ from tqdm.auto import tqdm
 
 from gamedyn._lib.checks import choice, positive_int
 from gamedyn._lib.errors import ArgumentError, warn_caller
+from gamedyn._lib.functions import resolved
 from gamedyn.ablation.cells import grouped, run_cells
 from gamedyn.ablation.grid import BUDGETS
 from gamedyn.ablation.pool import pooled
 from gamedyn.ablation.provenance import provenance
 from gamedyn.ablation.records import Records, key_of
-from gamedyn.ablation.setups import resolved, root_of, sources, versions
+from gamedyn.ablation.setups import root_of, sources, versions
 from gamedyn.integrators.execution import EXECUTIONS
 
 if TYPE_CHECKING:

@@ -15,54 +15,10 @@ from typing import Any
 
 import joblib
 
-from gamedyn._lib.errors import ArgumentError
 from gamedyn.integrators._types import made_of
 from gamedyn.methods import Map, Method
 
-__all__ = ["digest", "hashed", "identity", "resolved", "root_of", "sources", "versions"]
-
-
-def resolved(given: Callable[..., Any] | str) -> Callable[..., Any]:
-    """The function that "module:function" or "file.py:function" names; a function is itself.
-
-    Raises:
-        ArgumentError: for what cannot be imported, or is no function.
-    """
-    if callable(given):
-        return given
-    if not isinstance(given, str) or ":" not in given:
-        raise ArgumentError("setup", 'a function, "module:function" or "file.py:function"', given)
-    where, _, name = given.rpartition(":")
-    try:
-        module = _of_file(Path(where)) if where.endswith(".py") else importlib.import_module(where)
-    except (ImportError, OSError) as error:
-        raise ArgumentError("setup", "a module that can be imported", f"{where} ({error})") from error
-    found = getattr(module, name, None)
-    if not callable(found):
-        raise ArgumentError("setup", f"a function of {where}", name)
-    return found  # type: ignore[no-any-return]
-
-
-def _of_file(path: Path) -> Any:
-    """The module of a file, with its folder in the search path, as if the file were run."""
-    path = path.resolve()
-    if not path.is_file():
-        raise ArgumentError("setup", "a file that is there", str(path))
-    name = f"{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}_{digest(path)[:8]}"
-    if name not in sys.modules:  # of this file, as it is now
-        if str(path.parent) not in sys.path:
-            sys.path.insert(0, str(path.parent))
-        spec = importlib.util.spec_from_file_location(name, path)
-        if spec is None or spec.loader is None:
-            raise ArgumentError("setup", "a Python file", str(path))
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[name] = module
-        try:
-            spec.loader.exec_module(module)
-        except BaseException:
-            del sys.modules[name]
-            raise
-    return sys.modules[name]
+__all__ = ["digest", "hashed", "identity", "root_of", "sources", "versions"]
 
 
 def root_of(function: Callable[..., Any]) -> Path | None:

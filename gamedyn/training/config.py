@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 
 from gamedyn._lib.checks import quoted
 from gamedyn._lib.errors import ArgumentError
+from gamedyn._lib.functions import with_whole_path
 from gamedyn._lib.toml import Source, parsed, set_over, unknown
 
 if TYPE_CHECKING:
@@ -230,6 +231,10 @@ def read_config(path: str | os.PathLike[str] | Mapping[str, Any], over: Iterable
     for setting in settings:
         set_over(table, setting)
     source = replace(source, over=tuple(s.partition("=")[0].strip() for s in settings))
+    for section in ("data", "models"):  # a function in a file beside this one
+        named = table.get(section)
+        if isinstance(named, dict) and isinstance(named.get("name"), str) and not isinstance(path, Mapping):
+            named["name"] = with_whole_path(named["name"], Path(path).parent)
     for name in table:
         if name not in SECTIONS:
             raise unknown(source, "section", name, SECTIONS, name, "")

@@ -74,9 +74,10 @@ def facts_of(
 
 
 def _functions(flow: Flow | None) -> list[Any]:
-    """What a flow calls of its maker's: the losses, and the functions that it and those inside it were given."""
+    """What a flow calls of its maker's: modules, the losses, and what it and the flows inside it were given."""
     found: list[Any] = []
     while flow is not None:
+        found += [getattr(kind, "forward", None) for kind in dict.fromkeys(map(type, flow.game.modules))]
         found += [flow.game.losses, *(f for f in vars(flow).values() if isinstance(f, FUNCTIONS))]
         flow = getattr(flow, "inner", None)
     return found

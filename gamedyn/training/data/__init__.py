@@ -7,6 +7,8 @@ from typing import Any
 from gamedyn._lib.border import border
 from gamedyn._lib.checks import known_options
 from gamedyn._lib.discover import Registry
+from gamedyn._lib.errors import ArgumentError
+from gamedyn._lib.functions import resolved
 from gamedyn.training.data._types import DataFamily, DataSet
 
 __all__ = ["DataFamily", "DataSet", "get", "load", "members", "names", "options"]
@@ -32,10 +34,17 @@ def members() -> dict[str, DataFamily]:
 def get(name: str | DataFamily) -> DataFamily:
     """The data set of a name or alias; a family is returned as it is.
 
+    "file.py:function" and "module:function" name one of your own: `function(*, ...)` gives a DataSet.
+
     Raises:
         UnknownNameError: if nothing is called so, with the nearest names.
+        ArgumentError: for a file or module without such a function.
     """
-    return name if isinstance(name, DataFamily) else _REGISTRY.get(name)
+    if isinstance(name, DataFamily):
+        return name
+    if ":" in name:
+        return DataFamily(name.rpartition(":")[2], resolved(name, "data"), source=name)
+    return _REGISTRY.get(name)
 
 
 def options(name: str | DataFamily) -> dict[str, Any]:
@@ -52,7 +61,7 @@ def load(name: str | DataFamily, **chosen: Any) -> DataSet:
     """The samples of a data set.
 
     Args:
-        name: a data set, or its name.
+        name: a data set, its name, or one of your own (see `get`).
         **chosen: options of it; see `options`.
 
     Raises:
@@ -65,7 +74,12 @@ def load(name: str | DataFamily, **chosen: Any) -> DataSet:
     """
     family = get(name)
     known_options(family.name, chosen, options(family))
-    return family.load(**chosen)
+    found = family.load(**chosen)
+    if not isinstance(found, DataSet):
+        raise ArgumentError(
+            "data", f"a DataSet (gamedyn.training.data.DataSet) from {family.name}", type(found).__name__
+        )
+    return found
 
 
 border(globals())

@@ -11,6 +11,7 @@ from gamedyn._lib.border import border
 from gamedyn._lib.checks import known_options, positive_int
 from gamedyn._lib.discover import Registry
 from gamedyn._lib.errors import ArgumentError
+from gamedyn._lib.functions import resolved
 from gamedyn.core.randomness import OwnRandomness
 from gamedyn.training.models._types import ModelFamily, Pair
 
@@ -40,10 +41,17 @@ def members() -> dict[str, ModelFamily]:
 def get(model: str | ModelFamily) -> ModelFamily:
     """The architecture of a name or alias; a family is returned as it is.
 
+    "file.py:function" and "module:function" name one of your own: `function(shape, classes, *, ...)` gives a Pair.
+
     Raises:
         UnknownNameError: if nothing is called so, with the nearest names.
+        ArgumentError: for a file or module without such a function.
     """
-    return model if isinstance(model, ModelFamily) else _REGISTRY.get(model)
+    if isinstance(model, ModelFamily):
+        return model
+    if ":" in model:
+        return ModelFamily(model.rpartition(":")[2], resolved(model, "model"), source=model, example=())
+    return _REGISTRY.get(model)
 
 
 def options(model: str | ModelFamily) -> dict[str, Any]:
@@ -60,7 +68,7 @@ def build(model: str | ModelFamily, shape: Sequence[int], *, classes: int = 0, s
     """A pair for samples of a shape, initialised from a seed; the default generators are left where they are.
 
     Args:
-        model: an architecture, or its name.
+        model: an architecture, its name, or one of your own (see `get`).
         shape: of one sample: (channels, side, side), or (features,).
         classes: labels that both players are conditioned on; 0: none.
         seed: of all that is drawn.
@@ -82,7 +90,10 @@ def build(model: str | ModelFamily, shape: Sequence[int], *, classes: int = 0, s
         expected = "0, or at least 2" if family.labels else f"0 for {family.name}, which takes no labels"
         raise ArgumentError("classes", expected, classes)
     with OwnRandomness(positive_int("seed", seed, least=0)).drawn_from():
-        return family.make(sizes, labels, **chosen)
+        made = family.make(sizes, labels, **chosen)
+    if not isinstance(made, Pair):
+        raise ArgumentError("model", f"a Pair (gamedyn.training.models.Pair) from {family.name}", type(made).__name__)
+    return made
 
 
 def channels_last(pair: Pair) -> Pair:
