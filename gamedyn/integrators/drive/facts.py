@@ -56,6 +56,7 @@ def facts_of(
     terms = {name: type(term).__name__ for name, term in flow.terms.items()}
     weights = {name: term.weight for name, term in flow.terms.items()}
     terms |= {name: f"{terms[name]}, every {k} steps" for name, k in flow.intervals.items() if name in terms}
+    alone = flow.game.processes.alone  # else losses may differ by their rank
     return {
         "run": past.facts["run"] if past is not None and "run" in past.facts else os.urandom(8).hex(),
         "layout": flow.game.layout.signature,
@@ -63,7 +64,7 @@ def facts_of(
         "dtype": str(flow.game.dtype),
         "method": label(integrator.method),
         "flow": f"{type(flow).__name__}: {flow.law}; terms {terms}",
-        "code": digest_of(*_functions(flow)),
+        **({"code": digest_of(*_functions(flow))} if alone else {}),
         "rates": {k: float(v) for k, v in {**flow.rates, **flow.module_rates}.items()},
         "weights": {k: float(v) for k, v in weights.items()},
         "h": str(size.shown),
@@ -105,7 +106,8 @@ def compared_with(past: Run | None, facts: Mapping[str, Any], allow: Iterable[st
     Raises:
         ArgumentError: with what differs, there and here.
     """
-    allowed, known = set(allow), [*(k for k in facts if k not in ("run", "layout", "buffers")), "observers"]
+    allowed = set(allow)
+    known = [*dict.fromkeys([*(k for k in facts if k not in ("run", "layout", "buffers")), "code", "observers"])]
     if unknown := allowed - set(known):
         raise ArgumentError("allow", f"facts of a run: {', '.join(known)}", ", ".join(map(str, unknown)))
     if past is None:
@@ -115,7 +117,8 @@ def compared_with(past: Run | None, facts: Mapping[str, Any], allow: Iterable[st
             f"the run gone on from was made by {past.facts['versions']}, this is {facts['versions']}", UserWarning
         )
     known.remove("versions")
-    differing = [k for k in known if k in past.facts and past.facts[k] != facts[k] and k not in allowed]
+    both = [k for k in known if k in past.facts and k in facts and k not in allowed]
+    differing = [k for k in both if past.facts[k] != facts[k]]
     if differing:
         there, here = ("; ".join(f"{k}: {found[k]}" for k in differing) for found in (past.facts, facts))
         raise ArgumentError("resume", f"a run of {here}", there, f"if that is meant: allow={differing}")

@@ -112,9 +112,9 @@ def solve(
         every: rhythm of the records: steps, or an `Every`.
         resume: a run, its file, or its folder of checkpoints, to go on from; `steps` counts its steps too. It goes on
             bit for bit.
-        allow: facts in which the run gone on from may differ: of "method", "flow", "code" (of the losses and of a
-            flow's own functions), "rates", "weights", "h", "sampling", "stages", "data", "dtype" (all is cast),
-            "versions", "observers" (new ones begin here).
+        allow: facts in which the run gone on from may differ: of "method", "flow", "code" (of modules, losses and a
+            flow's own functions; not asked of several processes), "rates", "weights", "h", "sampling", "stages",
+            "data", "dtype" (all is cast), "versions", "observers" (new ones begin here).
         checkpoint: `Checkpoints(folder, ...)`, or a folder; written on every exit too, failures and signals included.
         check_every: steps between looks whether the state is finite (the only time the host waits).
         execution: how a step is executed: "eager"; "compiled" as a whole, which pays on small networks; "captured", as
