@@ -35,7 +35,7 @@ class Source:
         dotted = f"{section}.{key}" if key else section
         if any(o == dotted or o.startswith(f"{dotted}.") for o in self.over):
             return f"--set {dotted}"
-        line = self._line(section, key) or self._line(section, "")
+        line = self._line(section, key) or self._nested(section, key) or self._line(section, "")
         at = f", line {line}" if line else ""
         return f"{self.name or 'config'}{at}, [{section}] {key}".rstrip()
 
@@ -55,6 +55,16 @@ class Source:
                 if path.replace('"', "") in (f"{section}.{key}",) or path.startswith(f"{section}.{key}."):
                     return number
         return 0
+
+    def _nested(self, section: str, key: str) -> int:
+        """The line of a key in a table of a section, `[section.table]` or `table = {key = ...}`; 0 if in several."""
+        inside, found = "", list[int]()
+        for number, line in enumerate(self.text.splitlines(), 1):
+            if header := re.match(r"\s*\[+\s*([\w.\"'-]+)\s*\]+", line):
+                inside = header[1]
+            elif key and inside.partition(".")[0] == section and re.search(rf"\b{re.escape(key)}\s*=", line):
+                found.append(number)
+        return found[0] if len(found) == 1 else 0
 
 
 def parsed(path: Path) -> tuple[dict[str, Any], Source]:

@@ -294,7 +294,7 @@ def _rhythmic(options: dict[str, Any], *names: str) -> dict[str, Any]:
     out = dict(options)
     for name in names or ("every",):
         if name in out:
-            out[name] = Every(**out[name]) if isinstance(out[name], dict) else rhythm(out[name])
+            out[name] = Every(**out[name]) if isinstance(out[name], dict) else rhythm(out[name], name)
     return out
 
 

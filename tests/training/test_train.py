@@ -124,6 +124,25 @@ class TestConfig:
         with pytest.raises(gd.ArgumentError, match=match):
             build(read_config(file))
 
+    @pytest.mark.parametrize(
+        ("old", "new", "match"),
+        [
+            ("half_life = 8", "half_life = -3", r"line 22, \[observers\] half_life: .*at least 1"),
+            ('features = "pixels"', 'features = "pixel"', r"line 24, \[observers\] features: .* did you mean 'pixels'"),
+            (
+                'features = "pixels"',
+                'features = "pixels", measures = ["fid"]',
+                r"line 24, \[observers\] measures: .*Inception",
+            ),
+            ("count = 200", "count = 1", r"line 20, \[observers\] count: .*at least 2"),
+        ],
+    )
+    def test_a_key_inside_a_table_is_named_with_its_line(self, file, tmp_path, old, new, match):
+        # rejects: the line of the section's head; the name of another argument; one of two tables with such a key
+        file.write_text(SMALL.replace(old, new))
+        with pytest.raises(gd.ArgumentError, match=match):
+            train(file, tmp_path / "out", progress=False)
+
     def test_keys_set_over_it(self, file):
         config = read_config(file, ["solve.steps=7", "solve.method=rk4", "flow.r1.weight=2.5", "observers.score=false"])
         assert (config.solve.steps, config.solve.method, config.flow.terms["r1"]["weight"]) == (7, "rk4", 2.5)

@@ -82,13 +82,13 @@ class _Rhythmic:
     every: Every
 
 
-def every(rhythm: int | Every) -> Every:
-    """The rhythm that a number of steps stands for.
+def every(rhythm: int | Every, argument: str = "every") -> Every:
+    """The rhythm that a number of steps stands for, in errors by the name of its argument.
 
     Raises:
         ArgumentError: for what is neither.
     """
-    return rhythm if isinstance(rhythm, Every) else Every(steps=positive_int("every", rhythm))
+    return rhythm if isinstance(rhythm, Every) else Every(steps=positive_int(argument, rhythm))
 
 
 class View:

@@ -48,7 +48,7 @@ class EMA(Observer):
     draws = False
 
     def __init__(self, half_life: int | Every, *, every: int | Every = 1, start: int = 0) -> None:
-        self.half_life = rhythm(half_life)
+        self.half_life = rhythm(half_life, "half_life")
         if self.half_life.unit == "seconds":
             raise ArgumentError("half_life", "steps, images, evaluations or time", half_life, "EMA(Every(images=...))")
         self.every, self.start = every, positive_int("start", start, least=0)
