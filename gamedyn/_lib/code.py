@@ -1,88 +1,149 @@
-"""What a function computes, as a digest that no file's name, line or process changes."""
+"""What functions compute, as a digest that no file's name, line or process changes."""
 
 from __future__ import annotations
 
 import dataclasses
 import dis
+import enum
 import functools
 import hashlib
-from types import CellType, CodeType, FunctionType, MethodType
+import inspect
+import numbers
+import os
+from types import BuiltinFunctionType, CellType, CodeType, FunctionType, MethodType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Mapping
 
 __all__ = ["digest_of"]
 
 EMPTY = CellType()
-PLAIN = (bool, int, float, complex, str, bytes, type(None))
+PLAIN = (bool, numbers.Number, str, bytes, enum.Enum, type(None))
+NAMED = (FunctionType, MethodType, BuiltinFunctionType, type)
 VERSIONED = ("gamedyn", "torch")
 """Packages whose code counts by its name: a run's facts have their versions."""
 
+MAKES = ("__init__", "__new__", "__post_init__")
+"""Methods that may store attributes which are constants from then on."""
 
-def digest_of(*functions: Any) -> str:
+
+def digest_of(*values: Any) -> str:
     """Twelve digits that differ where functions do other things: by bytecode, constants, defaults and closures.
 
-    Functions of the same package that they call count, and plain constants that they read. What may change while a
-    run goes on (lists, tensors, modules) counts by its type alone.
+    Functions that they call from the same package or folder count, and constants that they read; a module
+    (`torch.nn.Module`) by the code of its forwards. What may change while a run goes on does not: lists, tensors, and
+    names that the functions themselves write to (counters).
     """
-    digest = hashlib.sha256()
-    for part in _parts(functions, {}):
-        digest.update(part.encode() + b"\n")
+    digest, seen, left = hashlib.sha256(), dict[int, Any](), [*values[::-1]]
+    while left:
+        value = left.pop()
+        if isinstance(value, PLAIN):
+            digest.update(f"{value!r}\n".encode())
+            continue
+        digest.update(f"{(value if isinstance(value, NAMED) else type(value)).__qualname__}\n".encode())
+        if isinstance(value, tuple):
+            left += [*value[::-1], len(value)]
+        elif id(value) not in seen:
+            seen[id(value)] = value  # kept, so that nothing else gets its id
+            left += _inside(value)[::-1]
     return digest.hexdigest()[:12]
-
-
-def _parts(value: Any, seen: dict[int, Any]) -> Iterator[str]:
-    """What distinguishes a value from others, depth first; what was met before is not entered again."""
-    if isinstance(value, PLAIN):
-        yield repr(value)
-        return
-    yield getattr(value, "__qualname__", type(value).__qualname__)
-    if id(value) not in seen:
-        seen[id(value)] = value  # kept, so that nothing else gets its id
-        for inner in _inside(value):
-            yield from _parts(inner, seen)
 
 
 def _inside(value: Any) -> tuple[Any, ...]:
     """What a value is made of."""
-    if isinstance(value, tuple):
-        return value
+    if isinstance(value, FunctionType):
+        return _of_function(value)
     if isinstance(value, MethodType):
-        return (value.__func__,)
+        return (value.__func__, *_constants(value.__self__))
     if isinstance(value, functools.partial):
         return (value.func, value.args, *value.keywords.items())
-    if isinstance(value, FunctionType):
-        cells = tuple(cell.cell_contents for cell in value.__closure__ or () if cell != EMPTY)
-        own = () if _package(value) in VERSIONED else _code(value)
-        wrapped = getattr(value, "__wrapped__", None)  # by torch.compile, no_grad and others
-        return (wrapped, value.__defaults__, *(value.__kwdefaults__ or {}).items(), *cells, *own)
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return tuple(getattr(value, field.name) for field in dataclasses.fields(value))
-    call = getattr(type(value), "__call__", None)  # noqa: B004
-    if isinstance(call, FunctionType):
-        return (call, *(v for v in vars(value).values() if isinstance(v, PLAIN)))
-    return ()
+    if isinstance(value, (type, BuiltinFunctionType, ModuleType)):
+        return ()
+    if dataclasses.is_dataclass(value):
+        return tuple(_attributes(value).get(field.name) for field in dataclasses.fields(value))
+    if "_modules" in _attributes(value):
+        return tuple(getattr(kind, "forward", None) for kind in dict.fromkeys(map(type, value.modules())))
+    wrapped = _attributes(value).get("__wrapped__")  # of functools.lru_cache
+    call = inspect.getattr_static(type(value), "__call__", None)
+    return (wrapped, call, *_constants(value)) if isinstance(call, FunctionType) or wrapped is not None else ()
 
 
-def _code(function: FunctionType) -> tuple[Any, ...]:
+def _of_function(function: FunctionType) -> tuple[Any, ...]:
+    codes, wrapped = _codes(function), getattr(function, "__wrapped__", None)  # by torch.compile, no_grad and others
+    written = _stored(codes, ("STORE_DEREF",))
+    cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
+    kept = (cell.cell_contents for name, cell in cells if name not in written and cell != EMPTY)
+    own = () if _package(function) in VERSIONED else _own(function, codes)
+    return (wrapped, function.__defaults__, *(function.__kwdefaults__ or {}).items(), *kept, *own)
+
+
+def _own(function: FunctionType, codes: list[CodeType]) -> tuple[Any, ...]:
     """Bytecode, constants and names of a function and of those inside it, and what it reads of its module."""
-    codes, found = [function.__code__], list[Any]()
-    for code in codes:  # grows by the functions inside
-        codes += [c for c in code.co_consts if isinstance(c, CodeType)]
+    found: list[Any] = []
+    for code in codes:
         constants = [c for c in code.co_consts if not isinstance(c, CodeType) and c != function.__doc__]
-        found += [
-            code.co_code,
-            *(repr(sorted(map(repr, c))) if isinstance(c, frozenset) else repr(c) for c in constants),
-        ]
-        found += code.co_names
+        found += [code.co_code, *(repr(sorted(map(repr, c)) if isinstance(c, frozenset) else c) for c in constants)]
+        found += [*code.co_names, *code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]]
+    names = dict.fromkeys(n for code in codes for n in code.co_names)
+    written = _stored(codes, ("STORE_GLOBAL",))
     for name in {i.argval: None for code in codes for i in dis.get_instructions(code) if i.opname == "LOAD_GLOBAL"}:
-        used = function.__globals__.get(name)
-        if isinstance(used, PLAIN) or (isinstance(used, FunctionType) and _package(used) == _package(function)):
+        if name in written or name not in function.__globals__:
+            continue
+        used = function.__globals__[name]
+        if isinstance(used, (*PLAIN, tuple)) or (dataclasses.is_dataclass(used) and not isinstance(used, type)):
             found.append(used)
+        elif isinstance(used, (ModuleType, type)):
+            found += [f for n in names if _near(f := _function(vars(used).get(n)), function)]
+        elif _near(f := _function(used), function):
+            found += [f, used] if isinstance(used, functools.partial) else [f]
     return tuple(found)
+
+
+def _function(value: Any) -> Any:
+    """The function inside of what wraps it."""
+    if isinstance(value, functools.partial):
+        return _function(value.func)
+    if isinstance(value, (staticmethod, classmethod)):
+        value = value.__func__
+    return inspect.unwrap(value) if callable(value) else value
+
+
+def _near(used: Any, function: FunctionType) -> bool:
+    """Whether a function belongs to the same package or folder."""
+    if not isinstance(used, FunctionType):
+        return False
+    folders = {os.path.dirname(f.__code__.co_filename) for f in (used, function)}
+    return _package(used) == _package(function) or len(folders) == 1
 
 
 def _package(function: FunctionType) -> str:
     """Whose code a function is, whatever name a decorator has given it."""
-    return str(function.__globals__.get("__name__", "")).partition(".")[0]
+    names = function.__globals__
+    return str(names.get("__package__") or names.get("__name__", "")).partition(".")[0]
+
+
+def _codes(function: FunctionType) -> list[CodeType]:
+    """The code of a function and of those inside it."""
+    codes = [function.__code__]
+    for code in codes:  # grows
+        codes += [c for c in code.co_consts if isinstance(c, CodeType)]
+    return codes
+
+
+def _stored(codes: Iterable[CodeType], how: tuple[str, ...]) -> set[str]:
+    return {i.argval for code in codes for i in dis.get_instructions(code) if i.opname in how}
+
+
+def _constants(value: Any) -> list[Any]:
+    """Plain attributes of an object that no method of its class but its first ones writes to."""
+    methods = [f for kind in type(value).__mro__ for n, f in vars(kind).items() if n not in MAKES]
+    written = _stored((c for f in methods if isinstance(f, FunctionType) for c in _codes(f)), ("STORE_ATTR",))
+    return [(k, v) for k, v in sorted(_attributes(value).items()) if isinstance(v, PLAIN) and k not in written]
+
+
+def _attributes(value: Any) -> Mapping[str, Any]:
+    try:
+        return object.__getattribute__(value, "__dict__")  # type: ignore[no-any-return]
+    except AttributeError:  # it has slots
+        return {}

@@ -103,3 +103,115 @@ def test_functions_that_call_each_other_end():
         return first(n - 1) if n else 1
 
     assert len(digest_of(first)) == 12
+
+
+TOP = """
+import enum, fractions, functools, types
+from dataclasses import dataclass
+import numpy as np
+import torch
+{before}
+class Level(enum.Enum):
+    LOW = 1
+    HIGH = 2
+@dataclass(frozen=True)
+class Settings:
+    k: float = {k}
+PAIR, SETTINGS = (1.0, {k}), Settings()
+def plain(a, b=0.0):
+    return {k} * a - b
+class Kind:
+    @staticmethod
+    def scaled(x):
+        return {k} * x
+@torch.no_grad()
+def graded(x):
+    return {k} * x
+@functools.lru_cache
+def cached(x):
+    return {k} * x
+part = functools.partial(plain, b={k})
+class Own:
+    def __init__(self, k):
+        self.k, self.calls = k, 0
+    def losses(self, x):
+        self.calls += 1
+        return self.k * x
+def losses(x):
+    return {body}
+"""
+
+
+def defined(body="x", k=1.0, name="losses", before=""):
+    names = {"__name__": "script"}
+    exec(compile(TOP.format(body=body, k=k, before=before), "script.py", "exec"), names)
+    return names[name]
+
+
+@pytest.mark.parametrize(
+    "body", ["plain(x)", "Kind.scaled(x)", "graded(x)", "cached(x)", "part(x)", "PAIR[1] * x", "SETTINGS.k * x"]
+)
+def test_what_a_function_uses_counts(body):
+    # rejects: helpers that a decorator, a class, a partial or a table hides
+    assert digest_of(defined(body, 1.0)) != digest_of(defined(body, 2.0))
+    assert digest_of(defined(body, 1.0)) == digest_of(defined(body, 1.0))
+
+
+def test_parameters_that_change_places_count():
+    # rejects: bytecode alone, which is the same for a helper that is called by keywords
+    a, b = (defined("two(a=x, b=1.0)", before=f"def two({p}):\n    return a - 2 * b") for p in ("a, b", "b, a"))
+    assert digest_of(a) != digest_of(b)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("Level.LOW", "Level.HIGH"),
+        ("fractions.Fraction(1, 2)", "fractions.Fraction(1, 3)"),
+        ("np.float32(1)", "np.float32(2)"),
+    ],
+)
+def test_numbers_of_other_kinds_count(first, second):
+    names = defined().__globals__
+    assert digest_of(scaled_by(eval(first, names))) != digest_of(scaled_by(eval(second, names)))
+    assert digest_of(scaled_by(eval(first, names))) == digest_of(scaled_by(eval(first, names)))
+
+
+def test_counters_and_modules_in_training_do_not_count():
+    # rejects: a run that cannot go on in the same process, because something was counted or put to eval()
+    own = defined(name="Own")(2.0)
+    before = digest_of(own.losses)
+    own.losses(1.0)
+    assert digest_of(own.losses) == before
+    assert digest_of(defined(name="Own")(3.0).losses) != before
+    names = {"__name__": "script"}
+    exec("calls = 0\ndef losses(x):\n    global calls\n    calls += 1\n    return x\n", names)
+    before = digest_of(names["losses"])
+    names["losses"](1.0)
+    assert digest_of(names["losses"]) == before
+    net = torch.nn.Linear(1, 1)
+    inside, alone = scaled_by(net), digest_of(net)
+    before = digest_of(inside)
+    net.eval()
+    assert (digest_of(inside), digest_of(net)) == (before, alone)
+
+
+def test_odd_objects_have_one():
+    # rejects: an error of a user's own attribute access; a recursion of depth 1000
+    class Open(dict):
+        __getattr__ = dict.get
+
+    class Closed(dict):
+        __getattr__ = dict.__getitem__
+
+    class Slots:
+        __slots__ = ("k",)
+
+        def __call__(self, x):
+            return x
+
+    chain = ()
+    for _ in range(3000):
+        chain = (chain,)
+    for value in (Open(), Closed(), Slots(), chain):
+        assert len(digest_of(scaled_by(value), value)) == 12

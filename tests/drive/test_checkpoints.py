@@ -15,6 +15,7 @@ import pytest
 import torch
 
 import gamedyn as gd
+from gamedyn._lib.code import digest_of
 from gamedyn.core import files
 from gamedyn.integrators import CheckpointWarning
 
@@ -238,6 +239,44 @@ class TestWhatDiffers:
         with pytest.raises(gd.ArgumentError, match=r"code: .* if that is meant: allow=\['code'\]"):
             gd.solve(scaled(2.0), "rk4", h=0.1, steps=5, resume=run)
         assert gd.solve(scaled(2.0), "rk4", h=0.1, steps=5, resume=run, allow=["code"]).step == 5
+
+    @pytest.mark.parametrize("kind", ["into", "value", "target", "P", "object", "schedule"])
+    def test_what_a_flow_was_given_is_named(self, kind):
+        # rejects: a term compared by its type and weight alone; a diagonal, an object, a schedule's function unseen
+        class Scaled:
+            def __init__(self, k):
+                self.k = k
+
+            def __call__(self, v):
+                return {p: self.k * u for p, u in v.items()}
+
+        def made(k):
+            plain = gd.flows.gradient(gd.games.dirac_gan())
+            terms = {
+                "into": lambda: gd.losses.squared_gradient(0.1, of="G", into="G" if k == 1 else "D"),
+                "value": lambda: gd.losses.LossTerm(
+                    "own", "G", 0.1, lambda players, own, batch: k * own["G"][0].square().sum()
+                ),
+                "target": lambda: gd.losses.gradient_penalty(0.1, target=k),
+            }
+            if kind in terms:
+                return plain.with_term(terms[kind]())
+            if kind == "P":
+                return gd.flows.preconditioned(plain, torch.tensor([1.0, k], dtype=DOUBLE))
+            return gd.flows.mapped(plain, Scaled(k)) if kind == "object" else plain
+
+        def steps(k):
+            return gd.steps.Schedule(lambda n: 0.1 / (k + n)) if kind == "schedule" else 0.1
+
+        if kind == "target":
+            terms = (made(k).terms["gradient_penalty"] for k in (1.0, 1.0, 2.0))
+            first, same, other = (digest_of(term) for term in terms)
+            assert (first == same, first == other) == (True, False)
+            return
+        run = gd.solve(made(1.0), "rk4", h=steps(1.0), steps=3)
+        assert gd.solve(made(1.0), "rk4", h=steps(1.0), steps=5, resume=run).step == 5
+        with pytest.raises(gd.ArgumentError, match=r"(code|h): .* if that is meant: allow="):
+            gd.solve(made(2.0), "rk4", h=steps(2.0), steps=5, resume=run)
 
     def test_it_is_allowed_by_name(self):
         run = solve("rk4", steps=5)

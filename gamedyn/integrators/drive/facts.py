@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import zlib
 from dataclasses import replace
-from functools import partial
-from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -18,6 +16,7 @@ from gamedyn._lib.version import __version__
 from gamedyn.core.state import refuse_another_layout
 from gamedyn.integrators._types import label
 from gamedyn.integrators.drive.run import Run
+from gamedyn.integrators.drive.step_sizes import Schedule
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -27,8 +26,6 @@ if TYPE_CHECKING:
     from gamedyn.integrators.drive.step_sizes import StepSize
 
 __all__ = ["agreed_on", "compared_with", "facts_of", "past_run"]
-
-FUNCTIONS = (FunctionType, MethodType, partial)
 
 
 def past_run(flow: Flow, resume: Run | str | os.PathLike[str] | None, allow: Iterable[str] = ()) -> Run | None:
@@ -64,24 +61,31 @@ def facts_of(
         "dtype": str(flow.game.dtype),
         "method": label(integrator.method),
         "flow": f"{type(flow).__name__}: {flow.law}; terms {terms}",
-        **({"code": digest_of(*_functions(flow))} if alone else {}),
+        **({"code": digest_of(*_computed(flow))} if alone else {}),
         "rates": {k: float(v) for k, v in {**flow.rates, **flow.module_rates}.items()},
         "weights": {k: float(v) for k, v in weights.items()},
-        "h": str(size.shown),
+        "h": f"{size.shown}{f', code {digest_of(size.fn)}' if isinstance(size, Schedule) else ''}",
         "sampling": sampling,
         "data": None if streams is None else [s.described() for s in streams],
         "versions": f"gamedyn {__version__}, torch {torch.__version__}",
     }
 
 
-def _functions(flow: Flow | None) -> list[Any]:
-    """What a flow calls of its maker's: modules, the losses, and what it and the flows inside it were given."""
+def _computed(flow: Flow | None) -> list[Any]:
+    """What a flow computes by: modules, losses, terms but for their weights, and what each flow inside it was given."""
     found: list[Any] = []
     while flow is not None:
         found += [getattr(kind, "forward", None) for kind in dict.fromkeys(map(type, flow.game.modules))]
-        found += [flow.game.losses, *(f for f in vars(flow).values() if isinstance(f, FUNCTIONS))]
+        found += [flow.game.losses, *(replace(term, weight=0.0) for _, term in sorted(flow.terms.items()))]
+        given = {k: v for k, v in vars(flow).items() if not k.startswith("_") and k not in ("game", "inner")}
+        found += [(k, _crc(v) if isinstance(v, torch.Tensor) else v) for k, v in sorted(given.items())]
         flow = getattr(flow, "inner", None)
     return found
+
+
+def _crc(tensor: torch.Tensor) -> int:
+    raw: Any = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
+    return zlib.crc32(raw)
 
 
 def agreed_on(flow: Flow, facts: Mapping[str, Any], past: Run | None) -> None:
@@ -95,8 +99,7 @@ def agreed_on(flow: Flow, facts: Mapping[str, Any], past: Run | None) -> None:
     known = {k: v for k, v in facts.items() if k not in ("run", "data")}  # each may have data of its own
     if past is not None:
         tensors = [x for x in tree_leaves(past.memory) if isinstance(x, torch.Tensor)]
-        raw: list[Any] = [x.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy() for x in tensors]
-        known |= {"step": past.step, "memory": [zlib.crc32(x) for x in raw]}
+        known |= {"step": past.step, "memory": [_crc(x) for x in tensors]}
     flow.game.processes.agree_on(known)
 
 
