@@ -126,6 +126,20 @@ def test_centres_are_neutral_never_stable():
     assert jordan.period == pytest.approx(period[period > 4][0], abs=1e-8)
 
 
+@pytest.mark.parametrize("start", [1.01, 1.05, 1.2])
+def test_a_cycle_where_a_stable_and_an_unstable_one_meet_is_undecided(start):
+    # rejects: uncertainties of multipliers without the error of the orbit, at which the multiplier is below 1
+    def semistable(t, s, batch):
+        x, y = s["x"], s["y"]
+        grow = -((x * x + y * y - 1) ** 2)
+        return {"x": grow * x - y, "y": grow * y + x}
+
+    flow = gd.flows.custom(semistable, like=gd.games.bilinear())
+    found = find_limit_cycle(flow, torch.tensor([start, 0.0], dtype=torch.float64))
+    assert (found.status, found.kind) in {("cycle", "undecided"), ("cycle", "neutral")}
+    assert abs(found.multipliers[0] - 1) <= found.uncertainty[0]
+
+
 def test_an_orbit_that_crosses_its_section_more_than_once_per_period():
     # rejects: the time between neighbouring crossings for the period
     flow = gd.flows.gradient(gd.games.bilinear([[1.0, 0.0], [0.0, 2.0]]))  # frequencies 1 and 2

@@ -490,6 +490,20 @@ class TestNearlyStationaryPoints:
         found = gd.spectrum.find_equilibrium(flow, flow.game.state_of({"p": torch.ones(2) / 2, "q": torch.ones(2) / 2}))
         assert verdict(flow, found.state).stability.answer == "undecided"
 
+    @pytest.mark.parametrize("curvature", [-1.0, -0.3, 0.3, 1.0])
+    def test_a_double_root_is_undecided(self, curvature):
+        # rejects: an error of the point from half of Newton's way, which at a double root is as long as what is left;
+        # answers of a leader without it
+        def losses(x, y):
+            return {"x": x**3 / 3 + curvature * x**4 / 4, "y": y * y / 2}
+
+        players = {"x": torch.tensor(0.3, dtype=torch.float64), "y": torch.tensor(0.5, dtype=torch.float64)}
+        flow = gd.flows.gradient(gd.Game(players, losses))
+        found = verdict(flow, gd.spectrum.find_equilibrium(flow).state)
+        assert found.stationary
+        answers = [found.stability, found.nash, *found.stackelberg.values()]
+        assert {a.answer for a in answers} == {"undecided"}
+
     def test_what_is_clear_is_still_said(self):
         game = gd.games.dirac_gan("nonsaturating", "r1", 0.5)
         flow = gd.flows.gradient(game)

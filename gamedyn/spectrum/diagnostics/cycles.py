@@ -59,7 +59,7 @@ class LimitCycle:
         state: a point of the orbit, or where the search ended.
         period: T; nan without a cycle.
         multipliers: of the return map: eigenvalues of `M = d y(T) / d y(0)` without the trivial one, largest first.
-        uncertainty: of each multiplier: its condition times the error of M.
+        uncertainty: of each multiplier: its condition times the error of M, and what the error of the orbit may add.
         trivial: the eigenvalue that belongs to the direction of the flow: 1 but for errors.
         trivial_error: `|M v - v| / |v|`, v the field on the orbit: how accurate M is.
         complete: whether the multipliers are all; if not, those of largest modulus.
@@ -103,6 +103,8 @@ class _Closed(NamedTuple):
     period: float
     residual: float
     size: float
+    before: tuple[Tensor, float] | None = None
+    """Where Newton's last step began, and the period there."""
 
 
 @torch.no_grad()
@@ -262,7 +264,7 @@ class _Search:
     def _shoot(self, y: Tensor, period: float, size: float) -> _Closed | None:
         """Newton's method for y(T) = y(0), as long as it stays near the guess."""
         orbit, guess, first = self.orbit.scaled(size), y, period
-        section = Section(y, orbit.v(y))
+        section, before = Section(y, orbit.v(y)), None
         limit = 1e-3 * self.tol  # at first, and once within tol one step more: Newton's last one costs little
         try:
             for iteration in range(NEWTON + 1):
@@ -272,10 +274,10 @@ class _Search:
                     reach = orbit.size(y, period)
                     if reach < 0.1 * size:
                         break
-                    return _Closed(y, period, residual, reach)
+                    return _Closed(y, period, residual, reach, before)
                 limit = self.tol if residual <= self.tol or iteration == NEWTON - 1 else limit
                 shift, late = self._newton_step(y, end, steps, section)
-                y, period = y + shift, period + late
+                before, (y, period) = (y, period), (y + shift, period + late)
                 if not float((y - guess).norm()) <= size / 2 or not 0.5 * first <= period <= 1.5 * first:
                     break
         except Failure as failure:
@@ -318,7 +320,8 @@ class _Search:
         for parts in range(turns, 1, -1):
             end, _ = self.orbit.advance(closed.y, closed.period / parts)
             if float((end - closed.y).norm()) <= 100 * self.tol * closed.size:
-                return closed._replace(period=closed.period / parts)
+                before = closed.before and (closed.before[0], closed.before[1] / parts)
+                return closed._replace(period=closed.period / parts, before=before)
         return closed
 
 
@@ -330,9 +333,11 @@ def _multipliers(
     _, steps = orbit.advance(y, closed.period)
     v = orbit.v(y)
     f = v / v.norm()
+    moved = 0.0
     if orbit.form:
         M = orbit.images(y, steps, torch.eye(n, dtype=y.dtype, device=y.device)).T.double()
         error = float((M.to(f) @ f - f).norm())
+        moved = _moved(orbit, M, closed.before)
         if orbit.tangent is not None:
             M = orbit.tangent.T.to(M) @ M @ orbit.tangent.to(M)
         values, left, right = scipy.linalg.eig(M.cpu().numpy(), left=True, right=True)
@@ -345,10 +350,24 @@ def _multipliers(
         values, residuals = found.values, found.residuals
         condition, floor = np.ones(len(values)), 1.0
     rounding = 100 * float(torch.finfo(y.dtype).eps) * floor
-    bars = condition * (SAFETY * max(error, closed.residual, rounding) + residuals)
+    bars = condition * (SAFETY * max(error, closed.residual, rounding) + residuals + moved)
     trivial = int(np.argmin(np.abs(values - 1)))
     rest = [i for i in np.argsort(-np.abs(values), kind="stable") if i != trivial]
     return values[rest].astype(np.complex128), bars[rest], complex(values[trivial]), error
+
+
+def _moved(orbit: Orbit, M: Tensor, before: tuple[Tensor, float] | None) -> float:
+    """By how much M may be another on the cycle itself: four times its change over Newton's last step.
+
+    Where a cycle is double, as when a stable and an unstable one meet, each step goes half the way: what is left is as
+    long as the last one.
+    """
+    if before is None:
+        return 0.0
+    y, period = before
+    _, steps = orbit.advance(y, period)
+    there = orbit.images(y, steps, torch.eye(len(y), dtype=y.dtype, device=y.device)).T.double()
+    return 4 * float(torch.linalg.matrix_norm(there - M, 2))
 
 
 def _kind(values: NDArray[np.complex128], bars: NDArray[np.float64]) -> str:

@@ -282,11 +282,14 @@ def _newton(J: GameJacobian) -> Tensor | None:
 
 
 def _moved(J: GameJacobian, step: Tensor | None) -> float:
-    """By how much J may be another at the stationary point itself, `2 |J(y + d) - J(y)|`: eigenvalues are not surer."""
+    """By how much J may be another at the stationary point itself, `4 |J(y + d) - J(y)|`: eigenvalues are not surer.
+
+    At a double root Newton's step d goes half the way, and J, which falls to 0 there, changes by half of itself.
+    """
     if step is None:
         return 0.0
     there = J.at(J.state.with_y(J.state.y + step))
-    return 2 * float(torch.linalg.matrix_norm((there.to_dense() - J.to_dense()).double(), 2))
+    return 4 * float(torch.linalg.matrix_norm((there.to_dense() - J.to_dense()).double(), 2))
 
 
 def _of_no_losses(flow: Flow, at: State) -> Answer:
