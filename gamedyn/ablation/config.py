@@ -131,7 +131,9 @@ def _values(source: Source, section: str, name: str, given: Any) -> Any:
     where = source.where(section, name)
     if name == "method":
         several = given if isinstance(given, list) else [given]
-        return [_method(where, x) if isinstance(x, Mapping) else x for x in several]
+        pairs = [_method(where, x) if isinstance(x, Mapping) else (x, x) for x in several]
+        distinct = len(dict(pairs)) == len(pairs)  # else the grid refuses them
+        return dict(pairs) if distinct and any(isinstance(x, Mapping) for x in several) else [m for _, m in pairs]
     if not isinstance(given, Mapping):
         return given
     count = positive_int(f"{where} count", given.get("count"))
@@ -145,13 +147,14 @@ def _values(source: Source, section: str, name: str, given: Any) -> Any:
     return [float(f"{x:.12g}") for x in found]
 
 
-def _method(where: str, given: Mapping[str, Any]) -> Any:
-    """A method with options of its own."""
+def _method(where: str, given: Mapping[str, Any]) -> tuple[str, Any]:
+    """A method with options of its own, and a name with which a table can distinguish it from others."""
     options = dict(given)
     if not isinstance(name := options.pop("name", None), str):
         raise ArgumentError(where, 'a method\'s name, or {name = "torch.optim:Adam", betas = [0.5, 0.9]}', dict(given))
+    shown = f"{name}({', '.join(f'{k}={v}' for k, v in options.items())})" if options else name
     try:
-        return methods.get(name, **options)
+        return shown, methods.get(name, **options)
     except (ArgumentError, UnknownNameError) as error:
         raise ArgumentError(where, error.expected, error.got, error.remedy) from error
 
@@ -199,12 +202,15 @@ def _summary(source: Source, table: Mapping[str, Any], grids: list[dict[str, Any
             raise unknown(source, "measure", str(name), table["measures"], "summary", "measure")
     values = {k: [x for grid in grids for x in _listed(grid[k])] for k in grids[0] if all(k in grid for grid in grids)}
     given.setdefault("by", [k for k, found in values.items() if k != "seed" and any(x != found[0] for x in found)])
-    factors = dict.fromkeys([*(k for grid in grids for k in grid), "at"])
+    factors = [*values, "at"]
     for name in given["by"]:
+        if any(name in grid for grid in grids) and name not in factors:
+            where, expected = source.where("summary", "by"), "factors that every grid has, those beside too"
+            raise ArgumentError(where, expected, name, f"of {', '.join(factors)}")
         if name not in factors:
             raise unknown(source, "factor", name, factors, "summary", "by")
     return given
 
 
 def _listed(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else list(value) if isinstance(value, range) else [value]
+    return [*value] if isinstance(value, (list, range, dict)) else [value]

@@ -13,6 +13,7 @@ from gamedyn import methods
 from gamedyn._lib.checks import positive
 from gamedyn._lib.errors import ArgumentError, UnknownNameError
 from gamedyn._lib.functions import resolved
+from gamedyn.ablation.setups import hashed
 
 if TYPE_CHECKING:
     from gamedyn.core import State
@@ -115,14 +116,18 @@ class Grid:
         """The cells of both, of one set-up; those in both once.
 
         Raises:
-            ArgumentError: for another set-up.
+            ArgumentError: for another set-up; for cells that a table would show alike and that are not.
         """
         if other.setup != self.setup:
             raise ArgumentError("grid", "one of the same set-up", other.setup)
         both = object.__new__(Grid)
         both.setup = self.setup
-        known = [c.shown for c in self.cells]
-        both.cells = [*self.cells, *(c for c in other.cells if c.shown not in known)]
+        known = {str(c.shown): hashed(c.values) for c in self.cells}
+        for cell in other.cells:
+            if known.get(str(cell.shown), same := hashed(cell.values)) != same:
+                remedy = "distinguish values that a table shows alike by a dict: {name: value}"
+                raise ArgumentError("grid", "cells that a table can distinguish", cell.shown, remedy)
+        both.cells = [*self.cells, *(c for c in other.cells if str(c.shown) not in known)]
         return both
 
     @property

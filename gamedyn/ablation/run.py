@@ -77,8 +77,8 @@ def run(
         The table, in the grid's order; of cells that failed the rows say why.
 
     Raises:
-        ArgumentError: for marks that are not ascending shares, measures that are no functions, a folder that cannot be
-            written.
+        ArgumentError: for marks that are not ascending shares, measures that are no functions or are called as another
+            column, a folder that cannot be written.
 
     Example:
         >>> import tempfile
@@ -99,6 +99,8 @@ def run(
     shares = _shares(marks)
     if not isinstance(measures, Mapping) or not measures:
         raise ArgumentError("measures", 'functions by name, such as {"distance": distance}', measures)
+    if taken := [n for n in measures if n in (*grid.factors, *FIRST, *LAST)]:
+        raise ArgumentError("measures", "names that no other column of the table has", taken[0], "another name")
     functions = [resolved(f) for f in (grid.setup, *measures.values())]
     records = Records(folder / "records")
     options = {

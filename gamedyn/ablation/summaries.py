@@ -165,7 +165,7 @@ def effects(
 
     Returns:
         Columns: term (factors joined by " x "), level (values likewise), effect, low, high, share (the whole term's, of
-        the sum of squares about the mean).
+        the sum of squares about the mean: what it explains after the terms before it).
 
     Raises:
         ArgumentError: if no cell, or one level of a factor alone, is left; if so many combinations have no result that
@@ -272,14 +272,14 @@ def _fitted(
         for f in term[1:]:
             for_levels = np.asarray(np.kron(for_levels, _contrast(len(levels[f]))), dtype=np.float64)
         out.append(for_levels @ table)
-    explained = {t: float(np.square(design[:, spans[t]] @ found[spans[t]]).sum()) for t in terms}
-    return np.concatenate(out), {t: s / total if total else 0.0 for t, s in explained.items()}
+    along = np.square(np.linalg.qr(design).Q.T @ y)  # by each column what those before it leave unexplained
+    return np.concatenate(out), {t: float(along[spans[t]].sum()) / total if total else 0.0 for t in terms}
 
 
 def _resampled(
     design: NDArray[np.float64], y: NDArray[np.float64], seeds: Any, spans: Any, terms: Any, levels: Any, count: int
 ) -> NDArray[np.float64]:
-    """Effects with seeds drawn again, each with all its rows."""
+    """Effects with seeds drawn again, each with all its rows; none where most draws leave out a combination."""
     rows = [np.flatnonzero(seeds == s) for s in dict.fromkeys(seeds)]
     if len(rows) < 2:
         return np.empty((0, 0))
@@ -287,8 +287,9 @@ def _resampled(
     out = []
     for _ in range(count):
         chosen = np.concatenate([rows[i] for i in draw.integers(len(rows), size=len(rows))])
-        out.append(fit(design[chosen], y[chosen]))
-    return np.array(out)
+        if np.linalg.matrix_rank(design[chosen]) == design.shape[1]:  # else it tells effects apart no more
+            out.append(fit(design[chosen], y[chosen]))
+    return np.array(out) if len(out) > count / 2 else np.empty((0, 0))
 
 
 def _fit_of(spans: Any, terms: Any, levels: Any) -> Callable[[NDArray[Any], NDArray[Any]], NDArray[np.float64]]:

@@ -83,13 +83,29 @@ def test_a_baseline_with_steps_of_its_own(written):
         '\n[[beside]]\nmethod = {name = "torch.optim:Adam", betas = [0.5, 0.9]}\nh = [0.002, 0.008]\nsteps = 50\n'
         '[[beside]]\nmethod = "alternating_adam"\nh_per_evaluation = 0.002\n'
     )
-    asked = read_ablation(written(more=beside))
+    with pytest.raises(gd.ArgumentError, match=r"\[summary\] by: expected factors that every grid has.*h_per_eval"):
+        read_ablation(written(more=beside))  # what has no value in a row cannot be a level there
+    asked = read_ablation(written("by = [", "# by = [", beside))
     cells = asked.grid.cells[48:]
     assert len(cells) == 2 * 2 * 3 + 2 * 3
     assert {(c.h, c.steps) for c in cells[:12]} == {(0.002, 50), (0.008, 50)}
     assert cells[0].method.options["betas"] == [0.5, 0.9]
+    assert cells[0].shown["method"] == "torch.optim:Adam(betas=[0.5, 0.9])"
     assert {c.shown["method"] for c in cells[12:]} == {"alternating_adam"}
-    assert read_ablation(written("by = [", "# by = [", beside)).summary["by"] == ["method", "weights.r1"]
+    assert asked.summary["by"] == ["method", "weights.r1"]
+
+
+def test_two_of_one_method_with_other_options(written):
+    # rejects: the second grid's cells dropped as the first's, since a table would show them alike
+    with_betas = 'method = {{name = "torch.optim:Adam", betas = [0.5, {}]}}\nh_per_evaluation = 0.01\n'
+    both = "".join(f"[[beside]]\n{with_betas.format(b)}" for b in (0.9, 0.99))
+    assert len(read_ablation(written(more=both)).grid.cells) == 48 + 2 * 2 * 3
+    one, two = (gd.methods.get("torch.optim:Adam", betas=(0.5, b)) for b in (0.9, 0.99))
+    grids = [gd.ablation.Grid(lambda: None, {"method": m}, h=0.1, steps=1) for m in (one, one, two)]
+    grids[1].setup = grids[2].setup = grids[0].setup
+    assert len(grids[0] + grids[1]) == 1
+    with pytest.raises(gd.ArgumentError, match="a table can distinguish"):
+        grids[0] + grids[2]
 
 
 def test_all_measures_are_shown_unless_some_are_named(written):
@@ -114,6 +130,7 @@ def test_all_measures_are_shown_unless_some_are_named(written):
         (":off_circle", ":of_circle", r"my.toml, line 14, \[measures\] off_circle: expected a function"),
         ("[0.5, 1.0]", "1.0", r"my.toml, line 17, \[run\] marks: expected a list of shares"),
         ('"method", "h_per', '"metod", "h_per', r"my.toml, line 21, \[summary\] by: expected a known factor.*method"),
+        ('"weights.r1"]', '"weights.r1", "steps"]', r"line 21, \[summary\] by: expected a known factor"),
         ('measure = "off', 'measure = "of', r"line 20, \[summary\] measure: expected a known measure.*off_circle"),
         ("from = 0.08", "from = -1", r"line 8, \[factors\] h_per_evaluation: expected positive ends"),
         ("count = 3", "count = 0", r"line 10, \[factors\] seed count: expected a whole number"),

@@ -220,6 +220,14 @@ class TestKept:
         assert list(pd.read_parquet(tmp_path / "table.parquet")["mark"])[:2] == ["a", "1"]
 
 
+@pytest.mark.parametrize("name", ["h", "seed", "status", "at", "method"])
+def test_a_measure_may_not_be_called_as_another_column(tmp_path, name):
+    # rejects: a column of the table that a measure replaces
+    grid = Grid(own("quadratic"), {"method": ["euler"], "h": [0.1], "seed": [0]}, steps=2)
+    with pytest.raises(gd.ArgumentError, match="no other column"):
+        run(grid, tmp_path, {name: own("distance")})
+
+
 class TestFailures:
     @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at /proc")
     def test_workers_end_with_the_process_that_started_them(self, tmp_path):

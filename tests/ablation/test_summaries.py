@@ -175,6 +175,23 @@ class TestEffects:
         with pytest.raises(gd.ArgumentError, match="separated"):
             effects(apart, "score", ["x", "y"], order=1)
 
+    def test_shares_of_an_unbalanced_table_are_shares(self):
+        # rejects: sums of squares of correlated columns, which add up to more than there is
+        values = table(lambda own, s: 5.0 * own["x"] - 4.9 * own["y"] + 0.01 * s, x=[0, 1], y=[0, 1], seeds=6)
+        rare = (values["x"] != values["y"]) & (values["seed"] > 0)
+        found = effects(values[~rare], "score", ["x", "y"], order=1).drop_duplicates("term")
+        assert found["share"].min() >= 0
+        assert found["share"].sum() <= 1 + 1e-12
+
+    def test_draws_that_leave_out_a_combination_are_no_draws(self):
+        # rejects: fits of smallest norm among the resamples
+        values = table(lambda own, s: float(own["x"] == 2) * 3.0, x=[0, 1, 2], seeds=6)
+        values = values[(values["x"] != 2) | (values["seed"] < 3)]
+        found = effects(values, "score", ["x"]).set_index("level")
+        assert found.loc["2", "low"] > 1.5
+        alone = values[(values["x"] != 2) | (values["seed"] < 1)]
+        assert effects(alone, "score", ["x"]).set_index("level").loc["2", "low"] > 1.5
+
     def test_as_factors(self):
         values = table(lambda own, s: 5.0 * 4.0 ** own["x"], x=[0, 1])
         assert effects(values, "score", ["x"], log=True)["effect"].tolist() == pytest.approx([0.5, 2.0])
