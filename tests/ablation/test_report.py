@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -86,6 +87,9 @@ def test_several_measures_one_after_the_other(made):
     for part, factor in ((first, 1), (second, 2)):
         mean = factor * ablation.means(table, "distance", ["method"])["mean"].iloc[0]
         assert f"{mean:.4g}" in part
+    drawn = [set(re.findall(r"base64,([^\"]+)", part)) for part in (first, second)]
+    assert len(drawn[0]) == len(drawn[1]) == 3  # no picture of one serves for the other
+    assert not drawn[0] & drawn[1]
 
 
 def test_a_baseline_beside_has_no_effects_that_nobody_measured(made):

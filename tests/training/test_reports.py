@@ -12,7 +12,7 @@ from gamedyn.training import compare, observers, write_report
 
 def trained(folder, *, method="rk4", h=0.1, batches=None):
     """A run whose records are in a folder."""
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     inner = game = gd.games.bilinear()
     if batches is not None:
         game = gd.Game(dict(inner.players), lambda x, y, batch: inner.losses(x * batch.mean(), y))
@@ -49,6 +49,44 @@ def test_own_runs_are_compared(tmp_path, capsys):
     assert "solve.h" in differing
     assert "solve.method" not in differing
     assert cli.main(["compare", str(tmp_path / "a"), str(tmp_path / "b"), "--out", str(tmp_path / "d.html")]) == 0
+
+
+def test_what_a_flow_is_made_of_differs_too(tmp_path):
+    # rejects: "the configurations are the same" of runs with other rates, or of another flow
+    for name, rate in (("a", 1.0), ("b", 3.0)):
+        (tmp_path / name).mkdir()
+        flow = gd.flows.gradient(gd.games.bilinear(), rates={"x": rate})
+        flow = gd.flows.consensus(flow, 0.1) if name == "b" else flow
+        write_report(tmp_path / name, gd.solve(flow, "rk4", h=0.1, steps=3))
+    page = compare([tmp_path / "a", tmp_path / "b"], tmp_path / "c.html").read_text("utf-8")
+    differing = page.partition("What differs")[2].partition("<h2>")[0]
+    assert "rates.x" in differing
+    assert ">flow<" in differing
+
+
+def test_a_second_run_into_the_same_folder(tmp_path):
+    # rejects: one report of both runs' rows; records of the first that are gone
+    trained(tmp_path / "own")
+    with pytest.warns(UserWarning, match=r"they are in records-1\.jsonl now"):
+        trained(tmp_path / "own", h=0.05)
+    rows = [observers.read_records(tmp_path / "own" / f"records{n}.jsonl") for n in ("", "-1")]
+    assert [[r["step"] for r in x] for x in rows] == [list(range(1, 13))] * 2
+    assert [x[0]["h"] for x in rows] == [0.05, 0.1]
+
+
+def test_figures_that_are_called_as_a_column(tmp_path):
+    # rejects: a loss's own figure in the place of the step, or of the kind by which rows are found
+    game = gd.games.bilinear()
+
+    def losses(x, y):
+        return {**game.losses(x, y), "kind": 7 * x.sum(), "images": x.sum(), "own": y.sum()}
+
+    record = observers.Recorder(tmp_path / "records.jsonl", every=1)
+    gd.solve(gd.flows.gradient(gd.Game(dict(game.players), losses)), "rk4", h=0.1, steps=3, observers=[record])
+    record.finish()
+    rows = observers.read_records(tmp_path / "records.jsonl")
+    assert [r["images"] for r in rows] == [0, 0, 0]
+    assert all({"figure.kind", "figure.images", "own"} <= set(r) for r in rows)
 
 
 def test_what_has_no_report_is_refused(tmp_path):

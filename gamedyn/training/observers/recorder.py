@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import math
 import os
@@ -36,7 +37,8 @@ class Logger(Protocol):
 class Recorder(Observer):
     """A line of JSON for every recorded step, written at once: losses, figures, what it has cost.
 
-    Keys: step, t, h, images, evaluations, seconds (of the whole run), loss.PLAYER, and the losses' own figures. Others
+    Keys: step, t, h, images, evaluations, seconds (of the whole run), loss.PLAYER, and the losses' own figures (as
+    "figure.NAME" where they are called as one of these). A file with the lines of another run is put aside. Others
     (scores, spectra) add lines by `log`, with `kind`. What is not finite is null, with its name under "not_finite". A
     resumed run goes on with the line after its checkpoint: what was written later is cut off. On a full disk lines are
     lost with a warning, and the run goes on; likewise where a logger fails. `gamedyn train` calls `finish` at the end;
@@ -57,17 +59,34 @@ class Recorder(Observer):
         self.path, self.every, self.loggers = Path(path), every, list(loggers)
         self.draws = bool(self.loggers)
         self._before = self._seconds = 0.0
+        self._file = self._opened()
+        self._others = self._file.tell() > 0
+
+    def _opened(self) -> Any:
         try:
-            self._file = self.path.open("ab", buffering=0)
+            return self.path.open("ab", buffering=0)
         except OSError as error:
-            raise ArgumentError("path", "a file that can be written", f"{path}: {error.strerror}") from None
+            raise ArgumentError("path", "a file that can be written", f"{self.path}: {error.strerror}") from None
+
+    def _put_aside(self) -> None:
+        """Give the lines of another run, which this one does not go on with, a file of their own."""
+        free = (self.path.with_name(f"{self.path.stem}-{n}{self.path.suffix}") for n in itertools.count(1))
+        aside = next(p for p in free if not p.exists())
+        self._file.close()
+        self.path.rename(aside)
+        self._file, self._others = self._opened(), False
+        warn_caller(f"{self.path} had the records of another run: they are in {aside.name} now", UserWarning)
 
     def after_step(self, view: View) -> None:
         """Write a step's line."""
+        if self._others:
+            self._put_aside()
         self._seconds = self._before + view.seconds
         values = {"t": view.t, "h": view.h, "images": view.images, "evaluations": view.evaluations}
         losses = {f"loss.{k}": x for k, x in view.losses.items()}
-        self.log({"seconds": self._seconds, **values, **losses, **view.figures}, view.step)
+        known = {"step", "seconds", "kind", "not_finite", *values, *losses} - {"h"}  # "h" is a figure, too
+        figures = {f"figure.{k}" if k in known else k: x for k, x in view.figures.items()}
+        self.log({"seconds": self._seconds, **values, **losses, **figures}, view.step)
 
     def log(self, values: Mapping[str, Any], step: int) -> None:
         """Write a line, and give it to the loggers."""
@@ -106,6 +125,7 @@ class Recorder(Observer):
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from there; later lines are cut off."""
+        self._others = False
         self._before = self._seconds = float(state["seconds"])
         end = int(state["bytes"])
         if self.path.stat().st_size < end:  # somebody has cut it: whole lines are left

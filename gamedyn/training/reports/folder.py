@@ -31,12 +31,15 @@ def write_summary(folder: Path, run: Run, **more: Any) -> None:
     """Write `summary.json`: what a run came to, what it cost, the players' sizes, versions, the machine, and more."""
     stats = {k: v for k, v in run.stats.items() if isinstance(v, (int, float, str, bool))}
     layout = run.state.layout
+    solved: dict[str, Any] = {k: run.facts[k] for k in ("flow", "code") if k in run.facts}
+    solved |= {f"{k}.{name}": x for k in ("rates", "weights") for name, x in run.facts.get(k, {}).items()}
     sizes = {player: s.stop - s.start for player, s in zip(layout.players, layout.slices, strict=True)}
     summary = {
         "status": run.status,
         "step": run.step,
         "t": run.t,
         "stats": stats,
+        "solved": solved,
         "parameters": sizes,
         "versions": {"gamedyn": __version__, "torch": torch.__version__, "python": platform.python_version()},
         "machine": {
@@ -112,7 +115,7 @@ class RunFolder:
         if self.config:
             return {f"{s}.{k}": v for s, table in self.config.tables().items() for k, v in table.items()}
         stats = self.summary["stats"]
-        return {f"solve.{k}": stats[k] for k in HOW if k in stats}
+        return {**{f"solve.{k}": stats[k] for k in HOW if k in stats}, **self.summary.get("solved", {})}
 
     def line(self) -> str:
         """What it is, in a line."""
