@@ -195,7 +195,7 @@ def _grid(source: Source, setup: str, section: str, factors: dict[str, Any]) -> 
 def _summary(source: Source, table: Mapping[str, Any], grids: list[dict[str, Any]]) -> dict[str, Any]:
     """What is shown: all measures, by the factors that differ in every grid, unless the file says otherwise."""
     given = dict(table.get("summary", {}))
-    measures = given.setdefault("measure", list(table["measures"]))
+    measures = given.get("measure") or list(table["measures"])
     given["measure"] = [measures] if isinstance(measures, str) else measures
     for name in given["measure"]:
         if str(name).partition(".")[0] not in {k.partition(".")[0] for k in table["measures"]}:
