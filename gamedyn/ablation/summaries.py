@@ -112,7 +112,7 @@ def differences(
     keys = [*by, *pair]
     sides = []
     for value in (one, other):
-        side = values[values[factor] == value]
+        side = values[values[factor].isna() if value is None else values[factor] == value]
         if side.empty:
             raise UnknownNameError(factor, str(value), [str(v) for v in values[factor].unique()])
         if keys and side.duplicated(keys).any():
@@ -121,7 +121,8 @@ def differences(
             expected = f"factors that single out a cell, with {', '.join(keys)}"
             raise ArgumentError("pair", expected, "several cells in one", remedy)
         sides.append(side[[*keys, measure]])
-    both = sides[0].merge(sides[1], on=keys, suffixes=(".one", ".other")) if keys else sides[0].merge(sides[1], "cross")
+    how: dict[str, Any] = {"on": keys} if keys else {"how": "cross"}
+    both = sides[0].merge(sides[1], **how, suffixes=(".one", ".other"))
     rows = []
     groups = both.groupby(list(by), sort=False, dropna=False) if by else [((), both)]
     for key, group in groups:

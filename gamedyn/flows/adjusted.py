@@ -130,7 +130,7 @@ class SymplecticFlow(AdjustedFlow):
         lead = 0 if request.members is None else 1
         criterion = _dot(v, pulled, lead) * _dot(skew, pulled, lead) / self.game.layout.n + self.epsilon
         signed = self.weight * torch.where(criterion >= 0, 1.0, -1.0).to(self.game.dtype)
-        return [signed.reshape(*signed.shape, *[1] * (a.dim() - lead)) * a for a in skew]
+        return [signed.reshape((*signed.shape, *[1] * (a.dim() - lead))) * a for a in skew]
 
 
 class DriftCancelledFlow(AdjustedFlow):

@@ -102,6 +102,13 @@ class TestDifferences:
         assert found["difference"].tolist() == pytest.approx([2.0, 0.5])
         assert found["below"].tolist() == [0, 5]
 
+    def test_none_is_a_level_and_no_pair_is_all(self):
+        # rejects: a level of None that nothing equals; pairs of all cells whose columns have lost their names
+        values = table(lambda own, s: s + (2.0 if own["clip"] is None else 0.5), clip=[None, 0.5], seeds=3)
+        assert differences(values, "score", "clip", None, 0.5)["difference"].tolist() == [1.5]
+        single = table(lambda own, s: float(own["x"]), x=[1, 3], seeds=1)
+        assert differences(single, "score", "x", 3, 1, pair=())["difference"].tolist() == [2.0]
+
     def test_failed_cells_leave_their_pair(self):
         values = table(
             lambda own, s: math.nan if own["method"] == "rk4" and s == 1 else float(s), method=["euler", "rk4"]

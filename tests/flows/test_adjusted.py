@@ -166,6 +166,13 @@ class TestFormulas:
             F.symplectic_adjustment(base, 3.0).at(at).jacobian().to_dense(), base.at(at).jacobian().to_dense()
         )
 
+    def test_players_that_are_numbers(self):
+        # rejects: a shape that a tensor of none cannot have
+        players = {name: torch.tensor(0.5, dtype=torch.float64) for name in "xy"}
+        game = gd.Game(players, lambda x, y: {"x": x * y, "y": -x * y})
+        flow = F.symplectic_adjustment(gd.flows.gradient(game), align=True)
+        assert gd.solve(flow, "euler", h=0.1, steps=2).status == "done"
+
     def test_alignment_flips_where_the_paper_says(self):
         # rejects: a sign without the 1/n, with epsilon dropped, or aligned with v instead of J^T v
         # xi = ((-e, -1), (1, -e)) w: the product is -e (1 + e^2) ... |w|^4, so the sign is + near 0 and - far away
