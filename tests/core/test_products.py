@@ -403,7 +403,7 @@ def test_operations_without_the_derivatives_needed():
 
 def test_what_cannot_be_traced_is_refused_by_name(tracing):
     game = gd.Game({"x": torch.ones(2)}, lambda x: {"x": x.square().sum() * (2 if x.sum() > 0 else 1)})
-    with pytest.raises(gd.ArgumentError, match="strategy: expected one that this flow can be taken by"):
+    with pytest.raises(gd.ArgumentError, match="strategy: expected one that this flow has"):
         GameJacobian(gd.flows.gradient(game), game.state(), strategy="compiled")
 
 

@@ -138,6 +138,6 @@ def test_penalties_hidden_in_another_flow_are_refused():
     # rejects: a placement that silently is rk4, as the wrapped flow is one part
     _, full = both()
     hidden = gd.flows.mapped(full, lambda v, *_: v)
-    with pytest.raises(gd.ArgumentError, match=r"flow: expected a flow that tells its parts apart.*squared_gradient"):
+    with pytest.raises(gd.ArgumentError, match=r"flow: expected a flow that has its parts apart.*squared_gradient"):
         gd.solve(hidden, "rk4_penalty_first_stage", h=0.1, steps=1, batch=samples())
     gd.solve(hidden, "rk4", h=0.1, steps=1, batch=samples())
