@@ -145,7 +145,8 @@ def _add_train(commands: Any) -> None:
             parser.error("one of --out FOLDER and --plan")
         keep_freed_memory()
         try:
-            ended = train(chosen.config, chosen.out, over=chosen.set, resume=chosen.resume, progress=not chosen.quiet)
+            how = {"over": chosen.set, "resume": chosen.resume, "allow": chosen.allow, "progress": not chosen.quiet}
+            ended = train(chosen.config, chosen.out, **how)
         except KeyboardInterrupt:
             return f"interrupted; go on with: gamedyn train {chosen.config} --out {chosen.out} --resume", 130
         if os.environ.get("RANK", "0") != "0":  # the first of several processes tells
@@ -158,6 +159,8 @@ def _add_train(commands: Any) -> None:
     parser.add_argument("--out", help="the run's folder")
     parser.add_argument("--plan", action="store_true", help="train nothing: print what memory the run takes, by method")
     parser.add_argument("--resume", action="store_true", help="go on with the run in the folder")
+    text = "what may differ from the run that --resume goes on with: code, data"
+    parser.add_argument("--allow", action="append", default=[], metavar="FACT", help=text)
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="such as solve.steps=400")
     parser.add_argument("--quiet", action="store_true", help="no progress bars")
 

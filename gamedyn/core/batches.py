@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +24,9 @@ __all__ = ["Batches", "batches", "in_memory", "moved", "moved_to", "stacked"]
 
 END = object()
 """What an iterator that has ended gives."""
+
+CHECKED = 2**16
+"""Entries of the samples that say whether they are those of the run that is gone on from."""
 
 
 class Batches:
@@ -96,6 +100,7 @@ class Batches:
             "batch_size": self.batch_size or getattr(source, "batch_size", None),
             "latent": self.latent,
             "seed": self.seed,
+            "content": _checksum(source if samples is None else getattr(samples, "tensors", None)),
         }
 
     @property
@@ -337,3 +342,18 @@ def stacked(streams: list[Any]) -> tuple[Callable[[], Any], int | None]:
         return tree_map(lambda *xs: torch.stack(xs)[index.to(xs[0].device)], drawn[0], *drawn[1:])
 
     return draw, 0
+
+
+def _checksum(source: Any) -> int | None:
+    """Of tensors in memory: of a small one whole, of a large one at entries drawn with a fixed seed; None of others."""
+    several = source if isinstance(source, tuple) else (source,)
+    tensors = [x for x in several if isinstance(x, Tensor)]
+    found = None
+    for x in tensors:
+        flat = x.detach().reshape(-1)
+        if len(flat) > CHECKED:
+            drawn = torch.randint(len(flat), (CHECKED,), generator=torch.Generator().manual_seed(0))
+            flat = flat[drawn.to(flat.device)]
+        raw: Any = flat.cpu().contiguous().view(torch.uint8).numpy()
+        found = zlib.crc32(raw, found or 0)
+    return found

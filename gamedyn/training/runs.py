@@ -45,6 +45,7 @@ def train(
     *,
     over: Iterable[str] = (),
     resume: bool = False,
+    allow: Iterable[str] = (),
     observers: Sequence[Any] = (),
     device: torch.device | str | None = None,
     progress: bool = True,
@@ -63,6 +64,7 @@ def train(
         out: the folder; made if it is missing.
         over: "section.key=value", set over the file.
         resume: whether to go on with the run in the folder, bit for bit; its length and observers may differ.
+        allow: facts in which a run gone on from may differ, as `gamedyn.solve` names them: "code", "data".
         observers: more observers than the configuration's.
         device: of the players; None: a GPU if there is one.
         progress: whether to show bars (never unless standard error is a terminal).
@@ -103,10 +105,10 @@ def train(
             {"configuration": chosen.to_toml(), "code": code_digest(), "torch": torch.__version__}
         )
         place.first_does(_configured, folder, chosen, resume=resume)
-        return _run(parts, folder, list(observers), resume=resume, progress=progress and place.first)
+        return _run(parts, folder, list(observers), resume=resume, allow=list(allow), progress=progress and place.first)
 
 
-def _run(parts: Experiment, folder: Path, more: list[Any], *, resume: bool, progress: bool) -> Run:
+def _run(parts: Experiment, folder: Path, more: list[Any], *, resume: bool, allow: list[str], progress: bool) -> Run:
     config = parts.config
     stages = getattr(parts.method, "evaluations", 1)
     lower = f"data.batch_size ({config.data.batch_size}), models.channels, or take fewer stages than {stages}"
@@ -130,7 +132,7 @@ def _run(parts: Experiment, folder: Path, more: list[Any], *, resume: bool, prog
                 every=10,
                 checkpoint=parts.checkpoints(folder) if parts.place.first else None,
                 resume=folder / "checkpoints" if resume else None,
-                allow=["versions", "observers"],
+                allow=["versions", "observers", *allow],
                 check_every=config.solve.check_every,
                 execution=config.solve.execution,
                 stages=config.solve.stages,

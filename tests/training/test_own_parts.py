@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import gamedyn as gd
+from gamedyn import cli
 from gamedyn.training import build, data, models, read_config, train
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "own"
@@ -76,6 +77,19 @@ def test_an_edited_network_does_not_go_on(written, tmp_path):
     assert trained(1.0, 5, resume=True).step == 5
     with pytest.raises(gd.ArgumentError, match="code"):
         trained(2.0, 6, resume=True)
+
+
+def test_other_data_of_the_same_function_do_not_go_on(written, tmp_path):
+    # rejects: samples compared by their number alone; a remedy that the command line has not
+    file, out = written(), tmp_path / "out"
+    train(file, out, progress=False)
+    nets = file.parent / "nets.py"
+    nets.write_text(nets.read_text("utf-8").replace("turns * t).cos()", "turns * t).cos() * 100"), "utf-8")
+    command = ["train", str(file), "--out", str(out), "--resume", "--quiet", "--set", "solve.steps=5"]
+    with pytest.raises(gd.ArgumentError, match=r"'content': .* allow=\['data'\]"):
+        train(file, out, over=["solve.steps=5"], resume=True, progress=False)
+    assert cli.main(command) == 2
+    assert cli.main([*command, "--allow", "data"]) == 0
 
 
 @pytest.mark.parametrize(
