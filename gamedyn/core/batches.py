@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from gamedyn.core.game import Game
 
-__all__ = ["Batches", "batches", "in_memory", "moved", "moved_to", "stacked"]
+__all__ = ["Batches", "batches", "checksum", "in_memory", "moved", "moved_to", "stacked"]
 
 END = object()
 """What an iterator that has ended gives."""
@@ -100,7 +100,7 @@ class Batches:
             "batch_size": self.batch_size or getattr(source, "batch_size", None),
             "latent": self.latent,
             "seed": self.seed,
-            "content": _checksum(source if samples is None else getattr(samples, "tensors", None)),
+            "content": _content(source if samples is None else getattr(samples, "tensors", None)),
         }
 
     @property
@@ -344,7 +344,13 @@ def stacked(streams: list[Any]) -> tuple[Callable[[], Any], int | None]:
     return draw, 0
 
 
-def _checksum(source: Any) -> int | None:
+def checksum(tensor: Tensor, before: int = 0) -> int:
+    """The CRC-32 of a tensor's bits, after that of another."""
+    raw: Any = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
+    return zlib.crc32(raw, before)
+
+
+def _content(source: Any) -> int | None:
     """Of tensors in memory: of a small one whole, of a large one at entries drawn with a fixed seed; None of others."""
     several = source if isinstance(source, tuple) else (source,)
     tensors = [x for x in several if isinstance(x, Tensor)]
@@ -354,6 +360,5 @@ def _checksum(source: Any) -> int | None:
         if len(flat) > CHECKED:
             drawn = torch.randint(len(flat), (CHECKED,), generator=torch.Generator().manual_seed(0))
             flat = flat[drawn.to(flat.device)]
-        raw: Any = flat.cpu().contiguous().view(torch.uint8).numpy()
-        found = zlib.crc32(raw, found or 0)
+        found = checksum(flat, found or 0)
     return found

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import zlib
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ from torch.utils._pytree import tree_leaves
 from gamedyn._lib.code import digest_of
 from gamedyn._lib.errors import ArgumentError, warn_caller
 from gamedyn._lib.version import __version__
+from gamedyn.core.batches import checksum
 from gamedyn.core.state import refuse_another_layout
 from gamedyn.integrators._types import label
 from gamedyn.integrators.drive.run import Run
@@ -78,14 +78,9 @@ def _computed(flow: Flow | None) -> list[Any]:
         found += [getattr(kind, "forward", None) for kind in dict.fromkeys(map(type, flow.game.modules))]
         found += [flow.game.losses, *(replace(term, weight=0.0) for _, term in sorted(flow.terms.items()))]
         given = {k: v for k, v in vars(flow).items() if not k.startswith("_") and k not in ("game", "inner")}
-        found += [(k, _crc(v) if isinstance(v, torch.Tensor) else v) for k, v in sorted(given.items())]
+        found += [(k, checksum(v) if isinstance(v, torch.Tensor) else v) for k, v in sorted(given.items())]
         flow = getattr(flow, "inner", None)
     return found
-
-
-def _crc(tensor: torch.Tensor) -> int:
-    raw: Any = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
-    return zlib.crc32(raw)
 
 
 def agreed_on(flow: Flow, facts: Mapping[str, Any], past: Run | None) -> None:
@@ -99,7 +94,7 @@ def agreed_on(flow: Flow, facts: Mapping[str, Any], past: Run | None) -> None:
     known = {k: v for k, v in facts.items() if k not in ("run", "data")}  # each may have data of its own
     if past is not None:
         tensors = [x for x in tree_leaves(past.memory) if isinstance(x, torch.Tensor)]
-        known |= {"step": past.step, "memory": [_crc(x) for x in tensors]}
+        known |= {"step": past.step, "memory": [checksum(x) for x in tensors]}
     flow.game.processes.agree_on(known)
 
 
