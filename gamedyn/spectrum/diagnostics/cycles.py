@@ -103,8 +103,10 @@ class _Closed(NamedTuple):
     period: float
     residual: float
     size: float
-    before: tuple[Tensor, float] | None = None
-    """Where Newton's last step began, and the period there."""
+    before: Tensor | None = None
+    """The matrix of the round where Newton's last step began, if it was formed."""
+    parts: int = 1
+    """Rounds of the cycle in that one."""
 
 
 @torch.no_grad()
@@ -276,8 +278,8 @@ class _Search:
                         break
                     return _Closed(y, period, residual, reach, before)
                 limit = self.tol if residual <= self.tol or iteration == NEWTON - 1 else limit
-                shift, late = self._newton_step(y, end, steps, section)
-                before, (y, period) = (y, period), (y + shift, period + late)
+                shift, late, before = self._newton_step(y, end, steps, section)
+                y, period = y + shift, period + late
                 if not float((y - guess).norm()) <= size / 2 or not 0.5 * first <= period <= 1.5 * first:
                     break
         except Failure as failure:
@@ -288,17 +290,20 @@ class _Search:
         self.refused = "shooting led away from it, as to a point or an orbit that it only spirals to"
         return None
 
-    def _newton_step(self, y: Tensor, end: Tensor, steps: list[float], section: Section) -> tuple[Tensor, float]:
-        """Solve `(M - I) dy + v dT = y - end`, dy within the section."""
+    def _newton_step(
+        self, y: Tensor, end: Tensor, steps: list[float], section: Section
+    ) -> tuple[Tensor, float, Tensor | None]:
+        """Solve `(M - I) dy + v dT = y - end`, dy within the section; dy, dT, and M where it is formed."""
         orbit, n = self.orbit, len(y)
         v = orbit.v(end)
         speed = float(v.norm())
         along, normal, gap = v / speed, section.normal, section.height(y)
-        right = torch.cat([y - end, -gap[None]])
+        right, M = torch.cat([y - end, -gap[None]]), None
         if orbit.form:
             eye = torch.eye(n, dtype=y.dtype, device=y.device)
             Q = eye if orbit.tangent is None else orbit.tangent  # the directions that stay in the states of the flow
-            top = torch.cat([(orbit.images(y, steps, eye).T - eye) @ Q, along[:, None]], 1)
+            M = orbit.images(y, steps, eye).T
+            top = torch.cat([(M - eye) @ Q, along[:, None]], 1)
             bottom = torch.cat([normal @ Q, normal.new_zeros(1)])[None]
             system = torch.cat([top, bottom]).double().cpu().numpy()
             found = np.linalg.lstsq(system, right.double().cpu().numpy(), rcond=max(1e-9, orbit.rtol))[0]
@@ -313,15 +318,14 @@ class _Search:
             x = gmres(bordered, right, rtol=1e-4, max_products=60, check=False).x
             if orbit.tangent is not None:
                 x = torch.cat([orbit.tangent @ (orbit.tangent.T @ x[:-1]), x[-1:]])
-        return x[:-1], float(x[-1]) / speed
+        return x[:-1], float(x[-1]) / speed, M
 
     def _shortest(self, closed: _Closed, turns: int) -> _Closed:
         """The same orbit with its least period, where it was found as several rounds."""
         for parts in range(turns, 1, -1):
             end, _ = self.orbit.advance(closed.y, closed.period / parts)
             if float((end - closed.y).norm()) <= 100 * self.tol * closed.size:
-                before = closed.before and (closed.before[0], closed.before[1] / parts)
-                return closed._replace(period=closed.period / parts, before=before)
+                return closed._replace(period=closed.period / parts, parts=parts)
         return closed
 
 
@@ -337,7 +341,7 @@ def _multipliers(
     if orbit.form:
         M = orbit.images(y, steps, torch.eye(n, dtype=y.dtype, device=y.device)).T.double()
         error = float((M.to(f) @ f - f).norm())
-        moved = _moved(orbit, M, closed.before)
+        moved = _moved(M, closed)
         if orbit.tangent is not None:
             M = orbit.tangent.T.to(M) @ M @ orbit.tangent.to(M)
         values, left, right = scipy.linalg.eig(M.cpu().numpy(), left=True, right=True)
@@ -356,18 +360,15 @@ def _multipliers(
     return values[rest].astype(np.complex128), bars[rest], complex(values[trivial]), error
 
 
-def _moved(orbit: Orbit, M: Tensor, before: tuple[Tensor, float] | None) -> float:
+def _moved(M: Tensor, closed: _Closed) -> float:
     """By how much M may be another on the cycle itself: four times its change over Newton's last step.
 
     Where a cycle is double, as when a stable and an unstable one meet, each step goes half the way: what is left is as
     long as the last one.
     """
-    if before is None:
+    if closed.before is None:
         return 0.0
-    y, period = before
-    _, steps = orbit.advance(y, period)
-    there = orbit.images(y, steps, torch.eye(len(y), dtype=y.dtype, device=y.device)).T.double()
-    return 4 * float(torch.linalg.matrix_norm(there - M, 2))
+    return 4 * float(torch.linalg.matrix_norm(closed.before.double() - torch.linalg.matrix_power(M, closed.parts), 2))
 
 
 def _kind(values: NDArray[np.complex128], bars: NDArray[np.float64]) -> str:
