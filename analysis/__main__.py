@@ -1,4 +1,4 @@
-"""`python -m analysis list | run NAME | check`: the studies."""
+"""`python -m analysis list | run NAME | redraw RESULTS | check`: the studies."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def main(arguments: list[str] | None = None) -> int:
             for name, study in members().items():
                 print(f"{name}: {study.question}")
             return 0
-        return _check(chosen) if chosen.command == "check" else _run(chosen)
+        return {"run": _run, "redraw": _redraw, "check": _check}[chosen.command](chosen)
     except GamedynError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -38,6 +38,9 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--out", type=Path, help="folder (default: out/NAME)")
     run.add_argument("--scale", default="default", help="smoke, default or paper")
     run.add_argument("--cluster", default="", help="address of a dask.distributed scheduler, for ablations")
+    redraw = commands.add_parser("redraw", help="make claims, figures and tables anew from a run's results.zip")
+    redraw.add_argument("results", type=Path, help="of a run: out/NAME/results.zip")
+    redraw.add_argument("--out", type=Path, help="folder (default: the one of the results)")
     check = commands.add_parser("check", help="run studies anew and hold their claims against theory")
     check.add_argument("names", nargs="*", help="of studies (default: all)")
     check.add_argument("--scale", default="smoke", help="smoke, default or paper")
@@ -61,6 +64,17 @@ def _run(chosen: Any) -> int:
     print(f"claims: {tally(found.claims)}\nreport: {page}")
     if chosen.out is None:
         print(f"all studies: {write_index(out.parent)}")
+    return 0
+
+
+def _redraw(chosen: Any) -> int:
+    from analysis.common.results import Results
+    from analysis.common.study import redraw_study, tally
+    from analysis.studies import get
+
+    results = Results.load(chosen.results)
+    page, found, _ = redraw_study(get(results.about["study"]), results, chosen.out or chosen.results.parent)
+    print(f"claims: {tally(found.claims)}\nreport: {page}")
     return 0
 
 

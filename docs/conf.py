@@ -20,7 +20,7 @@ GENERATED = Path(__file__).parent / "_generated"
 facts, places = computed.compute(GENERATED / "methods")
 catalogue.write(GENERATED, facts)
 method_pages.write(GENERATED / "methods", facts, places)
-findings.write(GENERATED / "findings")
+drawn = findings.draw(GENERATED / "studies", GENERATED / "reports" / "studies")  # while the reference is read
 
 project = "gamedyn"
 copyright = "the gamedyn authors, Apache-2.0"
@@ -30,7 +30,11 @@ version = release = gamedyn.__version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "mathml", "sphinx_gallery.gen_gallery"]
 myst_enable_extensions = ["amsmath", "dollarmath", "deflist"]
 myst_heading_anchors = 3
-exclude_patterns = ["_build", *(f"_generated/{x}" for x in ("README.md", "backreferences", "findings", "options.md"))]
+exclude_patterns = [
+    "_build",
+    *(f"_generated/{x}" for x in ("README.md", "backreferences", "reports", "studies", "options.md")),
+]
+html_extra_path = ["_generated/reports"]
 html_math_renderer = "mathml"
 html_theme = "furo"
 html_static_path = ["_static", str(Path(ziamath.__file__).parent / "fonts" / "STIXTwoMath-Regular.ttf")]
@@ -97,7 +101,7 @@ def navigate(app, pagename, templatename, context, doctree):
         context["toctree"] = toctree
 
 
-MADE = ("_generated/gallery/plot_", "_generated/methods")
+MADE = ("_generated/gallery/plot_", "_generated/methods", "studies")
 """Beginnings of the names of pages whose figures and numbers this build has made."""
 
 
@@ -107,8 +111,15 @@ def signed(app, pagename, templatename, context, doctree):
         context["body"] += f'<hr><p class="provenance"><em>Made by this build with {execute.provenance()}.</em></p>'
 
 
+def wait(app, docname, content):
+    """Pages that are written by hand show the studies' figures."""
+    if not docname.startswith("_generated"):
+        drawn()
+
+
 def setup(app):
     """Escape before napoleon reads the sections; navigate before the theme does."""
+    app.connect("source-read", wait)
     app.connect("html-page-context", signed)
     app.connect("autodoc-process-docstring", escape, priority=100)
     app.connect("html-page-context", navigate, priority=100)

@@ -1,60 +1,86 @@
-"""Tables of what studies found: `python docs/findings.py OUT/NAME` keeps a run's findings, the build writes tables."""
+"""What studies found: `python docs/findings.py OUT/NAME` keeps a run's results, the build draws and tabulates them."""
 
 from __future__ import annotations
 
-import json
-import math
+import multiprocessing
+import re
 import sys
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from catalogue import table
+from computed import PROCESSES
 
-__all__ = ["keep", "write"]
+from analysis.common.claims import HEAD, Claim
+from analysis.common.results import Results
+from analysis.common.study import redraw_study
+from analysis.studies import get
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["draw", "keep"]
 
 KEPT = Path(__file__).parent / "findings"
-ABOUT = ("scale", "began", "seconds")
 VERSIONS = ("gamedyn", "torch", "numpy", "scipy", "python")
 
 
 def keep(folder: Path) -> Path:
-    """Copy the claims of a run's `findings.json`, and what says when and with what they were made."""
-    found = json.loads((folder / "findings.json").read_text("utf-8"))
-    about, machine = found["about"], found["about"]["machine"]
-    kept = {k: about[k] for k in ABOUT} | {"processor": machine["processor"], "cores": machine["cores"]}
-    kept["versions"] = {k: v for k, v in about["versions"].items() if k in VERSIONS}
-    target = KEPT / f"{about['study']}.json"
-    target.write_text(json.dumps({"claims": found["claims"], "about": kept}, indent=1) + "\n", "utf-8")
-    return target
+    """Copy a run's `results.zip`, without what is of the machine that ran it alone."""
+    results = Results.load(folder / "results.zip")
+    about, machine = results.about, results.about["machine"]
+    about["command"] = re.sub(r" --(out|jobs) \S+| --quiet", "", about["command"])
+    about["machine"] = {"system": machine["processor"], "cores": machine["cores"]}
+    about["versions"] = {k: v for k, v in about["versions"].items() if k in VERSIONS}
+    return results.save(KEPT / f"{about['study']}.zip")
 
 
-def write(folder: Path) -> None:
-    """Write NAME.md, a table of the claims with their numbers, for every study whose findings are kept."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for path in sorted(KEPT.glob("*.json")):
-        target, text = folder / f"{path.stem}.md", _page(json.loads(path.read_text("utf-8")))
-        if not target.exists() or target.read_text("utf-8") != text:
-            target.write_text(text, "utf-8")
+def draw(folder: Path, reports: Path) -> Callable[[], None]:
+    """Begin to draw every study whose results are kept; what is given back waits for the end.
+
+    Args:
+        folder: gets NAME/FIGURE.png, NAME/FIGURE.md, the figure with its caption, and NAME/claims.md, a table.
+        reports: gets NAME.html, the whole report.
+    """
+    reports.mkdir(parents=True, exist_ok=True)
+    pool = ProcessPoolExecutor(PROCESSES, multiprocessing.get_context("spawn"))
+    pending = [pool.submit(_drawn, path, folder / path.stem, reports) for path in sorted(KEPT.glob("*.zip"))]
+
+    def wait() -> None:
+        for drawn in pending:
+            drawn.result()
+        pool.shutdown()
+
+    return wait
 
 
-def _page(found: dict[str, Any]) -> str:
-    head = ("claim", "", "measured", "95 % interval", "holds if", "whose")
-    about, versions = found["about"], found["about"]["versions"]
-    made = ", ".join(f"{name} {version}" for name, version in versions.items())
+def _drawn(path: Path, folder: Path, reports: Path) -> None:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    results = Results.load(path)
+    page, found, work = redraw_study(get(path.stem), results, folder)
+    _put(reports / f"{path.stem}.html", page.read_text("utf-8"))
+    _put(folder / "claims.md", _claims(path.stem, found.claims, results.about))
+    for name, (picture, caption) in work.pictures.items():
+        first = re.split(r"(?<=\.) ", caption)[0].rstrip(".")
+        lines = (f"```{{figure}} /_generated/studies/{path.stem}/{picture.name}", f":alt: {first}", "", caption, "```")
+        _put(folder / f"{name}.md", "\n".join(lines) + "\n")
+
+
+def _put(path: Path, text: str) -> None:
+    """Write a file, unless it says so already: Sphinx reads again what is newer than it was."""
+    if not path.exists() or path.read_text("utf-8") != text:
+        path.write_text(text, "utf-8")
+
+
+def _claims(name: str, claims: list[Claim], about: dict[str, Any]) -> str:
+    made = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
     took = f"{about['seconds'] / 60:.0f} minutes" if about["seconds"] > 90 else f"{about['seconds']:.0f} seconds"
-    foot = f"*{about['began'][:10]}, scale {about['scale']}, {took} on {about['cores']} cores ({made}).*"
-    return f"{table(head, [_row(c) for c in found['claims']])}\n{foot}\n"
-
-
-def _row(claim: dict[str, Any]) -> tuple[str, ...]:
-    """As the study's report shows a claim; of one with no chance in it, no interval."""
-    value, low, high = (claim[k] for k in ("value", "low", "high"))
-    interval = "" if low == value == high or math.isnan(value) else f"{low:.4g} to {high:.4g}"
-    least, most = claim["at_least"], claim["at_most"]
-    ends = [f"at least {least:.4g}" if least > -math.inf else "", f"at most {most:.4g}" if most < math.inf else ""]
-    whose = claim["source"] or ("theory" if claim["exact"] else "")
-    measured = "unknown" if math.isnan(value) else f"{value:.4g}"
-    return (claim["text"], claim["verdict"], measured, interval, ", ".join(filter(None, ends)), whose)
+    foot = f"*{about['began'][:10]}, scale {about['scale']}, {took} on {about['machine']['cores']} cores ({made}).*"
+    report = f'<a href="studies/{name}.html">The whole report</a>'
+    return f"{table(HEAD, [c.row() for c in claims])}\n{report}. {foot}\n"
 
 
 if __name__ == "__main__":

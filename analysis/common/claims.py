@@ -13,9 +13,10 @@ from analysis.common.page import prose, table
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["VERDICTS", "Claim", "claims_table", "log_interval"]
+__all__ = ["HEAD", "VERDICTS", "Claim", "claims_table", "log_interval"]
 
 VERDICTS = ("holds", "fails", "undecided")
+HEAD = ("claim", "verdict", "measured", "95 % interval", "holds if", "whose")
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,14 @@ class Claim:
             return f"at most {self.at_most:.4g}"
         return f"at least {self.at_least:.4g}" + ("" if math.isinf(self.at_most) else f", at most {self.at_most:.4g}")
 
+    def row(self) -> tuple[str, ...]:
+        """For a table under `HEAD`; of a number with no chance in it no interval."""
+        low, high = self.interval
+        interval = "" if low == self.value == high or math.isnan(self.value) else f"{low:.4g} to {high:.4g}"
+        measured = "unknown" if math.isnan(self.value) else f"{self.value:.4g}"
+        source = self.source or ("theory" if self.exact else "")
+        return prose(self.text), self.verdict, measured, interval, self.condition, source
+
     def record(self) -> dict[str, Any]:
         """For JSON, the verdict with it."""
         low, high = self.interval
@@ -93,10 +102,4 @@ def log_interval(values: Sequence[float]) -> tuple[float, float, float]:
 
 def claims_table(claims: Sequence[Claim]) -> str:
     """Every claim with its verdict, number, interval and condition."""
-    rows = []
-    for c in claims:
-        low, high = c.interval
-        interval = f"{low:.4g} to {high:.4g}" if (low, high) != (c.value, c.value) else ""
-        source = c.source or ("theory" if c.exact else "")
-        rows.append([prose(c.text), c.verdict, f"{c.value:.4g}", interval, c.condition, source])
-    return table(["claim", "verdict", "measured", "95 % interval", "holds if", "whose"], rows)
+    return table([*HEAD], [[*c.row()] for c in claims])

@@ -29,13 +29,20 @@ def provenance(began: float, roots: tuple[Path, ...] = ()) -> dict[str, Any]:
     """
     code = sorted(sources(roots).values())
     return {
-        "command": " ".join(sys.argv),
+        "command": _command(),
         "began": time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(began)),
         "seconds": time.time() - began,
         "code": hashlib.sha256(json.dumps(code).encode()).hexdigest()[:16],
         "machine": {"system": platform.platform(), "processor": platform.machine(), "cores": os.cpu_count()},
         "versions": versions(),
     }
+
+
+def _command() -> str:
+    """As it was given: of `python -m NAME` the arguments begin with the path of the module."""
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    run = f"python -m {spec.name.removesuffix('.__main__')}" if spec else sys.argv[0]
+    return " ".join([run, *sys.argv[1:]])
 
 
 def provenance_table(about: Mapping[str, Any], more: Mapping[str, str] | None = None) -> str:

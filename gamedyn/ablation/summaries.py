@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -284,14 +285,15 @@ def _resampled(
     rows = [np.flatnonzero(seeds == s) for s in dict.fromkeys(seeds)]
     if len(rows) < 2:
         return np.empty((0, 0))
-    draw, fit = np.random.default_rng(0), _fit_of(spans, terms, levels)
-    out = []
-    for _ in range(count):
-        chosen = np.concatenate([rows[i] for i in draw.integers(len(rows), size=len(rows))])
-        if np.linalg.matrix_rank(design[chosen]) == design.shape[1]:  # else it tells effects apart no more
-            out.append(fit(design[chosen], y[chosen]))
+    draw = np.random.default_rng(0)
+
+    @functools.cache  # few seeds have few draws that differ: of three seeds ten
+    def fitted(drawn: tuple[int, ...]) -> NDArray[np.float64] | None:
+        chosen = np.concatenate([rows[i] for i in drawn])
+        if np.linalg.matrix_rank(design[chosen]) < design.shape[1]:  # it tells effects apart no more
+            return None
+        return _fitted(design[chosen], y[chosen], spans, terms, levels)[0]
+
+    draws = (fitted(tuple(sorted(draw.integers(len(rows), size=len(rows)).tolist()))) for _ in range(count))
+    out = [found for found in draws if found is not None]
     return np.array(out) if len(out) > count / 2 else np.empty((0, 0))
-
-
-def _fit_of(spans: Any, terms: Any, levels: Any) -> Callable[[NDArray[Any], NDArray[Any]], NDArray[np.float64]]:
-    return lambda design, y: _fitted(design, y, spans, terms, levels)[0]

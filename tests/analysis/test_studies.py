@@ -1,5 +1,6 @@
 """Every study runs at smoke size to a report that needs nothing else; finished parts are kept."""
 
+import html
 import importlib
 import json
 import os
@@ -18,10 +19,13 @@ import pytest
 import gamedyn as gd
 from analysis.common import parts as parts_module
 from analysis.common.check import wrong
+from analysis.common.claims import Claim
 from analysis.common.digits import digits, frechet_distance, reference_distances
 from analysis.common.parts import Part, Result
-from analysis.common.study import Findings, Study, of_parts, run_study, writable
+from analysis.common.results import Results
+from analysis.common.study import Findings, FromResults, Study, of_parts, redraw_study, run_study, writable
 from analysis.studies import get, members
+from gamedyn._lib.errors import ArgumentError
 
 
 @pytest.fixture(scope="module", params=sorted(members()))
@@ -72,6 +76,41 @@ def test_a_second_run_computes_nothing_anew(finished):
     _, again = run_study(study, out, scale="smoke", jobs=1, progress=False)
     assert {p: p.stat().st_mtime_ns for p in out.glob("**/records/*")} == before
     assert [repr(c) for c in again.claims] == [repr(c) for c in first.claims]  # timed ones too: nothing is computed
+
+
+@pytest.mark.slow
+def test_kept_results_give_the_same_report(finished, tmp_path):
+    # rejects: a part or a table that is not kept, or not as it was; a study that runs beside its parts; a file left out
+    study, out, page, found = finished
+    again, drawn, work = redraw_study(study, Results.load(out / "results.zip"), tmp_path)
+    assert not [*tmp_path.glob("**/records")]
+    assert [repr(c) for c in drawn.claims] == [repr(c) for c in found.claims]
+    for name in ("summary.json", "findings.json"):
+        assert (tmp_path / name).read_text() == (out / name).read_text()
+    assert {p.name for p in out.glob("*.png")} == {p.name for p, _ in work.pictures.values()}
+    assert all(caption in html.unescape(page.read_text()) for _, caption in work.pictures.values())
+    assert again.read_text() == page.read_text()
+
+
+def test_kept_results_of_others_are_refused(tmp_path):
+    # rejects: results of other settings or another study that are drawn all the same; a damaged file that is read
+    def study(x, name="made"):
+        settings = {"smoke": Made(x), "default": Made(x)}
+        return Study(name, "?", settings, lambda s, work: Findings("made", [Claim("x", s.x)], []))
+
+    run_study(study(1), tmp_path, scale="smoke", progress=False)
+    kept = Results.load(tmp_path / "results.zip")
+    assert redraw_study(study(1), kept, tmp_path / "again")[1].claims[0].value == 1
+    with pytest.raises(ArgumentError, match="the settings that made has now, got others: x"):
+        redraw_study(study(2), kept, tmp_path)
+    with pytest.raises(ArgumentError, match="results of other, got results of made"):
+        redraw_study(study(1, "other"), kept, tmp_path)
+    with pytest.raises(ArgumentError, match="all results of made, got none of digits"):
+        FromResults("made", tmp_path, results=kept).ablation("digits", None, {})
+    whole = (tmp_path / "results.zip").read_bytes()
+    (tmp_path / "results.zip").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ArgumentError, match=r"a whole results\.zip"):
+        Results.load(tmp_path / "results.zip")
 
 
 def test_parts_are_made_again_after_a_change(tmp_path, monkeypatch):

@@ -58,9 +58,7 @@ def mlp_point(settings: Any) -> Result:
         "parameters": flow.game.layout.n,
         "largest_residual": float(np.max(np.asarray(lin.eigenvalues.residuals))),
     }
-    return Result(
-        figures, {"eigenvalues": lin.eigenvalues.values, "y": state.y.numpy(), "matrix": np.asarray(lin.matrix)}
-    )
+    return Result(figures, {"eigenvalues": lin.eigenvalues.values})
 
 
 @lru_cache(maxsize=4)

@@ -55,7 +55,7 @@ def train(settings: Any, *, case: str, method: str) -> Result:
             "evaluations": run.stats["evaluations"],
             "image_tau": [cells[i][1] for i in picked],
         },
-        {"images": np.stack([made[i][:16] for i in picked]), "y": run.state.y.numpy(), **spectrum},
+        {"images": np.stack([made[i][:16] for i in picked]), **spectrum},
     )
 
 
