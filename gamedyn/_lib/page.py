@@ -19,7 +19,7 @@ STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; padding: 0 1rem; max-width: 64rem; }
 h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2rem; }
 table { border-collapse: collapse; } td, th { border-bottom: 1px solid var(--line); padding: .25rem .75rem; }
-td.number { text-align: right; font-variant-numeric: tabular-nums; } th { text-align: left; }
+th { text-align: left; } .number { text-align: right; font-variant-numeric: tabular-nums; }
 .scroll { overflow-x: auto; } figure { margin: 1rem 0; } figcaption { color: GrayText; }
 img { max-width: 100%; height: auto; background: white; }
 pre { background: var(--soft); padding: .75rem; overflow-x: auto; }
@@ -35,18 +35,21 @@ def number(value: Any) -> str:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table that scrolls in itself, numbers to the right."""
-    top = "".join(f"<th>{text(h)}</th>" for h in head) if any(head) else ""
-    lines = [f"<tr>{top}</tr>"] if top else []
-    for row in rows:
-        cells = "".join(f"<td{_aligned(c)}>{text(c)}</td>" for c in row)
-        lines.append(f"<tr>{cells}</tr>")
-    return f'<div class="scroll"><table>{"".join(lines)}</table></div>'
+    """A table that scrolls in itself, columns of numbers to the right."""
+    body = [[*row] for row in rows]
+    aligned = [
+        ' class="number"' if _numbers([row[i] for row in body if i < len(row)]) else "" for i in range(len(head))
+    ]
+    lines = [("th", head)] if any(head) else []
+    lines += [("td", row) for row in body]
+    shown = ("".join(f"<{tag}{a}>{text(c)}</{tag}>" for a, c in zip(aligned, row, strict=False)) for tag, row in lines)
+    return f'<div class="scroll"><table>{"".join(f"<tr>{cells}</tr>" for cells in shown)}</table></div>'
 
 
-def _aligned(cell: str) -> str:
-    number = cell[:1].isdigit() or cell[:2].lstrip("-")[:1].isdigit() or cell.lstrip("-") in ("inf", "nan")
-    return ' class="number"' if number else ""
+def _numbers(cells: Sequence[str]) -> bool:
+    """Whether all that is in a column is numbers, with units or an interval behind them."""
+    known = [cell.lstrip("-") for cell in cells if cell]
+    return bool(known) and all(cell[:1].isdigit() or cell in ("inf", "nan", "unknown") for cell in known)
 
 
 def figure(draw: Callable[[], Any], caption: str, title: str) -> list[str]:

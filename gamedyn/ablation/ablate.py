@@ -53,7 +53,7 @@ def ablate(
     own = {k: v for k, v in asked.summary.items() if k in ("failed", "log")}
     names = [column for name in asked.summary["measure"] for column in _columns(table, name)]
     found = {name: means(table, name, by, **own) for name in names}
-    write_report(folder, table, names, by, **own)
+    write_report(folder, table, names, by, own=asked.own, asked=asked.text, **own)
     rows = [part.assign(measure=name) for name, part in found.items()]
     pd.concat(rows)[["measure", *rows[0].columns[:-1]]].to_csv(folder / "means.csv", index=False)
     return table, "\n\n".join(_shown(name, part) for name, part in found.items())

@@ -44,7 +44,9 @@ class Ablation:
     """What a file asks for.
 
     Attributes:
-        grid: the cells.
+        grid: the cells, those of `[factors]` first.
+        own: how many those are; the others are of grids beside.
+        text: of the file, with what was set over it.
         measures: by name, text as `Grid`'s set-up is.
         options: of `run`.
         summary: what is shown at the end: measure (a list), by, failed, log.
@@ -52,6 +54,8 @@ class Ablation:
 
     grid: Grid
     measures: dict[str, str]
+    own: int
+    text: str
     options: dict[str, Any] = field(default_factory=dict)
     summary: dict[str, Any] = field(default_factory=dict)
 
@@ -100,10 +104,12 @@ def read_ablation(path: str | os.PathLike[str], over: Iterable[str] = ()) -> Abl
     factors = _factors(source, "factors", table["factors"])
     beside = [_instead(factors, _factors(source, "beside", given)) for given in table.get("beside", ())]
     grid = _grid(source, setup, "factors", factors)
+    own = len(grid)
     for other in beside:
         grid = grid + _grid(source, setup, "beside", other)
     options = _options(source, table.get("run", {}))
-    return Ablation(grid, measures, options, _summary(source, table, [factors, *beside]))
+    text = "".join(f"# set over the file: {setting}\n" for setting in settings) + source.text
+    return Ablation(grid, measures, own, text, options, _summary(source, table, [factors, *beside]))
 
 
 def _factors(source: Source, section: str, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -53,7 +53,7 @@ def curves(
         group = group.sort_values(x)
         at, middle = group[x].to_numpy(dtype=float), group["mean"].to_numpy(dtype=float)
         ends = np.abs(np.stack([middle - group["low"], group["high"] - middle])).astype(float)
-        label = ", ".join(map(str, key))
+        label = ", ".join(map(_word, key))
         own = others.index(tuple(key[1:]))
         style: dict[str, Any] = {"color": f"C{first.index(key[0]) % 10}", "marker": MARKERS[own % len(MARKERS)]}
         style |= {"linestyle": DASHES[own % len(DASHES)], "capsize": 2, "linewidth": 1.2, "markersize": 4}
@@ -98,7 +98,9 @@ def heat_map(
         place = names[0].index(tuple(line[list(rows)])), names[1].index(tuple(line[list(columns)]))
         values[place] = line["mean"]
         told[place] = _told(line)
-    ax = _axes(ax, (1.8 + 1.25 * len(names[1]), 1.2 + 0.45 * len(names[0])))
+    labels = [["\n".join(map(_word, x)) for x in side] for side in names]
+    cell = 0.1 + 0.065 * _longest([*told.values(), *labels[1]])  # inches: no text meets its neighbour's
+    ax = _axes(ax, (2.0 + 0.08 * _longest(labels[0]) + cell * len(names[1]), 1.2 + 0.45 * len(names[0])))
     positive = log and np.nanmin(values, initial=math.inf) > 0
     colours = colormaps["viridis"].with_extremes(bad="0.85")
     image = ax.imshow(values, cmap=colours, norm=LogNorm() if positive else None, aspect="auto")
@@ -106,11 +108,20 @@ def heat_map(
         bright = math.isfinite(values[place]) and float(np.asarray(image.norm(values[place]))) > 0.5
         colour = "black" if bright or not math.isfinite(values[place]) else "white"
         ax.text(place[1], place[0], text, ha="center", va="center", fontsize=7, color=colour)
-    for axis, side, labels in (("y", rows, names[0]), ("x", columns, names[1])):
-        getattr(ax, f"set_{axis}ticks")(range(len(labels)), ["\n".join(map(str, x)) for x in labels], fontsize=8)
+    for axis, side, words in (("y", rows, labels[0]), ("x", columns, labels[1])):
+        getattr(ax, f"set_{axis}ticks")(range(len(words)), words, fontsize=8)
         getattr(ax, f"set_{axis}label")(", ".join(side))
     ax.figure.colorbar(image, ax=ax, label=measure)
     return ax
+
+
+def _word(level: Any) -> str:
+    return f"{level:.4g}" if isinstance(level, float) else str(level)
+
+
+def _longest(texts: Sequence[str]) -> int:
+    """Characters of the longest line."""
+    return max((len(line) for text in texts for line in text.splitlines()), default=0)
 
 
 def effect_bars(effects: pd.DataFrame, *, term: str | None = None, log: bool = False, ax: Axes | None = None) -> Axes:

@@ -28,8 +28,10 @@ def write_report(
     *,
     log: bool = False,
     failed: float | None = None,
+    own: int | None = None,
+    asked: str = "",
 ) -> Path:
-    """Write `report.html` into the folder of a run: means, heat map, the way there, effects, failures, provenance.
+    """Write `report.html` into the folder of a run: what was asked, means, heat map, effects, failures, provenance.
 
     Args:
         folder: of the run.
@@ -38,6 +40,8 @@ def write_report(
         by: factors.
         log: whether means are geometric and effects factors, of all measures shown.
         failed: the value of cells without one, of all measures shown; None: they are left out, and counted.
+        own: how many cells, the table's first, are the grid of which effects are shown; None: all.
+        asked: the file that asked for it.
 
     Returns:
         Path of the report.
@@ -45,16 +49,26 @@ def write_report(
     names = [measure] if isinstance(measure, str) else list(measure)
     title = names[0] if len(names) == 1 else f"{len(names)} measures"
     parts = [f"<h1>{text(title)}</h1>"] if len(names) > 1 else []
+    main = found if own is None else found.head(own * found["at"].nunique())
     for name in names:
-        parts += [f"<h1>{text(name)}</h1>", *_measure(found, name, by, {"log": log, "failed": failed})]
-    parts += [*_failures(found), *_provenance(folder)]
+        parts += [f"<h1>{text(name)}</h1>", *_measure(found, main, name, by, {"log": log, "failed": failed})]
+    parts += [*_failures(found), "<h2>What was asked</h2>", _factors(found)]
+    parts += [f"<pre>{text(asked)}</pre>"] if asked else []
+    parts += _provenance(folder, found)
     path = folder / "report.html"
     path.write_text(page(f"{title}: ablation", parts), encoding="utf-8")
     return path
 
 
-def _measure(found: pd.DataFrame, measure: str, by: list[str], how: dict[str, Any]) -> list[str]:
-    """Where a measure ends, the way there, what factors do to it, its means."""
+def _factors(found: pd.DataFrame) -> str:
+    """Every factor with its levels, budgets too, and where runs are measured."""
+    names = [*found.columns[: list(found.columns).index("at")], "at"]
+    levels = {name: [_plain(v) for v in found[name].dropna().unique()] for name in names}
+    return table(["factor", "levels"], [["measured at" if k == "at" else k, ", ".join(v)] for k, v in levels.items()])
+
+
+def _measure(found: pd.DataFrame, main: pd.DataFrame, measure: str, by: list[str], how: dict[str, Any]) -> list[str]:
+    """Where a measure ends, the way there, what factors of the main grid do to it, its means."""
     log = how["log"]
     kind = "geometric mean" if log else "mean"
     summary = means(found, measure, by, **how)
@@ -69,14 +83,15 @@ def _measure(found: pd.DataFrame, measure: str, by: list[str], how: dict[str, An
     if found["at"].nunique() > 1:
         told = f"{kind} of {measure} at shares of the budget, bars are 95 % intervals over {over}."
         parts += figure(lambda: curves(found, measure, "at", by, **how).figure, told, "On the way")
-    several = [f for f in by if ends.dropna(subset=[measure])[f].nunique() > 1]
-    if several and "seed" in found.columns and found["seed"].nunique() > 1:
-        parts += _effects(found, measure, several, how)
+    known = main[main["at"] == 1].dropna(subset=[measure])
+    several = [f for f in by if known[f].nunique() > 1]
+    if several and "seed" in main.columns and main["seed"].nunique() > 1:
+        parts += _effects(main, measure, several, how, aside=len(main) < len(found))
     rows = [[_plain(v) for v in row] for row in summary.itertuples(index=False)]
     return [*parts, "<h2>Means</h2>", table([str(c) for c in summary.columns], rows)]
 
 
-def _effects(found: pd.DataFrame, measure: str, factors: list[str], how: dict[str, Any]) -> list[str]:
+def _effects(found: pd.DataFrame, measure: str, factors: list[str], how: dict[str, Any], *, aside: bool) -> list[str]:
     """What levels, and two together, add; levels alone, or why not, where the cells do not tell them from others."""
     known, told = None, ""
     for order in range(min(2, len(factors)), 0, -1):
@@ -90,6 +105,7 @@ def _effects(found: pd.DataFrame, measure: str, factors: list[str], how: dict[st
     told = f"What a level{', or two together, add' if order == 2 else ' adds'} to the mean of all"
     told += " (as a factor)" if how["log"] else ""
     told += ": intervals that hold the grey line are no effect that these seeds show."
+    told += " The grids beside are left out." if aside else ""
     shares = known.drop_duplicates("term")
     rows = [[t, f"{s:.3f}"] for t, s in zip(shares["term"], shares["share"], strict=True)]
     return [
@@ -130,10 +146,13 @@ def _failures(found: pd.DataFrame) -> list[str]:
     return [*parts, f"<pre>{text(errors[0])}</pre>"] if errors else parts
 
 
-def _provenance(folder: Path) -> list[str]:
+def _provenance(folder: Path, found: pd.DataFrame) -> list[str]:
     about = json.loads((folder / "ablation.json").read_text(encoding="utf-8"))
-    computed = {"cells computed": str(about["computed_cells"])}
-    return ["<h2>How it was made</h2>", provenance_table(about, computed)]
+    ends, computed = found[found["at"] == 1], about["computed_cells"]
+    cost = {"cells": f"{len(ends)}: {computed} computed by this run, {len(ends) - computed} kept from before"}
+    if "spent.seconds" in ends:
+        cost["seconds of all cells"] = f"{ends['spent.seconds'].sum():.1f}"
+    return ["<h2>How it was made</h2>", provenance_table(about, cost)]
 
 
 def _plain(value: Any) -> str:

@@ -52,6 +52,7 @@ def means(
 
     Raises:
         UnknownNameError: for a column that the table lacks.
+        ArgumentError: for geometric means of values that are not positive.
 
     Source: Student 1908, Biometrika 6, p. 1.
 
@@ -63,7 +64,7 @@ def means(
     """
     import pandas as pd
 
-    values, by = _ends(table, measure, by, failed=failed), list(by)
+    values, by = _ends(table, measure, by, failed=failed, log=log), list(by)
     rows = []
     for key, group in values.groupby(by, sort=False, dropna=False):
         known = group[measure].dropna().to_numpy()
@@ -105,11 +106,11 @@ def differences(
 
     Raises:
         UnknownNameError: for a column or value that the table lacks.
-        ArgumentError: for cells that occur twice in a pair.
+        ArgumentError: for cells that occur twice in a pair; for logarithms of values that are not positive.
     """
     import pandas as pd
 
-    values = _ends(table, measure, [factor, *by, *pair], failed=failed)
+    values = _ends(table, measure, [factor, *by, *pair], failed=failed, log=log)
     keys = [*by, *pair]
     sides = []
     for value in (one, other):
@@ -171,14 +172,14 @@ def effects(
 
     Raises:
         ArgumentError: if no cell, or one level of a factor alone, is left; if so many combinations have no result that
-            effects cannot be separated.
+            effects cannot be separated; for logarithms of values that are not positive.
 
     Source: Box, Hunter, Hunter 2005, *Statistics for Experimenters*, chapter 5.
     """
     import pandas as pd
 
     order = positive_int("order", order)
-    values = _ends(table, measure, [*factors, over], failed=failed).dropna(subset=[measure])
+    values = _ends(table, measure, [*factors, over], failed=failed, log=log).dropna(subset=[measure])
     levels = {f: list(dict.fromkeys(values[f])) for f in factors}
     for f, known in levels.items():
         if len(known) < 2:
@@ -210,15 +211,23 @@ def effects(
     return pd.DataFrame(rows, columns=["term", "level", "effect", "low", "high", "share"])
 
 
-def _ends(table: pd.DataFrame, measure: str, by: Sequence[str], *, failed: float | None) -> pd.DataFrame:
-    """The rows that count: of each cell the last one."""
+def _ends(table: pd.DataFrame, measure: str, by: Sequence[str], *, failed: float | None, log: bool) -> pd.DataFrame:
+    """The rows that count: of each cell the last one.
+
+    Raises:
+        UnknownNameError: for a column that the table lacks.
+        ArgumentError: for logarithms of values that are not positive.
+    """
     for name in (measure, *by):
         if name not in table.columns:
             raise UnknownNameError("column", name, [str(c) for c in table.columns])
     values = table if "at" in by or "at" not in table.columns else table[table["at"] == 1]
     values = values.copy()
     values[measure] = values[measure].where(np.isfinite(values[measure].astype(float)))
-    return values if failed is None else values.fillna({measure: failed})
+    values = values if failed is None else values.fillna({measure: failed})
+    if log and (below := int((values[measure] <= 0).sum())):
+        raise ArgumentError(measure, "positive values: log is on", f"{below} of {len(values)} at or below 0", "no log")
+    return values
 
 
 def _interval(values: NDArray[np.float64], level: float, *, log: bool = False) -> tuple[float, float, float]:

@@ -39,6 +39,18 @@ class TestFigures:
         assert [t.get_text() for t in ax.get_yticklabels()] == ["euler", "rk4"]
         assert (ax.get_xlabel(), ax.get_ylabel()) == ("h", "method")
 
+    @pytest.mark.parametrize("columns", [["h"], ["h", "seed"]])
+    def test_no_text_of_a_heat_map_meets_another(self, made, columns):
+        # rejects: columns of one width whatever is written in them, labels with all digits of a number
+        h = {0.1: 0.126992084157, 0.2: 0.201587367983}
+        rows = made[1].replace({"method": {"euler": "torch.optim:Adam(betas=[0.0, 0.9])"}, "h": h})
+        ax = ablation.heat_map(rows, "distance", ["method"], columns, log=True)
+        ax.figure.draw_without_rendering()
+        assert ax.get_xticklabels()[0].get_text().startswith("0.127")
+        for texts in (ax.texts, ax.get_xticklabels(), ax.get_yticklabels()):
+            boxes = [t.get_window_extent() for t in texts]
+            assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
+
     def test_curves(self, made):
         table = made[1]
         finite = table[table["h"] < 1]
@@ -98,6 +110,48 @@ def test_a_baseline_beside_has_no_effects_that_nobody_measured(made):
     beside = table[(table["method"] == "euler") == (table["h"] == table["h"].min())]
     page = ablation.write_report(folder, beside, "distance", ["method", "h"]).read_text()
     assert "Effects are not shown: none at method" in page
+
+
+def test_the_effects_of_a_grid_with_others_beside(made):
+    # rejects: no effects of a grid that is complete, since another beside it is not; effects of both together
+    folder, table = made
+    whole = table[table["h"] < 1]
+    beside = whole[whole["method"] == "euler"].assign(method="adam", h=0.01, distance=1e6)
+    both = pd.concat([whole, beside], ignore_index=True)
+    pages = [
+        ablation.write_report(folder, found, "distance", ["method", "h"], own=own).read_text()
+        for found, own in ((whole, None), (both, 12), (both, None))
+    ]
+    shares = [re.findall(r"<td>(method|h|method x h)</td><td class=.number.>([\d.]+)", page) for page in pages]
+    assert shares[0] == shares[1]
+    assert len(shares[0]) == 3
+    assert shares[2] != shares[0]
+    assert "The grids beside are left out" in pages[1]
+    assert "adam" in pages[1]  # of means and pictures they are no less
+
+
+def test_a_report_says_what_was_asked_and_what_it_cost(made):
+    # rejects: factors with one level left out; the seconds of a run that computed nothing as those of its cells
+    folder, table = made
+    ablation.run(
+        ablation.Grid(
+            f"{GAMES}:quadratic",
+            {"method": ["euler", "rk4"], "h": [0.1, 0.2, 60.0], "seed": range(3)},
+            steps=300,
+            coupling=2.0,
+        ),
+        {"distance": f"{GAMES}:distance"},
+        folder=folder,
+        marks=[0.5, 1],
+        progress=False,
+    )
+    page = ablation.write_report(folder, table, "distance", ["method"], asked="[setup] <mine>").read_text()
+    for key, levels in (("h", "0.1, 0.2, 60"), ("steps", "300"), ("coupling", "2"), ("measured at", "0.5, 1")):
+        assert f"<td>{key}</td><td>{levels}</td>" in page
+    assert "[setup] &lt;mine&gt;" in page
+    assert "<td>18: 0 computed by this run, 18 kept from before</td>" in page
+    seconds = table[table["at"] == 1]["spent.seconds"].sum()
+    assert f"<td>seconds of all cells</td><td>{seconds:.1f}</td>" in page
 
 
 def test_a_report_of_failures_alone(made, tmp_path):

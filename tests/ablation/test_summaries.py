@@ -228,3 +228,16 @@ def test_values_that_are_equal_but_for_rounding_have_an_interval_of_a_point():
     found = differences(pd.DataFrame(rows), "d", "m", "b", "a", log=True).iloc[0]
     assert found["low"] == pytest.approx(3.0)
     assert found["high"] == pytest.approx(3.0)
+
+
+@pytest.mark.parametrize("value", [0.0, -1.0])
+def test_logarithms_of_what_is_not_positive_are_refused(value):
+    # rejects: a geometric mean of 0 or NaN without a word; a pair dropped since one of its values has no logarithm
+    values = table(lambda own, s: value if s == own["x"] == 1 else 2.0, x=[1, 2])
+    for of in (
+        lambda: means(values, "score", ["x"], log=True),
+        lambda: differences(values, "score", "x", 1, 2, log=True),
+        lambda: effects(values, "score", ["x"], log=True),
+    ):
+        with pytest.raises(gd.ArgumentError, match="score: expected positive values: log is on, got 1 of 10"):
+            of()
