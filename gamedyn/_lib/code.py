@@ -32,8 +32,8 @@ def digest_of(*values: Any) -> str:
     """Twelve digits that differ where functions do other things: by bytecode, constants, defaults and closures.
 
     Functions that they call from the same package or folder count, and constants that they read; a module
-    (`torch.nn.Module`) by the code of its forwards. What may change while a run goes on does not: lists, tensors, and
-    names that the functions themselves write to (counters).
+    (`torch.nn.Module`) by the code of its forwards, and the constants and functions that are its attributes. What may
+    change while a run goes on does not: lists, tensors, names that the functions themselves write to (counters).
     """
     digest, seen, left = hashlib.sha256(), dict[int, Any](), [*values[::-1]]
     while left:
@@ -63,10 +63,16 @@ def _inside(value: Any) -> tuple[Any, ...]:
     if dataclasses.is_dataclass(value):
         return tuple(_attributes(value).get(field.name) for field in dataclasses.fields(value))
     if "_modules" in _attributes(value):
-        return tuple(getattr(kind, "forward", None) for kind in dict.fromkeys(map(type, value.modules())))
+        return tuple(part for module in value.modules() for part in _of_module(module))
     wrapped = _attributes(value).get("__wrapped__")  # of functools.lru_cache
     call = inspect.getattr_static(type(value), "__call__", None)
     return (wrapped, call, *_constants(value)) if isinstance(call, FunctionType) or wrapped is not None else ()
+
+
+def _of_module(module: Any) -> list[Any]:
+    """How it is evaluated: its forward, and the constants and functions (`self.act = torch.relu`) that it keeps."""
+    functions = [(k, v) for k, v in sorted(_attributes(module).items()) if isinstance(v, (*NAMED, functools.partial))]
+    return [getattr(type(module), "forward", None), *_constants(module), *functions]
 
 
 def _of_function(function: FunctionType) -> tuple[Any, ...]:
@@ -137,9 +143,16 @@ def _stored(codes: Iterable[CodeType], how: tuple[str, ...]) -> set[str]:
 
 def _constants(value: Any) -> list[Any]:
     """Plain attributes of an object that no method of its class but its first ones writes to."""
-    methods = [f for kind in type(value).__mro__ for n, f in vars(kind).items() if n not in MAKES]
-    written = _stored((c for f in methods if isinstance(f, FunctionType) for c in _codes(f)), ("STORE_ATTR",))
+    kind: Any = type(value)
+    written = _written(kind)
     return [(k, v) for k, v in sorted(_attributes(value).items()) if isinstance(v, PLAIN) and k not in written]
+
+
+@functools.lru_cache(maxsize=1024)
+def _written(kind: Any) -> set[str]:
+    """Attributes that methods of a class write to, but for its first ones."""
+    methods = [f for base in kind.__mro__ for n, f in vars(base).items() if n not in MAKES]
+    return _stored((c for f in methods if isinstance(f, FunctionType) for c in _codes(f)), ("STORE_ATTR",))
 
 
 def _attributes(value: Any) -> Mapping[str, Any]:

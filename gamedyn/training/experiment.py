@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from gamedyn.training.config import Config
     from gamedyn.training.data import DataSet
 
-__all__ = ["Experiment", "build"]
+__all__ = ["Experiment", "build", "resolved"]
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 AUTOCAST = {"": None, "bfloat16": torch.bfloat16}
@@ -135,7 +135,13 @@ class Experiment:
             remedy = "steps, images, evaluations or time: seconds are another number of steps on every process"
             raise ArgumentError("stability", "a rhythm that all processes share", every, remedy)
         batch = self._batch(int(options.pop("batch", 1024)))
-        return Stability(self.flow, self.method, batch, to=to, **options)
+        try:
+            return Stability(self.flow, self.method, batch, to=to, **options)
+        except ArgumentError as error:
+            if error.argument != "method":
+                raise
+            remedy = f"stability = false with this method; {error.remedy}"
+            raise ArgumentError("stability", error.expected, error.got, remedy) from error
 
     def _score(self, options: dict[str, Any], sampler: Sampler, average: Any, recorder: Any, progress: bool) -> Score:
         measures = options.pop("measures", ["frechet"])
@@ -159,6 +165,30 @@ class Experiment:
 
     def _at(self, section: str) -> contextlib.AbstractContextManager[None]:
         return section_of(self.config, section)
+
+
+def resolved(config: Config) -> Config:
+    """The same configuration with every option of its data and architecture, defaults too.
+
+    Raises:
+        ArgumentError: for parts that do not exist; file, line and key are named.
+    """
+    parts: dict[str, Any] = {}
+    for section, registry in (("data", data_sets), ("models", models)):
+        with section_of(config, section):
+            chosen = getattr(config, section)
+            known = {k: _written(v) for k, v in registry.options(chosen.name).items()}
+            defaults = {k: v for k, v in known.items() if v is not None}
+            parts[section] = replace(chosen, options={**defaults, **chosen.options})
+    return replace(config, **parts)
+
+
+def _written(value: Any) -> Any:
+    """A default as a file has it; None for what none can have."""
+    if isinstance(value, (list, tuple)):
+        found = [_written(v) for v in value]
+        return None if None in found else found
+    return value if isinstance(value, (bool, int, float, str)) else None
 
 
 def build(

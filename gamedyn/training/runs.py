@@ -13,7 +13,7 @@ from gamedyn.core.randomness import OwnRandomness
 from gamedyn.integrators import Run, solve
 from gamedyn.integrators.drive.checkpoints import locked
 from gamedyn.training.config import Config, differences, read_config
-from gamedyn.training.experiment import Experiment, build, memory_of, section_of
+from gamedyn.training.experiment import Experiment, build, memory_of, resolved, section_of
 from gamedyn.training.observers import EMA
 from gamedyn.training.observers._disk import written
 from gamedyn.training.ranks import code_digest, joined
@@ -90,7 +90,7 @@ def train(
     settings = list(over)
     if isinstance(config, Config) and settings:
         raise ArgumentError("over", "none for a Config, which is read already", settings, "read_config(path, over)")
-    chosen = config if isinstance(config, Config) else read_config(config, settings)
+    chosen = resolved(config if isinstance(config, Config) else read_config(config, settings))
     folder = Path(out)
     with joined(device) as (place, where), contextlib.ExitStack() as stack:
 
@@ -104,7 +104,6 @@ def train(
         parts.game.processes.agree_on(
             {"configuration": chosen.to_toml(), "code": code_digest(), "torch": torch.__version__}
         )
-        place.first_does(_configured, folder, chosen, resume=resume)
         return _run(parts, folder, list(observers), resume=resume, allow=list(allow), progress=progress and place.first)
 
 
@@ -114,9 +113,16 @@ def _run(parts: Experiment, folder: Path, more: list[Any], *, resume: bool, allo
     lower = f"data.batch_size ({config.data.batch_size}), models.channels, or take fewer stages than {stages}"
     watching: list[Any] = []
     run: Run | None = None
+
+    def observe() -> None:
+        watching.extend(parts.observers(folder, progress=progress))
+        _configured(folder, config, resume=resume)
+
     try:
         with memory_of("scores and observers", "observers.score.count"):
-            watching += parts.observers(folder, progress=progress)
+            parts.place.first_does(observe)
+            if not parts.place.first:
+                watching += parts.observers(folder, progress=progress)
         with section_of(config, "data"):
             stream = parts.stream()
         draws = OwnRandomness(config.solve.seed)  # of losses and penalties that draw

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
+from torch import nn
 
 from gamedyn._lib.code import digest_of
 
@@ -77,6 +79,30 @@ def test_partials_methods_and_objects_with_a_call():
     before = digest_of(calls)
     calls.log.append(1)  # what changes while a run goes on
     assert digest_of(calls) == before
+
+
+def test_what_modules_keep_counts():
+    # rejects: networks that differ in an activation or a slope alone, as one; training, a counter, that count
+    class Net(nn.Module):
+        def __init__(self, act, scale=1.0):
+            super().__init__()
+            self.act, self.scale, self.calls = act, scale, 0
+            self.body = nn.Sequential(nn.Linear(2, 2), nn.LeakyReLU(scale))
+
+        def forward(self, x):
+            self.calls += 1
+            return self.act(self.body(x))
+
+    net = Net(torch.relu)
+    before = digest_of(net)
+    assert digest_of(Net(torch.relu)) == before
+    others = [Net(torch.tanh), Net(F.relu), Net(partial(F.leaky_relu, negative_slope=0.1)), Net(torch.relu, 2.0)]
+    assert len({before, *map(digest_of, others)}) == 5
+    slopes = [nn.Sequential(nn.LeakyReLU(s)) for s in (0.1, 0.2)]
+    assert digest_of(slopes[0]) != digest_of(slopes[1])
+    net.eval()(torch.ones(1, 2))
+    nn.init.zeros_(net.body[0].weight)
+    assert digest_of(net) == before
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # as PyTorch imports its compiler

@@ -77,6 +77,7 @@ def test_unknown_name_without_near_miss_lists_all():
     [
         (lambda: get(3), "method: expected a name or a method object, got 3; names: ab2"),
         (lambda: get("rk4", a=1), "options: expected none for 'rk4', got a; other libraries"),
+        (lambda: get("adamw"), "method: .* got adamw; PyTorch's: 'torch.optim:AdamW'"),
         (lambda: get("torchdifeq:rk4"), "library: .* got torchdifeq; did you mean 'torchdiffeq'"),
         (lambda: RungeKutta(A=[[], [1]], b=[1]), "A: expected 1 rows of at most 1 entries, as b has 1, got 2 rows"),
         (lambda: RungeKutta(A=[[1, 2, 3], [1]], b=[1, 0]), "A: expected 2 rows of at most 2 entries"),

@@ -7,7 +7,7 @@ import torch
 
 import gamedyn as gd
 from gamedyn import ArgumentError, cli
-from gamedyn.training import compare, observers, write_report
+from gamedyn.training import compare, observers, reports, write_report
 
 
 def trained(folder, *, method="rk4", h=0.1, batches=None):
@@ -49,6 +49,62 @@ def test_own_runs_are_compared(tmp_path, capsys):
     assert "solve.h" in differing
     assert "solve.method" not in differing
     assert cli.main(["compare", str(tmp_path / "a"), str(tmp_path / "b"), "--out", str(tmp_path / "d.html")]) == 0
+
+
+def drawn(monkeypatch):
+    """The axes of every figure of a page, as they come."""
+    found = []
+    monkeypatch.setattr(
+        reports, "figure", lambda draw, caption, title: found.append((title, draw().axes, caption)) or []
+    )
+    return found
+
+
+def test_several_runs_are_compared_by_work_and_spectrum_too(tmp_path, monkeypatch):
+    # rejects: losses against images alone; a spectrum that a run's own report shows and a comparison does not
+    for name, h in (("a", 0.05), ("b", 0.1)):
+        record = observers.Recorder((tmp_path / name).mkdir() or tmp_path / name / "records.jsonl", every=2)
+        flow = gd.flows.gradient(gd.games.dirac_gan("nonsaturating", "r1", 0.3))
+        watch = observers.Stability(flow, "rk4", None, every=4, k=1, to=[record])
+        write_report(tmp_path / name, gd.solve(flow, "rk4", h=h, steps=8, observers=[record, watch]))
+        record.finish()
+    found = drawn(monkeypatch)
+    compare([tmp_path / "a", tmp_path / "b"], tmp_path / "c.html")
+    kinds = {title: axes for title, axes, _ in found}
+    assert [*kinds] == ["Losses", "Stability"]
+    assert [(a.get_xlabel(), a.get_ylabel()) for a in kinds["Losses"]] == [
+        (across, f"loss of {player}") for player in ("G", "D") for across in ("step", "evaluations", "seconds")
+    ]
+    work = [line.get_xdata().tolist() for line in kinds["Losses"][1].lines]
+    assert work == [[8.0, 16.0, 24.0, 32.0]] * 2
+    assert [len(line.get_xdata()) for line in kinds["Stability"][0].lines[:2]] == [2, 2]
+    assert kinds["Stability"][0].lines[0].get_xdata().tolist() == [4, 8]
+
+
+def test_own_figures_are_in_the_report(tmp_path, monkeypatch):
+    # rejects: what a loss or an observer of one's own has recorded left out; rows of one kind in the figure of another
+    class Norm:
+        every = 3
+
+        def after_step(self, view):
+            record.log({"kind": "norms", "length": view.state.y.norm(), "word": "text"}, step=view.step)
+
+    def losses(x, y):
+        return {"x": (x * y).sum(), "y": -(x * y).sum(), "product": (x * y).sum()}
+
+    record = observers.Recorder(tmp_path / "records.jsonl", every=2)
+    game = gd.Game({"x": torch.ones(1), "y": torch.ones(1)}, losses)
+    run = gd.solve(gd.flows.gradient(game), "euler", h=0.1, steps=6, observers=[record, Norm()])
+    record.finish()
+    found = drawn(monkeypatch)
+    write_report(tmp_path, run)
+    assert [(title, [a.get_ylabel() for a in axes], caption) for title, axes, caption in found] == [
+        ("Losses", ["loss of x", "loss of y"], "Losses of the players at the recorded steps, against the steps done."),
+        ("Figures", ["product"], "What was recorded besides, against the steps done."),
+        ("Figures: norms", ["length"], "What was recorded besides, against the steps done."),
+    ]
+    assert found[1][1][0].lines[0].get_xdata().tolist() == [2, 4, 6]
+    assert found[2][1][0].lines[0].get_xdata().tolist() == [3, 6]
 
 
 def test_what_a_flow_is_made_of_differs_too(tmp_path):

@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 
 import gamedyn as gd
 from gamedyn import cli
-from gamedyn.training import build, compare, read_config, train
+from gamedyn.training import build, compare, models, read_config, train
+from gamedyn.training.experiment import resolved
 from gamedyn.training.observers import read_records
 
 EXAMPLES = sorted((Path(__file__).resolve().parents[2] / "examples").glob("*.toml"))
@@ -194,7 +195,10 @@ class TestFolder:
             *("lock", "config.toml", "checkpoints", "records.jsonl", "samples"),
             *("best.state", "last.state", "average.state", "summary.json", "report.html"),
         }
-        assert read_config(folder / "config.toml") == read_config(file)
+        kept = read_config(folder / "config.toml")
+        assert kept == resolved(read_config(file)) == resolved(kept)
+        defaults = {k: v for k, v in models.options("mlp").items() if v is not None}  # which no file can say
+        assert kept.models.options == {**defaults, **read_config(file).models.options}
         summary = json.loads((folder / "summary.json").read_text())
         assert (summary["status"], summary["step"], summary["parameters"]["G"]) == ("done", 30, 616)
         assert run.stats["images"] == summary["stats"]["images"] == 960
@@ -203,6 +207,15 @@ class TestFolder:
         for word in ("Samples", "Scores", "Losses", "What it cost", "Configuration", "data:image/png", "animation.gif"):
             assert word in page
         assert "http" not in page.replace("http-equiv", "")
+
+    def test_a_run_that_cannot_begin_leaves_none(self, file, tmp_path):
+        # rejects: a configuration, kept before the observers are made, by which a run that never was is compared
+        with pytest.raises(gd.ArgumentError, match=r"observers.stability: .*; stability = false with this method"):
+            train(file, tmp_path / "a", over=["solve.method=torch.optim:Adam", "observers.stability.every=5"])
+        train(file, tmp_path / "b", progress=False)
+        with pytest.raises(gd.ArgumentError, match="expected a folder that gamedyn train wrote"):
+            compare([tmp_path / "a", tmp_path / "b"], tmp_path / "page.html")
+        assert train(file, tmp_path / "a", progress=False).status == "done"
 
     def test_going_on_is_the_uninterrupted_run(self, file, tmp_path):
         # with EMA, scores, records and the best state

@@ -174,8 +174,17 @@ class TensorBoard:
 
 def read_records(path: str | os.PathLike[str], kind: str = "") -> list[dict[str, Any]]:
     """The rows of recorded steps, or those of a kind ("score", "stability"); a last line cut short is left out."""
+    return [row for row in _rows(Path(path)) if row.get("kind", "") == kind]
+
+
+def record_kinds(path: Path) -> list[str]:
+    """The kinds of rows in a file of records, "" for those of steps."""
+    return [*dict.fromkeys(str(row.get("kind", "")) for row in _rows(path))]
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
     rows = []
-    for line in Path(path).read_text(encoding="utf-8", errors="replace").splitlines():
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
             row = json.loads(line)
         except json.JSONDecodeError:
@@ -184,8 +193,7 @@ def read_records(path: str | os.PathLike[str], kind: str = "") -> list[dict[str,
             continue
         for name in row.pop("not_finite", ()):
             row[name] = math.inf
-        if row.get("kind", "") == kind:
-            rows.append(row)
+        rows.append(row)
     return rows
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from gamedyn._lib.errors import ArgumentError
 from gamedyn._lib.page import figure, number, page, picture, table, text
-from gamedyn.training.reports.curves import losses, progress_of, score_curves, stability
+from gamedyn.training.reports.curves import axes_of, courses, loss_names, own_names, score_curves, stability
 from gamedyn.training.reports.folder import RunFolder, score_names, write_summary
 
 if TYPE_CHECKING:
@@ -72,13 +72,7 @@ def _written(run: RunFolder) -> Path:
     parts = [f"<h1>{text(run.name)}</h1>", f"<p>{text(run.line())}</p>"]
     parts += _samples(run)
     parts += _score_section([run])
-    parts += figure(losses([run]), _loss_caption([run]), "Losses") if run.rows() else []
-    if run.rows("stability"):
-        words = (
-            "The step over the largest one that is stable for the modes which the flow damps: at 1 the leading mode "
-            "lies on the boundary of the method's own region."
-        )
-        parts += figure(stability([run]), words, "Stability")
+    parts += _courses([run])
     parts += ["<h2>What it cost</h2>", table(("", ""), facts)]
     if run.text:
         parts += ["<h2>Configuration</h2>", f"<pre>{text(run.text)}</pre>"]
@@ -110,10 +104,10 @@ def compare(folders: Sequence[str | os.PathLike[str]], out: str | os.PathLike[st
     parts += _unlike(runs)
     parts += ["<h2>In numbers</h2>", _overview(runs)]
     parts += _score_section(runs)
-    parts += ["<h2>Samples</h2>", '<div class="side">']
-    parts += [picture(r.last(), f"{r.name}, step {r.step:,}") for r in runs if r.last() is not None]
-    parts += ["</div>", "<h2>What differs</h2>", _differences(runs)]
-    parts += figure(losses(runs), _loss_caption(runs), "Losses") if any(r.rows() for r in runs) else []
+    if shown := [picture(last, f"{r.name}, step {r.step:,}") for r in runs if (last := r.last()) is not None]:
+        parts += ["<h2>Samples</h2>", '<div class="side">', *shown, "</div>"]
+    parts += ["<h2>What differs</h2>", _differences(runs)]
+    parts += _courses(runs)
     path = Path(out)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -157,8 +151,26 @@ def _score_section(runs: list[RunFolder]) -> list[str]:
     return parts
 
 
-def _loss_caption(runs: list[RunFolder]) -> str:
-    return f"Losses of the players at the recorded steps, against {progress_of(runs)[1]}."
+def _courses(runs: list[RunFolder]) -> list[str]:
+    """Losses, stability, and what observers and flows of one's own have recorded."""
+    parts: list[str] = []
+
+    def against(kind: str = "") -> str:
+        return f"against {', '.join(axes_of(runs, kind).values())}."
+
+    if names := loss_names(runs):
+        parts += figure(courses(runs, names), f"Losses of the players at the recorded steps, {against()}", "Losses")
+    if any(r.rows("stability") for r in runs):
+        words = (
+            "The step over the largest one that is stable for the modes which the flow damps: at 1 the leading mode "
+            "lies on the boundary of the method's own region."
+        )
+        parts += figure(stability(runs), words, "Stability")
+    for kind in dict.fromkeys(["", *(k for r in runs for k in r.kinds())]):
+        if names := own_names(runs, kind):
+            title = f"Figures: {kind}" if kind else "Figures"
+            parts += figure(courses(runs, names, kind), f"What was recorded besides, {against(kind)}", title)
+    return parts
 
 
 def _score_caption(runs: list[RunFolder]) -> str:

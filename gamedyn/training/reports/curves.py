@@ -1,4 +1,4 @@
-"""Curves of runs: scores, losses, stability."""
+"""Curves of runs: scores, losses and figures of one's own, stability."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ if TYPE_CHECKING:
 
     from gamedyn.training.reports.folder import RunFolder
 
-__all__ = ["losses", "progress_of", "score_curves", "stability"]
+__all__ = ["axes_of", "courses", "loss_names", "own_names", "progress_of", "score_curves", "stability"]
+
+KNOWN = ("step", "seconds", "kind", "t", "h", "images", "evaluations")
+"""Columns that a recorder gives every row, or that say how far a run is."""
 
 
 def score_curves(runs: list[RunFolder], names: list[str]) -> Callable[[], Any]:
@@ -67,48 +70,77 @@ def progress_of(runs: list[RunFolder]) -> tuple[str, str]:
     return ("images", "the images seen") if seen else ("step", "the steps done")
 
 
-def losses(runs: list[RunFolder]) -> Callable[[], Any]:
-    """Losses of the players, each by its name, against images or steps."""
+def loss_names(runs: list[RunFolder]) -> list[str]:
+    """Columns of the players' losses."""
+    return [k for k in _columns(runs, "") if k.startswith("loss.")]
+
+
+def own_names(runs: list[RunFolder], kind: str = "") -> list[str]:
+    """Columns of numbers that observers and flows of one's own have recorded."""
+    return [k for k in _columns(runs, kind) if k not in KNOWN and not k.startswith("loss.")]
+
+
+def _columns(runs: list[RunFolder], kind: str) -> list[str]:
+    rows = [row for run in runs for row in run.rows(kind)]
+    return [k for k in dict.fromkeys(k for row in rows for k in row) if any(drawn(row.get(k)) for row in rows)]
+
+
+def axes_of(runs: list[RunFolder], kind: str = "") -> dict[str, str]:
+    """Columns that rows of a kind are shown against, with their words: of several runs work and time, too."""
+    first, words = progress_of(runs)
+    wanted = {first: words} | ({"evaluations": "evaluations", "seconds": "seconds"} if len(runs) > 1 else {})
+    rows = [row for run in runs for row in run.rows(kind)]
+    return {k: w for k, w in wanted.items() if any(k in row for row in rows)} or {"step": "the steps done"}
+
+
+def courses(runs: list[RunFolder], names: list[str], kind: str = "") -> Callable[[], Any]:
+    """Recorded columns: of one run against images or steps, of several against evaluations and seconds, too."""
 
     def draw() -> Any:
         from matplotlib.figure import Figure
 
-        across, _ = progress_of(runs)
-        names = dict.fromkeys(k for run in runs for row in run.rows()[:1] for k in row if k.startswith("loss."))
-        figure = Figure(figsize=(5 * max(2, len(names)), 3), dpi=100, layout="constrained")
-        panels = figure.subplots(1, max(1, len(names)), squeeze=False)[0]
-        for i, run in enumerate(runs):
-            for axes, name in zip(panels, names, strict=False):
-                points = [(r[across], r[name]) for r in run.rows() if drawn(r.get(name))]
+        across = axes_of(runs, kind)
+        panels = [(name, key) for name in names for key in across]
+        wide = len(across) if len(across) > 1 else min(len(names), 3)
+        figure = Figure(figsize=(max(5.0, 10 * wide / 3), 2.8 * -(-len(panels) // wide)), dpi=100, layout="constrained")
+        grid = figure.subplots(-(-len(panels) // wide), wide, squeeze=False).flat
+        for axes, (name, key) in zip(grid, panels, strict=False):
+            for i, run in enumerate(runs):
+                points = [(r[key], r[name]) for r in run.rows(kind) if drawn(r.get(name)) and key in r]
                 if points:
                     axes.plot(*zip(*points, strict=True), c=f"C{i}", lw=0.8, label=run.name)
-        for axes, name in zip(panels, names, strict=False):
-            axes.set(xlabel=across, ylabel=f"loss of {name.removeprefix('loss.')}")
+            shown = name.removeprefix("loss.")
+            axes.set(xlabel=key, ylabel=f"loss of {shown}" if shown != name else name)
+            _ticks(axes)
+        for axes in [*grid][len(panels) :]:
+            axes.set_axis_off()
         if len(runs) > 1:
-            panels[0].legend(fontsize="small")
-        _ticks(*panels)
+            figure.axes[0].legend(fontsize="small")
         return figure
 
     return draw
 
 
 def stability(runs: list[RunFolder]) -> Callable[[], Any]:
-    """The step over the largest stable one, and the leftmost eigenvalue, against images."""
+    """The step over the largest stable one, and the leftmost eigenvalue, against images or steps."""
 
     def draw() -> Any:
         from matplotlib.figure import Figure
 
         figure = Figure(figsize=(10, 3), dpi=100, layout="constrained")
         left, right = figure.subplots(1, 2)
+        across, _ = progress_of(runs)
         for i, run in enumerate(runs):
             rows = run.rows("stability")
             for axes, key in ((left, "ratio"), (right, "leftmost")):
-                points = [(r["images"], r[key]) for r in rows if drawn(r.get(key))]
+                points = [(r[across], r[key]) for r in rows if drawn(r.get(key))]
                 if points:
                     axes.plot(*zip(*points, strict=True), c=f"C{i}", marker=".", ms=4, label=run.name)
         left.axhline(1.0, c="0.5", ls=":", lw=1)
-        left.set(xlabel="images", ylabel="step / largest stable step")
-        right.set(xlabel="images", ylabel="leftmost eigenvalue")
+        left.set(xlabel=across, ylabel="step / largest stable step")
+        right.set(xlabel=across, ylabel="leftmost eigenvalue")
+        if len(runs) > 1:
+            left.legend(fontsize="small")
         _ticks(left, right)
         return figure
 

@@ -14,6 +14,7 @@ from gamedyn._lib.errors import ArgumentError
 from gamedyn._lib.version import __version__
 from gamedyn.training.config import Config, read_config
 from gamedyn.training.observers import read_records
+from gamedyn.training.observers.recorder import record_kinds
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -79,6 +80,12 @@ class RunFolder:
             path = self.folder / "records.jsonl"
             self._rows[kind] = read_records(path, kind) if path.is_file() else []
         return self._rows[kind]
+
+    def kinds(self) -> list[str]:
+        """Kinds of rows besides those of scores and stability, and of steps themselves."""
+        path = self.folder / "records.jsonl"
+        found = record_kinds(path) if path.is_file() else []
+        return [k for k in found if k not in ("", "score", "stability")]
 
     def scores(self) -> list[dict[str, Any]]:
         """Rows of scores, with the seconds of the step recorded last before each."""
