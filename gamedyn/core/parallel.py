@@ -155,6 +155,7 @@ def data_parallel(game: Game, group: Any = None, weight: float | None = None) ->
     What the ranks must do:
 
     - Losses are means over samples. What is no mean (a loss of a batch's own statistics) is averaged over shards.
+      Figures that they return beside are not: each rank has those of its own shard.
     - Norms that use batch statistics in training take a shard's; running statistics differ by rank (those of `write`
       too). `nn.SyncBatchNorm` is no way out: it wants a GPU, and its gradient cannot be differentiated. Instance,
       layer and group norms, and batch norm in `eval` mode, are exact.

@@ -205,6 +205,13 @@ def test_an_observer_that_stops_stops_all(folder):
     assert json.loads((folder / "run" / "summary.json").read_text())["status"] == "stopped"
 
 
+def test_what_the_first_process_alone_makes_and_cannot_ends_all(folder):
+    # rejects: a second process that waits for the first, or ends by a lost connection
+    codes, said = trained(folder, 2, "--out", "run", "--set", "observers.score={measures=['frechett']}")
+    assert codes == [2, 2], said
+    assert all("did you mean 'frechet'" in x for x in said)
+
+
 def test_a_spectrum_on_the_way_is_that_of_all(folder):
     # rejects: products that the first process alone takes part in
     more = ["--set", "observers.stability={every=20, batch=64, k=2}"]
