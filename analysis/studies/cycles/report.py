@@ -83,13 +83,18 @@ NESTED = """Starts in a disc, by where the flow takes them: blue to the equilibr
 
 
 def _claims(settings: Any, results: dict[str, Result], predicted: dict[str, float]) -> list[Claim]:
+    return [
+        *_of_letcher(results),
+        *_of_nested(settings, results),
+        *(_of_method(m, h, results[f"saved-{m}"].figures) for m, h in predicted.items()),
+    ]
+
+
+def _of_letcher(results: dict[str, Result]) -> list[Claim]:
     told = results["verdicts"].figures["rows"]
     near, far = (results["letcher"].figures[k] for k in ("near", "far"))
-    nested, share = results["nested"].figures, results["ends"].figures["share"]
-    expected = 1 - (settings.inner / settings.disc) ** 2
-    spread = 1.96 * math.sqrt(max(share * (1 - share), 1e-4) / settings.starts)
     letchers: dict[str, Any] = {"exact": True, "source": "Letcher 2021"}
-    out = [
+    return [
         Claim(
             "Letcher's game: its only stationary point is unstable (largest real part).",
             told["letcher"]["abscissa"],
@@ -109,6 +114,15 @@ def _claims(settings: Any, results: dict[str, Result], predicted: dict[str, floa
             **letchers,
         ),
         Claim("The cycle is stable (Floquet multiplier).", near["multiplier"], at_most=1.0, **letchers),
+    ]
+
+
+def _of_nested(settings: Any, results: dict[str, Result]) -> list[Claim]:
+    told = results["verdicts"].figures["rows"]
+    nested, share = results["nested"].figures, results["ends"].figures["share"]
+    expected = 1 - (settings.inner / settings.disc) ** 2
+    spread = 1.96 * math.sqrt(max(share * (1 - share), 1e-4) / settings.starts)
+    return [
         Claim(
             "The nested game: the eigenvalues at its only stationary point say stable (largest real part).",
             told["nested"]["abscissa"],
@@ -141,26 +155,14 @@ def _claims(settings: Any, results: dict[str, Result], predicted: dict[str, floa
             at_most=0.15,
         ),
     ]
-    for m, h in predicted.items():
-        found = results[f"saved-{m}"].figures
-        if math.isfinite(h):
-            out.append(
-                Claim(
-                    f"{m} leaves the cycle for the equilibrium from the predicted step on (measured over predicted).",
-                    found["measured"] / h,
-                    at_least=0.85,
-                    at_most=1.15,
-                )
-            )
-        else:
-            out.append(
-                Claim(
-                    f"{m} does not leave the cycle at any stable step that was tried (of {len(found['tried'])}).",
-                    sum(bool(home) for _, home in found["tried"]),
-                    at_most=0,
-                )
-            )
-    return out
+
+
+def _of_method(method: str, h: float, found: Any) -> Claim:
+    if math.isfinite(h):
+        text = f"{method} leaves the cycle for the equilibrium from the predicted step on (measured over predicted)."
+        return Claim(text, found["measured"] / h, at_least=0.85, at_most=1.15)
+    text = f"{method} does not leave the cycle at any stable step that was tried (of {len(found['tried'])})."
+    return Claim(text, sum(bool(home) for _, home in found["tried"]), at_most=0)
 
 
 def _draw(settings: Any, results: dict[str, Result]) -> Figure:

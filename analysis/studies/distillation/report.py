@@ -183,6 +183,11 @@ def _held(value: float) -> float:
 def _claims(
     settings: Any, found: pd.DataFrame, rows: list[dict[str, Any]], images: dict[str, pd.DataFrame]
 ) -> list[Claim]:
+    learned = [claim for name, t in images.items() for claim in _of_images(name, t)]
+    return [*_of_mixture(settings, found, rows), *learned]
+
+
+def _of_mixture(settings: Any, found: pd.DataFrame, rows: list[dict[str, Any]]) -> list[Claim]:
     top = settings.ratios[-1]
     plain = _cell(found, "updates", 1, split=False)
     many = _cell(found, "updates", top, split=False)
@@ -190,7 +195,7 @@ def _claims(
     pull = _cell(found, "pull", 1, pull=settings.pulls[-1])
     wish = _cell(found, "preference", 1, preference=settings.preferences[-1])
     first, last = rows[0], rows[-1]
-    out = [
+    return [
         Claim(
             f"{top} updates of the fake score for one of the generator end at a smaller reverse KL than one, at equal "
             "evaluations (quotient).",
@@ -240,27 +245,28 @@ def _claims(
             at_most=0.6,
         ),
     ]
-    for name, t in images.items():
-        ends = t[t["at"] == 1.0]
-        arms = {key: rows.sort_values("seed") for key, rows in ends.groupby(["method", "split", "pull"], sort=False)}
-        one, five = arms.get(("1", False, 0.0)), arms.get(("5", False, 0.0))
-        halved = arms.get(("1", True, 0.0))
-        if one is not None and five is not None and halved is not None:
-            out += [
-                Claim(
-                    f"{name}, learned teacher: 5 updates end nearer the data than one (quotient of Frechet distances).",
-                    *_over(five, one, "frechet"),
-                    at_most=1.0,
-                    source=DMD2,
-                ),
-                Claim(
-                    f"{name}, learned teacher: the split helps at one update (quotient).",
-                    *_over(halved, one, "frechet"),
-                    at_most=1.0,
-                    source=FLASH,
-                ),
-            ]
-    return out
+
+
+def _of_images(name: str, found: pd.DataFrame) -> list[Claim]:
+    ends = found[found["at"] == 1.0]
+    arms = {key: rows.sort_values("seed") for key, rows in ends.groupby(["method", "split", "pull"], sort=False)}
+    one, five, halved = (arms.get(key) for key in (("1", False, 0.0), ("5", False, 0.0), ("1", True, 0.0)))
+    if one is None or five is None or halved is None:
+        return []
+    return [
+        Claim(
+            f"{name}, learned teacher: 5 updates end nearer the data than one (quotient of Frechet distances).",
+            *_over(five, one, "frechet"),
+            at_most=1.0,
+            source=DMD2,
+        ),
+        Claim(
+            f"{name}, learned teacher: the split helps at one update (quotient).",
+            *_over(halved, one, "frechet"),
+            at_most=1.0,
+            source=FLASH,
+        ),
+    ]
 
 
 def _shown_table(found: pd.DataFrame) -> str:

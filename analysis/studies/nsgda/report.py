@@ -74,7 +74,7 @@ def write_report(settings: Any, work: Workplace) -> Findings:
         "best": {m: [g, d, [*v]] for m, (g, d, v) in best.items()},
         "digits": {f"{m}, {k}": v for (m, k), v in tuned.items()},
     }
-    return Findings("Normalised descent and ascent", _claims(settings, toy, best, tuned), body, data, LIMITATIONS)
+    return Findings("Normalised descent and ascent", _claims(best, tuned), body, data, LIMITATIONS)
 
 
 MODES = """Modes found (0 to 2, mean over starts) over the rates of both players, a panel for each method. Plain
@@ -148,9 +148,11 @@ def _tuned(real: pd.DataFrame, method: str, loss: str) -> tuple[list[float], boo
     return [*mine[mine["h"] == best].sort_values("seed")["end"]], best in (means.index.min(), means.index.max())
 
 
-def _claims(
-    settings: Any, toy: pd.DataFrame, best: dict[str, Any], tuned: dict[Any, tuple[list[float], bool]]
-) -> list[Claim]:
+def _claims(best: dict[str, Any], tuned: dict[Any, tuple[list[float], bool]]) -> list[Claim]:
+    return [*_of_modes(best), *(claim for loss, _ in CASES for claim in _of_digits(tuned, loss))]
+
+
+def _of_modes(best: dict[str, Any]) -> list[Claim]:
     def modes(m: str) -> tuple[float, float, float]:
         v = np.asarray(best[m][2])
         half = 1.96 * float(v.std(ddof=1)) / math.sqrt(len(v)) if len(v) > 1 else math.inf
@@ -161,13 +163,7 @@ def _claims(
         known = binomtest(int(found.sum()), len(found)).proportion_ci(method="wilson")
         return float(found.mean()), float(known.low), float(known.high)
 
-    def over(one: str, other: str, loss: str) -> tuple[float, float, float]:
-        (a, edge), (b, other_edge) = tuned[one, loss], tuned[other, loss]
-        if edge or other_edge:  # a better step may lie beyond
-            return math.nan, math.nan, math.nan
-        return log_interval([x / y for x, y in zip(a, b, strict=True)])
-
-    out = [
+    return [
         Claim(
             "Two modes: plain descent and ascent finds both at no pair of rates (share of the starts at its best "
             "pair).",
@@ -188,39 +184,46 @@ def _claims(
             source=JELASSI,
         ),
     ]
-    for loss, _ in CASES:
-        out += [
-            Claim(
-                f"Digits, {loss}: plain descent and ascent ends farther than Adam (quotient).",
-                *over("sgda", "adam", loss),
-                at_least=1.0,
-                source=JELASSI,
-            ),
-            Claim(
-                f"Digits, {loss}: nSGDA ends within 20 % of Adam or nearer (quotient).",
-                *over("nsgda", "adam", loss),
-                at_most=1.2,
-                source=JELASSI,
-            ),
-            Claim(
-                f"Digits, {loss}: Adam's length on the gradient's direction ends nearer than Adam's direction with the "
-                "gradient's length (quotient).",
-                *over("Adam's length", "Adam's direction", loss),
-                at_most=1.0,
-                source=JELASSI,
-            ),
-            Claim(
-                f"Digits, {loss}: spectral steps end nearer than nSGDA (quotient).",
-                *over("spectral", "nsgda", loss),
-                at_most=1.0,
-            ),
-            Claim(
-                f"Digits, {loss}: sign steps end nearer than nSGDA (quotient).",
-                *over("sign", "nsgda", loss),
-                at_most=1.0,
-            ),
-        ]
-    return out
+
+
+def _of_digits(tuned: dict[Any, tuple[list[float], bool]], loss: str) -> list[Claim]:
+    def over(one: str, other: str) -> tuple[float, float, float]:
+        (a, edge), (b, other_edge) = tuned[one, loss], tuned[other, loss]
+        if edge or other_edge:  # a better step may lie beyond
+            return math.nan, math.nan, math.nan
+        return log_interval([x / y for x, y in zip(a, b, strict=True)])
+
+    return [
+        Claim(
+            f"Digits, {loss}: plain descent and ascent ends farther than Adam (quotient).",
+            *over("sgda", "adam"),
+            at_least=1.0,
+            source=JELASSI,
+        ),
+        Claim(
+            f"Digits, {loss}: nSGDA ends within 20 % of Adam or nearer (quotient).",
+            *over("nsgda", "adam"),
+            at_most=1.2,
+            source=JELASSI,
+        ),
+        Claim(
+            f"Digits, {loss}: Adam's length on the gradient's direction ends nearer than Adam's direction with the "
+            "gradient's length (quotient).",
+            *over("Adam's length", "Adam's direction"),
+            at_most=1.0,
+            source=JELASSI,
+        ),
+        Claim(
+            f"Digits, {loss}: spectral steps end nearer than nSGDA (quotient).",
+            *over("spectral", "nsgda"),
+            at_most=1.0,
+        ),
+        Claim(
+            f"Digits, {loss}: sign steps end nearer than nSGDA (quotient).",
+            *over("sign", "nsgda"),
+            at_most=1.0,
+        ),
+    ]
 
 
 def _shown(values: list[float], edge: bool) -> str:

@@ -182,11 +182,19 @@ def _gap(one: list[float], other: list[float]) -> tuple[float, float, float]:
 
 
 def _claims(settings: Any, orders: Any, norms: Any, found: pd.DataFrame, cost: dict[str, float]) -> list[Claim]:
-    w = settings.weight
+    ratio = cost["rk4"] / cost["euler"]
+    price = Claim(
+        "A step of rk4 costs four of Euler's (quotient of times).", ratio, at_least=3.4, at_most=4.6, timed=True
+    )
+    return [*_of_orders(orders, norms), *_of_shares(settings, found), *_of_modes(settings, found), price]
 
-    def beside(text: str, one: Any, other: Any, **how: Any) -> Claim:
-        return Claim(text, *_gap(_of(found, *one), _of(found, *other)), at_least=0.0, **how)
 
+def _beside(found: pd.DataFrame, text: str, one: Any, other: Any, **how: Any) -> Claim:
+    """Whether one variant has more than another, by seed."""
+    return Claim(text, *_gap(_of(found, *one), _of(found, *other)), at_least=0.0, **how)
+
+
+def _of_orders(orders: Any, norms: Any) -> list[Claim]:
     exact: dict[str, Any] = {"exact": True}
     return [
         Claim("rk4 with both players moved in every stage has order 4.", orders["rk4"], at_least=3.8, **exact),
@@ -204,6 +212,12 @@ def _claims(settings: Any, orders: Any, norms: Any, found: pd.DataFrame, cost: d
             at_most=1e-9,
             **exact,
         ),
+    ]
+
+
+def _of_shares(settings: Any, found: pd.DataFrame) -> list[Claim]:
+    w, beside = settings.weight, partial(_beside, found)
+    return [
         beside(
             "Within three deviations: rk4 more than Euler at equal steps, with the penalty (difference of shares).",
             ("rk4", w, "within"),
@@ -244,6 +258,12 @@ def _claims(settings: Any, orders: Any, norms: Any, found: pd.DataFrame, cost: d
             ("rk4_penalty_after_step", w, "within"),
             ("rk4_penalty_every_stage", w, "within"),
         ),
+    ]
+
+
+def _of_modes(settings: Any, found: pd.DataFrame) -> list[Claim]:
+    w, beside = settings.weight, partial(_beside, found)
+    return [
         *(
             beside(
                 f"{loss} loss, networks {widths}: rk4 hits more modes than Euler at equal steps, with the penalty "
@@ -264,13 +284,6 @@ def _claims(settings: Any, orders: Any, norms: Any, found: pd.DataFrame, cost: d
             "Euler: more modes with the penalty than without (difference).",
             ("euler", w, "modes"),
             ("euler", 0.0, "modes"),
-        ),
-        Claim(
-            "A step of rk4 costs four of Euler's (quotient of times).",
-            cost["rk4"] / cost["euler"],
-            at_least=3.4,
-            at_most=4.6,
-            timed=True,
         ),
     ]
 

@@ -87,10 +87,13 @@ def _orbits_caption(dirac: dict[str, Any]) -> str:
 
 
 def _claims(settings: Any, long: Any, about: Any, rows: Any, dirac: Any) -> list[Claim]:
+    return [*_of_bilinear(settings, long, about), *_of_dirac(rows, dirac)]
+
+
+def _of_bilinear(settings: Any, long: Any, about: Any) -> list[Claim]:
     def all_of(key: str, of: Any) -> float:
         return float(max(f[key] for f in of))
 
-    order = {r["method"]: r["slope"] for r in rows}
     exact: dict[str, Any] = {"exact": True, "source": SOURCE}
     inside = max(f["ends"]["0.99"] for f in about)
     outside = min(f["ends"]["1.01"] for f in about)
@@ -128,6 +131,12 @@ def _claims(settings: Any, long: Any, about: Any, rows: Any, dirac: Any) -> list
             **exact,
         ),
         Claim("Simultaneous play grows in every game (least growth of a step).", growth, at_least=1.0, **exact),
+    ]
+
+
+def _of_dirac(rows: Any, dirac: Any) -> list[Claim]:
+    order = {r["method"]: r["slope"] for r in rows}
+    return [
         Claim(
             "On the Dirac-GAN, which is not bilinear, a step of play in turns does not keep the volume "
             "(determinant, at the "
