@@ -13,7 +13,7 @@ import gamedyn as gd
 from gamedyn.integrators import stepper
 from gamedyn.integrators.execution.captured import CapturedStep
 from gamedyn.jacobian import FrozenField
-from tests.contracts.test_integrator_contract import EVERY, small_gan
+from tests.contracts.members import EVERY, small_gan
 from tests.contracts.test_zoo import rewound
 from tests.contracts.zoo import ZOO, adversarial
 

@@ -14,7 +14,7 @@ from gamedyn.integrators.equations import newton
 from gamedyn.integrators.execution.operations import Operations
 from gamedyn.jacobian import FrozenField
 from gamedyn.krylov import gmres, phi_combination
-from tests.contracts.test_integrator_contract import OWN
+from tests.contracts.members import OWN
 
 DOUBLE = torch.float64
 
