@@ -361,7 +361,7 @@ from drive.test_checkpoints import flow, stream
 
 class Last:
     def __del__(self):  # what is raised here is ignored
-        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), {number})
 
 def look(view):
     if view.step == 5:
@@ -372,16 +372,31 @@ gd.solve(flow(), "rk4", h=0.05, steps={steps}, batches=stream(), checkpoint="run
 """
 
 
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 128 + signal.SIGTERM), (signal.SIGINT, 1)])
 @pytest.mark.parametrize(("steps", "status"), [(300, "interrupted"), (5, "done")])
-def test_a_signal_that_arrives_where_exceptions_are_ignored(tmp_path, steps, status):
+def test_a_signal_that_arrives_where_exceptions_are_ignored(tmp_path, steps, status, number, code):
     # rejects: an exception raised by the handler, there and then: the run goes on to its end; one that is heard in the
     # last step and forgotten
-    script = SWALLOWED.format(tests=os.path.dirname(os.path.dirname(__file__)), steps=steps)
-    default = lambda: signal.signal(signal.SIGTERM, signal.SIG_DFL)  # noqa: E731
+    script = SWALLOWED.format(tests=os.path.dirname(os.path.dirname(__file__)), steps=steps, number=int(number))
+    default = lambda: signal.signal(number, signal.SIG_DFL)  # noqa: E731
     done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, preexec_fn=default, capture_output=True)
-    assert done.returncode == 128 + signal.SIGTERM, done.stderr
+    assert done.returncode == code, done.stderr
     left = gd.Run.load(tmp_path / "run", flow())
     assert (left.status, left.step) == (status, 5)
+
+
+def test_what_a_signal_leads_to_is_an_interruption(tmp_path):
+    # rejects: workers of a loader that end by Ctrl-C, as a failure of the run; a handler that stays behind
+    def look(view):
+        if view.step == 5:
+            os.kill(os.getpid(), signal.SIGINT)
+            raise RuntimeError("DataLoader worker exited")
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        gd.solve(flow(), "rk4", h=0.05, steps=9, batches=stream(), checkpoint=tmp_path / "run", observers=[look])
+    assert str(caught.value.__cause__) == "DataLoader worker exited"
+    assert caught.value.run.status == "interrupted"
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_what_was_cut_off_is_not_counted(tmp_path):

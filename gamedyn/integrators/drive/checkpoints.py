@@ -7,6 +7,7 @@ import io
 import os
 import signal
 import struct
+import sys
 import threading
 import time
 import zlib
@@ -298,10 +299,11 @@ def _read_records(path: Path, count: int) -> Records:
 
 
 class Signals:
-    """Hear SIGTERM and SIGHUP while a run is written: it leaves after the present step, by an exception as of Ctrl-C.
+    """Hear Ctrl-C, SIGTERM and SIGHUP while a run is written: it leaves after the present step, by an exception.
 
     A second one leaves at once. An exception raised where the first one happens to arrive, in a callback of the
-    collector, say, would be ignored. Only in the main thread, and only where the signal's handling is the system's own.
+    collector, say, would be ignored. Only in the main thread, and only where the signal's handling is the system's own,
+    or Python's.
     """
 
     def __init__(self, *, on: bool) -> None:
@@ -309,22 +311,35 @@ class Signals:
         self._heard = 0
 
     def __enter__(self) -> Signals:
-        known = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]  # Windows has one
-        self._taken = [s for s in known if self._on and signal.getsignal(s) is signal.SIG_DFL]
-        for s in self._taken:
+        names = ("SIGINT", "SIGTERM", "SIGHUP") if self._on else ()
+        known = [getattr(signal, name) for name in names if hasattr(signal, name)]  # Windows has no SIGHUP
+        before = {s: signal.getsignal(s) for s in known}
+        self._before = {s: h for s, h in before.items() if h in (signal.SIG_DFL, signal.default_int_handler)}
+        for s in self._before:
             signal.signal(s, self._hear)
         return self
 
     def __exit__(self, *error: object) -> None:
-        for s in self._taken:
-            signal.signal(s, signal.SIG_DFL)
+        for s, handler in self._before.items():
+            signal.signal(s, handler)
 
     def _hear(self, number: int, frame: Any) -> None:
         if self._heard:
-            raise SystemExit(128 + number)
+            raise _leaving(number)
         self._heard = number
+        if number == signal.SIGINT and sys.stderr.isatty():
+            os.write(sys.stderr.fileno(), b"\nleaving after the present step; Ctrl-C again: at once\n")
 
     def obeyed(self) -> None:
         """Leave, if one has been heard."""
         if self._heard:
-            raise SystemExit(128 + self._heard)
+            raise _leaving(self._heard)
+
+    def behind(self, error: BaseException) -> BaseException:
+        """What ends the run: a signal that was heard, not what it led to (a loader's workers hear Ctrl-C, too)."""
+        known = not self._heard or isinstance(error, (KeyboardInterrupt, SystemExit))
+        return error if known else _leaving(self._heard)
+
+
+def _leaving(number: int) -> BaseException:
+    return KeyboardInterrupt() if number == signal.SIGINT else SystemExit(128 + number)

@@ -125,14 +125,16 @@ class Loop:
             try:
                 with self.field.session() if self._alone() else contextlib.nullcontext():
                     step = self._steps(step, t, batch, bar)
-            except BaseException as error:  # Ctrl-C, a signal, or whatever the losses or an observer raise
-                self.status = "interrupted"
+            except BaseException as raised:  # Ctrl-C, a signal, or whatever the losses or an observer raise
+                self.status, error = "interrupted", self._signals.behind(raised)
                 run = self._finish()
                 with contextlib.suppress(AttributeError):  # of an exception that takes no attributes
                     error.run = run  # type: ignore[attr-defined]
                     kept = f", and in {writer.to.folder}: resume= goes on from there" if writer is not None else ""
                     error.add_note(f"the run up to step {run.step} is error.run{kept}")
-                raise
+                if error is raised:
+                    raise
+                raise error from raised
         run = self._finish()
         self._signals.obeyed()  # one that was heard in the last step, too
         if throw and self.status in FAILURES:
