@@ -169,8 +169,6 @@ def _regions(settings: Any, results: dict[str, Result]) -> Figure:
         steps = gd.stability.stable_steps("rk4", values)
         h = steps.first[1] if steps.first else 1.0
         region(methods, eigenvalues=values, h=h, window=(-3.1, 2.3, -3.2, 3.2), ax=ax)
-        z = h * np.array([steps.binding or 0.0, complex(steps.binding or 0.0).conjugate()])
-        ax.plot(z.real, z.imag, "o", ms=9, mfc="none", mec="crimson", mew=1.6)
         ax.legend(loc="upper right", fontsize=7)
         ax.set_title(f"{point.replace('_', ', ')}: rk4's limit h = {h:.4g}", fontsize=9)
     return fig

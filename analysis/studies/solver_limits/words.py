@@ -42,8 +42,9 @@ CAPTIONS = {
     "ratio": "How far the measured limit is from the predicted one, for every method at every point; the dashed "
     "line is 2 per cent.",
     "regions": prose("""
-        h times the spectrum of the affine-quadratic digits GAN at rk4's limit, a panel for each game; red rings mark
-        the eigenvalues that bind: near the real axis the game is stiff, near the imaginary axis it rotates.
+        h times the spectrum of the affine-quadratic digits GAN at rk4's limit, a panel for each game; a ring in a
+        method's colour marks the eigenvalue that binds it: near the real axis the game is stiff, near the imaginary
+        axis it rotates.
     """),
     "decay": prose("""
         Distance to the equilibrium after a kick of 1e-5, at 0.98, 1 and 1.02 of the predicted limit. S says how fast
