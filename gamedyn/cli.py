@@ -203,10 +203,11 @@ def _add_ablate(commands: Any) -> None:
         except KeyboardInterrupt:
             return "interrupted; what is finished is kept: the same command goes on", 130
         failed = int(table["status"].isin(["error", "killed"]).sum())
-        return (
-            f"{text}\ntable: {Path(chosen.out) / 'table.csv'}\nreport: {Path(chosen.out) / 'report.html'}",
-            1 if failed else 0,
-        )
+        about = json.loads((Path(chosen.out) / "ablation.json").read_text(encoding="utf-8"))
+        cells = int((table["at"] == 1).sum())
+        computed = f"{cells} cells, {cells - about['computed_cells']} of them kept from before"
+        paths = f"table: {Path(chosen.out) / 'table.csv'}\nreport: {Path(chosen.out) / 'report.html'}"
+        return f"{text}\n{computed}\n{paths}", 1 if failed else 0
 
     text = "run a grid of methods, steps and whatever else on a game of your own; a table with intervals"
     parser = _command(commands, "ablate", text, run)

@@ -50,7 +50,7 @@ def _link(found: dict[str, Any]) -> str:
 def _table(head: tuple[str, ...], rows: list[list[str]]) -> str:
     """A table whose cells are HTML already."""
     lines = ["<tr>" + "".join(f"<{tag}>{c}</{tag}>" for c in row) + "</tr>" for tag, row in _tagged(head, rows)]
-    return f'<div class="scroll"><table>{"".join(lines)}</table></div>'
+    return f'<div class="scroll words"><table>{"".join(lines)}</table></div>'
 
 
 def _tagged(head: tuple[str, ...], rows: list[list[str]]) -> list[tuple[str, list[str]]]:

@@ -246,7 +246,7 @@ def _written(study: Study, out: Path, found: Findings, about: Mapping[str, Any])
 def tally(claims: Sequence[Claim]) -> str:
     """How many claims hold, fail and are undecided."""
     counts = {v: sum(c.verdict == v for c in claims) for v in VERDICTS}
-    return ", ".join(f"{n} {v}" for v, n in counts.items())
+    return ", ".join(f"{n} {v if n == 1 else v.removesuffix('s')}" for v, n in counts.items())
 
 
 def writable(folder: Path) -> None:

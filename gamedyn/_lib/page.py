@@ -24,9 +24,13 @@ th { text-align: left; } .number { text-align: right; font-variant-numeric: tabu
 img { max-width: 100%; height: auto; background: white; }
 pre { background: var(--soft); padding: .75rem; overflow-x: auto; }
 @media (max-width: 40rem) { figure.wide { overflow-x: auto; } figure.wide img { width: 46rem; max-width: none; }
-  .scroll td:first-child { min-width: 11rem; } }
+  .words td:first-child { min-width: 11rem; } .facts td + td { overflow-wrap: anywhere; } }
 .side { display: flex; flex-wrap: wrap; gap: 1rem; } .side figure { flex: 1 1 16rem; margin: 0; }
 """
+
+
+PHRASE = 24
+"""Characters beyond which a table's first cell is a phrase."""
 
 
 def number(value: Any) -> str:
@@ -35,15 +39,17 @@ def number(value: Any) -> str:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table that scrolls in itself, columns of numbers to the right."""
+    """A table that scrolls in itself, columns of numbers to the right; without a head, facts that wrap on a phone."""
     body = [[*row] for row in rows]
+    words = any(len(row[0]) > PHRASE for row in body if row)  # which would be a column of single words there
     aligned = [
         ' class="number"' if _numbers([row[i] for row in body if i < len(row)]) else "" for i in range(len(head))
     ]
     lines = [("th", head)] if any(head) else []
     lines += [("td", row) for row in body]
     shown = ("".join(f"<{tag}{a}>{text(c)}</{tag}>" for a, c in zip(aligned, row, strict=False)) for tag, row in lines)
-    return f'<div class="scroll"><table>{"".join(f"<tr>{cells}</tr>" for cells in shown)}</table></div>'
+    kind = "facts" if not any(head) else "words" if words else ""
+    return f'<div class="scroll {kind}"><table>{"".join(f"<tr>{cells}</tr>" for cells in shown)}</table></div>'
 
 
 def _numbers(cells: Sequence[str]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -157,7 +158,8 @@ def effect_bars(effects: pd.DataFrame, *, term: str | None = None, log: bool = F
         ax.xaxis.set_major_locator(far if high > 3 * low else mticker.MaxNLocator(6))
         ax.xaxis.set_major_formatter(mticker.FormatStrFormatter("%g"))
         ax.xaxis.set_minor_formatter(mticker.NullFormatter())
-    ax.set_yticks(at, [f"{t.term}: {t.level}" for t in chosen.itertuples()], fontsize=8)
+    words = [re.sub(r"\d*\.\d{5,}", lambda found: _word(float(found[0])), str(x)) for x in chosen["level"]]
+    ax.set_yticks(at, [f"{term}: {word}" for term, word in zip(chosen["term"], words, strict=True)], fontsize=8)
     ax.set_xlabel("factor of the mean" if log else "difference from the mean")
     return ax
 

@@ -70,7 +70,7 @@ def _factors(found: pd.DataFrame) -> str:
 def _measure(found: pd.DataFrame, main: pd.DataFrame, measure: str, by: list[str], how: dict[str, Any]) -> list[str]:
     """Where a measure ends, the way there, what factors of the main grid do to it, its means."""
     log = how["log"]
-    kind = "geometric mean" if log else "mean"
+    kind = "Geometric mean" if log else "Mean"
     summary = means(found, measure, by, **how)
     parts = [f"<p>{text(_said(found, summary, by))}</p>"]
     down, across = (by[:1], by[1:]) if len(by) > 1 else (by, ["at"])
@@ -108,6 +108,7 @@ def _effects(found: pd.DataFrame, measure: str, factors: list[str], how: dict[st
     told += " The grids beside are left out." if aside else ""
     shares = known.drop_duplicates("term")
     rows = [[t, f"{s:.3f}"] for t, s in zip(shares["term"], shares["share"], strict=True)]
+    rows.append(["the rest: seeds, and what was not told apart", f"{1 - shares['share'].sum():.3f}"])
     return [
         *figure(lambda: effect_bars(known, log=how["log"]).figure, told, "Effects"),
         "<p>Share of the spread that each term explains:</p>",

@@ -95,7 +95,7 @@ def differences(
         one: its value in one cell of a pair.
         other: that in the other.
         by: factors for each of whose combinations a difference is given.
-        pair: factors that pairs agree in besides: seeds.
+        pair: factors whose values are the same in both cells of a pair, besides `by`.
         failed: value of cells without a measure; None: their pairs are left out, and counted.
         level: of the intervals.
         log: whether ratios are given in the place of differences.

@@ -30,7 +30,10 @@ CHECKED = 2**16
 
 
 class Batches:
-    """See `batches`. Calling `next` gives a batch; `state_dict` and `load_state_dict` resume exactly."""
+    """A stream of batches that does not end, made by `batches`: `next` gives one, `state_dict` says where it stands.
+
+    `load_state_dict` goes on from there, exactly.
+    """
 
     def __init__(
         self,
@@ -124,9 +127,9 @@ class Batches:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from where a stream of the same source and seed stood.
 
-        A loader that keeps its own place (`torchdata`'s StatefulDataLoader) is set to it; the epoch of any other is
-        read up to there. With batches of another size it goes on after as many samples, of a loader with the first
-        batch that begins after them.
+        A loader that keeps its own place (`torchdata`'s StatefulDataLoader) is set to it; of any other the batches of
+        the epoch are read again up to that place. If batches have another size now, it goes on after the same number
+        of samples; a loader goes on with the first batch that begins after them.
         """
         self._order.set_state(state["epoch"].cpu())  # a run is read onto the players' device
         if self._stateful and "loader" in state:

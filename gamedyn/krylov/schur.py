@@ -56,7 +56,7 @@ def eigenpairs(
         start: first vector, (n,), in the precision to work in. A sum of wanted eigenvectors is a warm start.
         k: how many.
         which: "rightmost", "leftmost", "largest_modulus" or "largest_imaginary" (of the imaginary part's size).
-            Largest modulus misses the unstable eigenvalues of a stiff operator: ask for what is meant.
+            The unstable eigenvalues of a stiff operator are not among those of largest modulus: ask for "rightmost".
         tol: residual, relative to |A|, at which a pair counts as converged.
         basis: vectors kept, at least k + 3; None: max(2 k + 4, 20). Memory is (basis + 1 + a few) n numbers.
         max_products: bound on the products, those of the residuals not counted; None: 100 (k + 2).

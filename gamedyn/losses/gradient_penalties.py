@@ -120,7 +120,8 @@ def gradient_penalty(
         weight: lambda in the paper (10 there), at least 0.
         of: the generator.
         into: the discriminator.
-        target: norm that is not penalised, at least 0; 0 with a weight of gamma/2 is R1 between the samples.
+        target: the norm of the gradient that costs nothing, at least 0. With 0 it is R1 at points between the samples,
+            where R1's weight gamma is a weight of gamma/2 here.
         one_sided: whether norms below the target go free.
         shares: "even", `s_i = (i + 1/2) / n` over the batch: nothing is drawn, so steps compile, and the mean is that
             of uniform shares up to O(1/n^2); or "random", uniform and independent, as published.

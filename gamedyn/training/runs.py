@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -95,6 +96,8 @@ def train(
     with joined(device) as (place, where), contextlib.ExitStack() as stack:
 
         def begin() -> None:
+            if not folder.exists():
+                stack.callback(_withdrawn, folder)
             _made(folder)
             stack.enter_context(locked(folder))
             _own_folder(folder, chosen, resume=resume)
@@ -154,7 +157,7 @@ def _run(parts: Experiment, folder: Path, more: list[Any], *, resume: bool, allo
         raise
     finally:
         with contextlib.suppress(Exception) if run is None else contextlib.nullcontext():
-            _finished(parts, folder, watching, run)
+            _finished(parts, folder, watching, more, run)
     return run
 
 
@@ -168,9 +171,9 @@ def _configured(folder: Path, config: Config, *, resume: bool) -> None:
     kept.write_text(config.to_toml(), encoding="utf-8")
 
 
-def _finished(parts: Experiment, folder: Path, watching: list[Any], run: Run | None) -> None:
+def _finished(parts: Experiment, folder: Path, watching: list[Any], more: list[Any], run: Run | None) -> None:
     """Close the observers, write what the run came to and the report."""
-    for observer in reversed(watching):  # those that others write to last
+    for observer in reversed([*watching, *more]):  # those that others write to last
         getattr(observer, "finish", lambda: None)()
     if run is None or not parts.place.first:
         return
@@ -182,6 +185,12 @@ def _finished(parts: Experiment, folder: Path, watching: list[Any], run: Run | N
         data = {"name": parts.data.name, "samples": len(parts.data), "about": parts.data.about}
         write_summary(folder, run, data=data)
         write_report(folder)
+
+
+def _withdrawn(folder: Path) -> None:
+    """Remove a folder in which nothing has been written but its lock: the run could not begin."""
+    if all(p.is_dir() or p.name == "lock" or not p.stat().st_size for p in folder.rglob("*")):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _made(folder: Path) -> None:
@@ -208,5 +217,5 @@ def _own_folder(folder: Path, config: Config, *, resume: bool) -> None:
     lines = [line for line in differences(read_config(kept), config) if not line.startswith(FREE)]
     if lines:
         raise ArgumentError(
-            "--resume", "the configuration of the run in the folder", "; ".join(lines), "another folder"
+            "--resume", "the configuration of the run in the folder", "; ".join(lines), f"{kept}, or another folder"
         )

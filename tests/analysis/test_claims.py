@@ -100,7 +100,7 @@ def test_a_report_says_with_what_it_was_made(tmp_path):
     assert told["claims"][0]["verdict"] == "holds"
     assert {"command", "code", "versions", "machine", "began", "seconds", "scale"} <= set(told["about"])
     text = page.read_text()
-    for word in (told["about"]["code"], "torch ", "x &lt;y&gt;", "1 holds, 0 fails, 0 undecided"):
+    for word in (told["about"]["code"], "torch ", "x &lt;y&gt;", "1 holds, 0 fail, 0 undecided"):
         assert word in text
     index = write_index(tmp_path).read_text()
     assert 'href="made/report.html"' in index

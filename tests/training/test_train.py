@@ -213,6 +213,7 @@ class TestFolder:
         with pytest.raises(gd.ArgumentError, match=r"observers.stability: .*; stability = false with this method"):
             train(file, tmp_path / "a", over=["solve.method=torch.optim:Adam", "observers.stability.every=5"])
         train(file, tmp_path / "b", progress=False)
+        assert not (tmp_path / "a").exists()
         with pytest.raises(gd.ArgumentError, match="expected a folder that gamedyn train wrote"):
             compare([tmp_path / "a", tmp_path / "b"], tmp_path / "page.html")
         assert train(file, tmp_path / "a", progress=False).status == "done"

@@ -129,8 +129,8 @@ def claims(settings: Any, tables: dict[str, pd.DataFrame]) -> list[Claim]:
             exact=True,
         ),
         claim(
-            "Stability: at the largest step, where rk4 fails, a first-order method of the same work with a longer real "
-            "interval ends closer (quotient).",
+            f"Stability: with the {settings.taus[0][0]} loss, a penalty and the largest step, where rk4 fails, a "
+            "first-order method of the same work with a longer real interval ends closer (quotient).",
             "stability",
             at_most=1.0,
         ),
@@ -229,10 +229,10 @@ def answer(settings: Any, tables: dict[str, pd.DataFrame]) -> list[str]:
         (
             f"Where stiffness binds ({stiff}) stable steps of order 1 end at {of(f'chebyshev4, {stiff}')} of Euler's "
             "distance, and "
-            f"solved ones at {of(f'exact beside chebyshev4, {stiff}')} of theirs; where rotation binds ({turning}) "
-            "these have no "
-            f"damping of their own to be distinguished from accuracy: {of(f'chebyshev4, {turning}')} and "
-            f"{of(f'exact beside chebyshev4, {turning}')}."
+            f"solved ones at {of(f'exact beside chebyshev4, {stiff}')} of theirs. Where rotation binds ({turning}) "
+            f"those steps amplify it as Euler's do, and end at {of(f'chebyshev4, {turning}')} of its distance; solved "
+            f"ones end at {of(f'exact beside chebyshev4, {turning}')} of theirs, by accuracy and the missing "
+            "amplification."
         ),
         (
             f"It is not worth its price: at equal evaluations and time rk4 ends at {of('order at equal work, all')} of "
@@ -241,9 +241,8 @@ def answer(settings: Any, tables: dict[str, pd.DataFrame]) -> list[str]:
         ),
         (
             f"Its price is stability: an evaluation of rk4 covers {each['rk4']:.2f} of the real axis, one of Euler's "
-            f"{each['euler']:.0f}; at the largest step, where rk4 fails, order 1 with the same work and a longer real "
-            "interval ends "
-            f"at {of('stability')} of its distance."
+            f"{each['euler']:.0f}; with the {stiff} loss, a penalty and the largest step, where rk4 fails, order "
+            f"1 with the same work and a longer real interval ends at {of('stability')} of its distance."
         ),
         (
             f"Where a method's limit at the end is below half its step {part(failed['0 to 0.5'])} runs have failed, up "

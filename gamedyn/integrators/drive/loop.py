@@ -131,7 +131,10 @@ class Loop:
                 with contextlib.suppress(AttributeError):  # of an exception that takes no attributes
                     error.run = run  # type: ignore[attr-defined]
                     kept = f", and in {writer.to.folder}: resume= goes on from there" if writer is not None else ""
-                    error.add_note(f"the run up to step {run.step} is error.run{kept}")
+                    last = (
+                        f"the run up to step {run.step}, where its state was last looked at (check_every), is error.run"
+                    )
+                    error.add_note(last + kept)
                 if error is raised:
                     raise
                 raise error from raised

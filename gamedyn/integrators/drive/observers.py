@@ -197,6 +197,9 @@ class Observer:
     def begin(self, flow: FlowLike) -> None:
         """Whose steps it is to see."""
 
+    def finish(self) -> None:
+        """Close what it has open; `gamedyn train` calls it at the end, after a `solve` of your own it is yours to."""
+
     def state_dict(self) -> dict[str, Any]:
         """What it must be given to go on: tensors, numbers, text, lists and dicts of them."""
         return {}

@@ -22,9 +22,9 @@ class Stability(Observer):
     """Outer eigenvalues on the way, and how near the step is to the method's limit, as rows of kind "stability".
 
     A row has `leftmost`, `ratio` (the step over the largest stable one of the modes that the flow damps; 1 is the
-    boundary), `amplification`, and the products spent; `growing` (how many modes the flow amplifies, null where the
-    rightmost were not looked for) and `largest_imaginary` where that was. Where a run was gone on from, the
-    search begins anew: its figures agree to the residuals of the eigenvalues, not to the bit.
+    boundary), `amplification`, and the products spent. With "rightmost" among `kinds` it has `growing`, how many modes
+    the flow amplifies (else null), with "largest_imaginary" that. In a resumed run the search begins anew: its figures
+    agree to the residuals of the eigenvalues, not to the bit.
 
     Args:
         flow: the flow.

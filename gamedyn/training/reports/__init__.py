@@ -135,6 +135,7 @@ def _score_section(runs: list[RunFolder]) -> list[str]:
     if not names:
         return parts
     parts.append("<h2>Scores</h2>")
+    said: dict[str, list[str]] = {}
     for run in runs:
         rows = run.scores()
         if not rows:
@@ -144,7 +145,8 @@ def _score_section(runs: list[RunFolder]) -> list[str]:
         features = str(last.get("features", ""))
         label = f"distances are on features of {features}{accuracy}"
         label += ", the FID" if features == "inception" else ", which is no FID"
-        parts.append(f"<p>{text(run.name)}: {last['n']:,} samples a score; {text(label)}.</p>")
+        said.setdefault(f"{last['n']:,} samples a score; {label}.", []).append(run.name)
+    parts += [f"<p>{text(', '.join(names))}: {text(words)}</p>" for words, names in said.items()]
     parts += figure(score_curves(runs, names), _score_caption(runs), "")
     if len(runs) == 1:
         parts.append(_score_table(runs[0], names))
@@ -163,9 +165,9 @@ def _courses(runs: list[RunFolder]) -> list[str]:
     if any(r.rows("stability") for r in runs):
         words = (
             "The step over the largest one that is stable for the modes which the flow damps: at 1 the leading mode "
-            "lies on the boundary of the method's own region."
+            "lies on the boundary of the method's own region, beyond it that mode grows by the method."
         )
-        parts += figure(stability(runs), words, "Stability")
+        parts += figure(stability(runs), f"{words} {_lasts(runs)}", "Stability")
     for kind in dict.fromkeys(["", *(k for r in runs for k in r.kinds())]):
         if names := own_names(runs, kind):
             title = f"Figures: {kind}" if kind else "Figures"
@@ -173,10 +175,19 @@ def _courses(runs: list[RunFolder]) -> list[str]:
     return parts
 
 
+def _lasts(runs: list[RunFolder]) -> str:
+    """How far the runs were from their limits when they were last looked at."""
+    lasts = [(r.name, rows[-1].get("ratio")) for r in runs if (rows := r.rows("stability"))]
+    said = [f"{name} {ratio:.3g}{' (beyond it)' if ratio > 1 else ''}" for name, ratio in lasts if ratio is not None]
+    return f"At the last look: {', '.join(said)}." if said else ""
+
+
 def _score_caption(runs: list[RunFolder]) -> str:
-    floors = any(k.startswith("floor.") for r in runs for row in r.scores()[-1:] for k in row)
-    words = "Scores at equal images, evaluations and seconds: full lines of the averaged weights where there are any, "
-    return words + "dashed of the weights themselves" + ("; dotted what real samples get." if floors else ".")
+    lasts = [k for r in runs for row in r.scores()[-1:] for k in row]
+    words = "Scores at equal images, evaluations and seconds"
+    if any(k.startswith("ema.") for k in lasts):
+        words += ": full lines of the averaged weights where there are any, dashed of the weights themselves"
+    return words + ("; dotted what real samples get." if any(k.startswith("floor.") for k in lasts) else ".")
 
 
 def _samples(run: RunFolder) -> list[str]:
