@@ -30,7 +30,7 @@ def keep(folder: Path) -> Path:
     """Copy a run's `results.zip`, without what is of the machine that ran it alone."""
     results = Results.load(folder / "results.zip")
     about, machine = results.about, results.about["machine"]
-    about["command"] = re.sub(r" --(out|jobs) \S+| --quiet", "", about["command"])
+    about["command"] = re.sub(r" --(out|jobs)[ =]('[^']*'|\S+)| --quiet", "", about["command"])
     about["machine"] = {"system": machine["processor"], "cores": machine["cores"]}
     about["versions"] = {k: v for k, v in about["versions"].items() if k in VERSIONS}
     return results.save(KEPT / f"{about['study']}.zip")

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 __all__ = ["Results", "kept_settings"]
 
 INDEX = "results.json"
+ABOUT = ("study", "scale", "command", "began", "seconds", "code", "machine", "versions")
+"""What is known of every run."""
 
 
 @dataclass
@@ -47,14 +49,15 @@ class Results:
             "parts": {n: {"figures": r.figures, "arrays": [*r.arrays]} for n, r in self.parts.items()},
             "tables": {n: {"columns": [*t], "rows": t.to_numpy(object).tolist()} for n, t in self.tables.items()},
         }
-        partial = path.with_suffix(".partial")
-        with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
-            _put(archive, INDEX, json.dumps(told, default=str).encode())
+        partial, whole = path.with_suffix(".partial"), io.BytesIO()
+        with zipfile.ZipFile(whole, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+            _put(archive, INDEX, json.dumps(told, default=_plain).encode())
             for name, part in self.parts.items():
                 for key, array in part.arrays.items():
                     content = io.BytesIO()
                     np.lib.format.write_array(content, np.asarray(array), allow_pickle=False)
-                    _put(archive, f"{name}/{key}.npy", content.getvalue())
+                    _put(archive, _place(name, key), content.getvalue())
+        partial.write_bytes(whole.getvalue())
         return partial.replace(path)
 
     @classmethod
@@ -70,12 +73,12 @@ class Results:
             with zipfile.ZipFile(path) as archive:
                 told = json.loads(archive.read(INDEX))
                 parts = {
-                    name: Result(part["figures"], {k: _array(archive, f"{name}/{k}.npy") for k in part["arrays"]})
+                    name: Result(part["figures"], {k: _array(archive, _place(name, k)) for k in part["arrays"]})
                     for name, part in told["parts"].items()
                 }
             tables = {n: pd.DataFrame(t["rows"], columns=t["columns"]) for n, t in told["tables"].items()}
-            return cls(told["about"], told["settings"], parts, tables)
-        except (OSError, zipfile.BadZipFile, KeyError, TypeError, ValueError) as error:
+            return cls({k: told["about"][k] for k in ABOUT} | told["about"], dict(told["settings"]), parts, tables)
+        except (OSError, zipfile.BadZipFile, LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
             found = f"{path} ({str(error) or type(error).__name__})"
             raise ArgumentError("results", "a whole results.zip of a study", found, "run the study again") from error
 
@@ -84,6 +87,15 @@ def kept_settings(settings: Any) -> dict[str, Any]:
     """Settings as JSON gives them back, to compare them with those of kept results."""
     told: dict[str, Any] = json.loads(json.dumps(asdict(settings), default=str))
     return told
+
+
+def _place(part: str, array: str) -> str:
+    return f"{part}//{array}.npy"  # two, since names may have one
+
+
+def _plain(value: Any) -> Any:
+    """NumPy's numbers and arrays as JSON has them; anything else by its words."""
+    return value.tolist() if isinstance(value, (np.generic, np.ndarray)) else str(value)
 
 
 def _put(archive: zipfile.ZipFile, name: str, content: bytes) -> None:

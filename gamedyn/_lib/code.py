@@ -150,9 +150,19 @@ def _constants(value: Any) -> list[Any]:
 
 @functools.lru_cache(maxsize=1024)
 def _written(kind: Any) -> set[str]:
-    """Attributes that methods of a class write to, but for its first ones."""
-    methods = [f for base in kind.__mro__ for n, f in vars(base).items() if n not in MAKES]
-    return _stored((c for f in methods if isinstance(f, FunctionType) for c in _codes(f)), ("STORE_ATTR",))
+    """Attributes that methods of a class, but for its first ones, and what they call nearby write to."""
+    methods = [f for base in kind.__mro__ for n, v in vars(base).items() if n not in MAKES for f in _functions(v)]
+    reached = [(f, f.__globals__.get(n)) for f in methods for n in f.__code__.co_names]
+    called = [g for f, g in reached if isinstance(g, FunctionType) and _near(g, f)]
+    codes = [c for f in (*methods, *called) for c in _codes(f)]
+    named = {x for c in codes if "setattr" in c.co_names for x in c.co_consts if isinstance(x, str)}
+    return named | _stored(codes, ("STORE_ATTR",))
+
+
+def _functions(value: Any) -> list[FunctionType]:
+    """Those behind an attribute of a class: of a property all of them."""
+    parts = (value.fget, value.fset, value.fdel) if isinstance(value, property) else (value,)
+    return [f for part in parts if isinstance(f := _function(part), FunctionType)]
 
 
 def _attributes(value: Any) -> Mapping[str, Any]:

@@ -42,9 +42,8 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A table that scrolls in itself, columns of numbers to the right; without a head, facts that wrap on a phone."""
     body = [[*row] for row in rows]
     words = any(len(row[0]) > PHRASE for row in body if row)  # which would be a column of single words there
-    aligned = [
-        ' class="number"' if _numbers([row[i] for row in body if i < len(row)]) else "" for i in range(len(head))
-    ]
+    wide = max(map(len, [head, *body]))
+    aligned = [' class="number"' if _numbers([row[i] for row in body if i < len(row)]) else "" for i in range(wide)]
     lines = [("th", head)] if any(head) else []
     lines += [("td", row) for row in body]
     shown = ("".join(f"<{tag}{a}>{text(c)}</{tag}>" for a, c in zip(aligned, row, strict=False)) for tag, row in lines)
@@ -54,7 +53,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def _numbers(cells: Sequence[str]) -> bool:
     """Whether all that is in a column is numbers, with units or an interval behind them."""
-    known = [cell.lstrip("-") for cell in cells if cell]
+    known = [cell.lstrip("-\u2212.") for cell in cells if cell]
     return bool(known) and all(cell[:1].isdigit() or cell in ("inf", "nan", "unknown") for cell in known)
 
 

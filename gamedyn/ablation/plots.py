@@ -50,11 +50,13 @@ def curves(
     ax = _axes(ax, (7.6, 4.2))
     first = list(dict.fromkeys(found[by[0]]))
     others = list(dict.fromkeys(map(tuple, found[list(by[1:])].to_numpy()))) or [()]
+    keys = [tuple(key) for key in dict.fromkeys(map(tuple, found[list(by)].to_numpy()))]
+    shown = dict(zip(keys, _words(keys, ", "), strict=True))
     for key, group in found.groupby(list(by), sort=False, dropna=False):
         group = group.sort_values(x)
         at, middle = group[x].to_numpy(dtype=float), group["mean"].to_numpy(dtype=float)
         ends = np.abs(np.stack([middle - group["low"], group["high"] - middle])).astype(float)
-        label = ", ".join(map(_word, key))
+        label = shown[key]
         own = others.index(tuple(key[1:]))
         style: dict[str, Any] = {"color": f"C{first.index(key[0]) % 10}", "marker": MARKERS[own % len(MARKERS)]}
         style |= {"linestyle": DASHES[own % len(DASHES)], "capsize": 2, "linewidth": 1.2, "markersize": 4}
@@ -99,12 +101,15 @@ def heat_map(
         place = names[0].index(tuple(line[list(rows)])), names[1].index(tuple(line[list(columns)]))
         values[place] = line["mean"]
         told[place] = _told(line)
-    labels = [["\n".join(map(_word, x)) for x in side] for side in names]
+    labels = [_words(side, "\n") for side in names]
     cell = 0.1 + 0.065 * _longest([*told.values(), *labels[1]])  # inches: no text meets its neighbour's
     ax = _axes(ax, (2.0 + 0.08 * _longest(labels[0]) + cell * len(names[1]), 1.2 + 0.45 * len(names[0])))
-    positive = log and np.nanmin(values, initial=math.inf) > 0
+    known = values[np.isfinite(values)]
+    logarithmic = log and len(known) and 0 < known.min() < known.max()
     colours = colormaps["viridis"].with_extremes(bad="0.85")
-    image = ax.imshow(values, cmap=colours, norm=LogNorm() if positive else None, aspect="auto")
+    image = ax.imshow(
+        values, cmap=colours, norm=LogNorm(known.min(), known.max()) if logarithmic else None, aspect="auto"
+    )
     for place, text in told.items():
         bright = math.isfinite(values[place]) and float(np.asarray(image.norm(values[place]))) > 0.5
         colour = "black" if bright or not math.isfinite(values[place]) else "white"
@@ -116,8 +121,17 @@ def heat_map(
     return ax
 
 
-def _word(level: Any) -> str:
-    return f"{level:.4g}" if isinstance(level, float) else str(level)
+def _words(combinations: Sequence[tuple[Any, ...]], between: str) -> list[str]:
+    """Levels in words, numbers with as few digits as tell them apart."""
+    for digits in (4, 6, 9, 17):
+        found = [between.join(_word(x, digits) for x in levels) for levels in combinations]
+        if len(set(found)) == len(found):
+            break
+    return found
+
+
+def _word(level: Any, digits: int = 4) -> str:
+    return f"{level:.{digits}g}" if isinstance(level, float) else str(level)
 
 
 def _longest(texts: Sequence[str]) -> int:

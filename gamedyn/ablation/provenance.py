@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import platform
+import shlex
 import sys
 import time
 from typing import TYPE_CHECKING, Any
@@ -42,7 +43,7 @@ def _command() -> str:
     """As it was given: of `python -m NAME` the arguments begin with the path of the module."""
     spec = getattr(sys.modules["__main__"], "__spec__", None)
     run = f"python -m {spec.name.removesuffix('.__main__')}" if spec else sys.argv[0]
-    return " ".join([run, *sys.argv[1:]])
+    return f"{run} {shlex.join(sys.argv[1:])}".rstrip()
 
 
 def provenance_table(about: Mapping[str, Any], more: Mapping[str, str] | None = None) -> str:

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gamedyn._lib.checks import positive_int
 from gamedyn._lib.errors import ArgumentError
 from gamedyn._lib.page import figure, page, table, text
 from gamedyn.ablation.plots import curves, effect_bars, heat_map
@@ -49,7 +50,8 @@ def write_report(
     names = [measure] if isinstance(measure, str) else list(measure)
     title = names[0] if len(names) == 1 else f"{len(names)} measures"
     parts = [f"<h1>{text(title)}</h1>"] if len(names) > 1 else []
-    main = found if own is None else found.head(own * found["at"].nunique())
+    ended = (found["at"] == 1).cumsum().shift(fill_value=0)  # cells before a row's: each has one row at its end
+    main = found if own is None else found[ended < positive_int("own", own)]
     for name in names:
         parts += [f"<h1>{text(name)}</h1>", *_measure(found, main, name, by, {"log": log, "failed": failed})]
     parts += [*_failures(found), "<h2>What was asked</h2>", _factors(found)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -168,7 +168,9 @@ class Experiment:
 
 
 def resolved(config: Config) -> Config:
-    """The same configuration with every option of its data and architecture, defaults too.
+    """The same configuration with the options of its data and architecture that it leaves at their defaults.
+
+    For files to say, not to build from: a default is written as TOML has it, a tuple as a list.
 
     Raises:
         ArgumentError: for parts that do not exist; file, line and key are named.
@@ -177,7 +179,8 @@ def resolved(config: Config) -> Config:
     for section, registry in (("data", data_sets), ("models", models)):
         with section_of(config, section):
             chosen = getattr(config, section)
-            known = {k: _written(v) for k, v in registry.options(chosen.name).items()}
+            own = {f.name for f in fields(chosen)}
+            known = {k: _written(v) for k, v in registry.options(chosen.name).items() if k not in own}
             defaults = {k: v for k, v in known.items() if v is not None}
             parts[section] = replace(chosen, options={**defaults, **chosen.options})
     return replace(config, **parts)
@@ -188,7 +191,8 @@ def _written(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         found = [_written(v) for v in value]
         return None if None in found else found
-    return value if isinstance(value, (bool, int, float, str)) else None
+    plain = type(value) in (bool, int, float, str) and value == value  # NaN differs from itself, and would for ever
+    return value if plain else None
 
 
 def build(

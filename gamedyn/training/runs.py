@@ -91,7 +91,7 @@ def train(
     settings = list(over)
     if isinstance(config, Config) and settings:
         raise ArgumentError("over", "none for a Config, which is read already", settings, "read_config(path, over)")
-    chosen = resolved(config if isinstance(config, Config) else read_config(config, settings))
+    chosen = config if isinstance(config, Config) else read_config(config, settings)
     folder = Path(out)
     with joined(device) as (place, where), contextlib.ExitStack() as stack:
 
@@ -168,7 +168,7 @@ def _configured(folder: Path, config: Config, *, resume: bool) -> None:
         newest = max(int(p.stem.partition("-")[2]) for p in (folder / "checkpoints").glob("step-*.run"))
         kept.rename(folder / f"config-until-{newest}.toml")
         warn_caller(f"the run goes on with other observers: {'; '.join(changed)}", UserWarning)
-    kept.write_text(config.to_toml(), encoding="utf-8")
+    kept.write_text(resolved(config).to_toml(), encoding="utf-8")
 
 
 def _finished(parts: Experiment, folder: Path, watching: list[Any], more: list[Any], run: Run | None) -> None:
@@ -188,8 +188,8 @@ def _finished(parts: Experiment, folder: Path, watching: list[Any], more: list[A
 
 
 def _withdrawn(folder: Path) -> None:
-    """Remove a folder in which nothing has been written but its lock: the run could not begin."""
-    if all(p.is_dir() or p.name == "lock" or not p.stat().st_size for p in folder.rglob("*")):
+    """Remove a folder in which a run that could not begin has left its configuration and its lock alone."""
+    if all(p.is_dir() or p.name in (CONFIG, "lock") or not p.stat().st_size for p in folder.rglob("*")):
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -214,7 +214,8 @@ def _own_folder(folder: Path, config: Config, *, resume: bool) -> None:
         return
     if not kept.is_file() or not any((folder / "checkpoints").glob("step-*.run")):
         raise ArgumentError("--resume", "a folder with a run", f"{folder}, which has no checkpoint", "start without it")
-    lines = [line for line in differences(read_config(kept), config) if not line.startswith(FREE)]
+    before, now = resolved(read_config(kept)), resolved(config)
+    lines = [line for line in differences(before, now) if not line.startswith(FREE)]
     if lines:
         raise ArgumentError(
             "--resume", "the configuration of the run in the folder", "; ".join(lines), f"{kept}, or another folder"

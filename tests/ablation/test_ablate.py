@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import subprocess
 import sys
@@ -38,12 +39,13 @@ def test_the_example_by_its_command(tmp_path, capsys):
 def test_in_an_empty_folder_by_a_process_of_its_own(tmp_path):
     for name in ("ring.toml", "ring_gan.py"):
         shutil.copy(EXAMPLE / name, tmp_path)
-    start = "import sys; from gamedyn.cli import main; sys.exit(main())"
-    command = [sys.executable, "-c", start, "ablate", "ring.toml", "--out", "out", "--jobs", "2", *FEW]
+    command = [sys.executable, "-m", "gamedyn", "ablate", "ring.toml", "--out", "out", "--jobs", "2", *FEW]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     assert (tmp_path / "out" / "table.parquet").exists()
+    about = json.loads((tmp_path / "out" / "ablation.json").read_text())
+    assert about["command"] == f"python -m gamedyn {shlex.join(command[3:])}"
 
 
 @pytest.fixture
@@ -93,6 +95,9 @@ def test_a_baseline_with_steps_of_its_own(written):
     assert cells[0].shown["method"] == "torch.optim:Adam(betas=[0.5, 0.9])"
     assert {c.shown["method"] for c in cells[12:]} == {"alternating_adam"}
     assert asked.summary["by"] == ["method", "weights.r1"]
+    assert asked.own == 48
+    told = read_ablation(written("by = [", "# by = [", beside), ["run.marks=[1.0]"]).text
+    assert told.startswith("# set over the file: run.marks=[1.0]\n# Does order help")
 
 
 def test_two_of_one_method_with_other_options(written):

@@ -126,6 +126,12 @@ def test_the_effects_of_a_grid_with_others_beside(made):
     assert shares[0] == shares[1]
     assert len(shares[0]) == 3
     assert shares[2] != shares[0]
+    early = whole[whole["at"] == 1].head(3).assign(status="error", distance=math.nan)  # of such cells no mark is kept
+    some = pd.concat([whole[~whole.index.isin(early.index - 1)], beside], ignore_index=True)
+    some.loc[some.index.isin(range(3)), "distance"] = math.nan
+    own = ablation.write_report(folder, some, "distance", ["method", "h"], own=12).read_text()
+    assert "<td>method</td>" in own
+    assert "adam" not in own.partition("Share of the spread")[2].partition("<h2>")[0]
     assert "The grids beside are left out" in pages[1]
     assert "adam" in pages[1]  # of means and pictures they are no less
 
@@ -152,6 +158,22 @@ def test_a_report_says_what_was_asked_and_what_it_cost(made):
     assert "<td>18: 0 computed by this run, 18 kept from before</td>" in page
     seconds = table[table["at"] == 1]["spent.seconds"].sum()
     assert f"<td>seconds of all cells</td><td>{seconds:.1f}</td>" in page
+
+
+def test_levels_that_are_alike_to_four_digits(made):
+    # rejects: two columns, or lines, of one name
+    rows = made[1].replace({"h": {0.1: 0.10001, 0.2: 0.10002}})
+    ticks = [t.get_text() for t in ablation.heat_map(rows, "distance", ["method"], ["h"]).get_xticklabels()]
+    assert ticks == ["0.10001", "0.10002", "60"]
+    names = [t.get_text() for t in ablation.curves(rows, "distance", "at", ["h"]).get_legend().get_texts()]
+    assert names == ticks
+
+
+@pytest.mark.parametrize("value", [2.0, math.nan])
+def test_a_report_of_one_value_everywhere(made, value):
+    # rejects: a logarithmic scale without a length
+    page = ablation.write_report(made[0], made[1].assign(distance=value), "distance", ["method", "h"], log=True)
+    assert "Where it ends" in page.read_text()
 
 
 def test_a_report_of_failures_alone(made, tmp_path):

@@ -241,3 +241,15 @@ def test_logarithms_of_what_is_not_positive_are_refused(value):
     ):
         with pytest.raises(gd.ArgumentError, match="score: expected positive values: log is on, got 1 of 10"):
             of()
+
+
+def test_intervals_are_those_of_seeds_drawn_with_repetition(rng):
+    # rejects: a seed that is drawn twice and counts once; draws other than as many seeds as there are
+    own = rng.standard_normal((4, 2))
+    values = table(lambda cell, s: own[s, cell["x"]], seeds=4, x=[0, 1])
+    found = effects(values, "score", ["x"], resamples=400).iloc[0]
+    draw = np.random.default_rng(0)
+    drawn = [own[draw.integers(4, size=4)] for _ in range(400)]
+    half = [(d[:, 0].mean() - d[:, 1].mean()) / 2 for d in drawn]
+    assert found["effect"] == pytest.approx((own[:, 0].mean() - own[:, 1].mean()) / 2)
+    assert [found["low"], found["high"]] == pytest.approx([*np.percentile(half, [2.5, 97.5])])

@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import gamedyn as gd
@@ -107,10 +108,39 @@ def test_kept_results_of_others_are_refused(tmp_path):
         redraw_study(study(1, "other"), kept, tmp_path)
     with pytest.raises(ArgumentError, match="all results of made, got none of digits"):
         FromResults("made", tmp_path, results=kept).ablation("digits", None, {})
+    kept.settings["gone"] = 3  # one that the study no longer has
+    with pytest.raises(ArgumentError, match="got others: gone"):
+        redraw_study(study(1), kept, tmp_path)
+    del kept.about["scale"]
+    with pytest.raises(ArgumentError, match=r"a whole results\.zip.*scale"):
+        Results.load(kept.save(tmp_path / "less.zip"))
     whole = (tmp_path / "results.zip").read_bytes()
     (tmp_path / "results.zip").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ArgumentError, match=r"a whole results\.zip"):
         Results.load(tmp_path / "results.zip")
+
+
+def test_results_come_back_as_they_were(tmp_path):
+    # rejects: names that meet in the file, numbers of NumPy as text, a table that is changed by who reads it
+    arrays = {"p": {"q/a": np.arange(3)}, "p/q": {"a": np.ones(2)}}
+    parts = {name: Result({"n": np.int64(3), "x": np.ones(2)}, found) for name, found in arrays.items()}
+    about = dict.fromkeys(("study", "scale", "command", "began", "seconds", "code", "machine", "versions"), "")
+    table = pd.DataFrame({"x": [1, 2], "y": [0.1, float("nan")], "z": ["a", None]})
+    path = Results(about, {"k": float("inf")}, parts, {"t": table}).save(tmp_path / "results.zip")
+    kept = Results.load(path)
+    assert {n: {k: a.tolist() for k, a in r.arrays.items()} for n, r in kept.parts.items()} == {
+        "p": {"q/a": [0, 1, 2]},
+        "p/q": {"a": [1, 1]},
+    }
+    assert kept.parts["p"].figures == {"n": 3, "x": [1, 1]}
+    assert kept.settings == {"k": float("inf")}
+    pd.testing.assert_frame_equal(kept.tables["t"], table)
+    desk = FromResults("made", tmp_path, results=kept)
+    desk.ablation("t", None, {})["x"] = 0
+    assert desk.ablation("t", None, {})["x"].tolist() == [1, 2]
+    with pytest.raises(ValueError, match="Object arrays"):
+        Results(about, {}, {"p": Result({}, {"a": np.array([{}])})}).save(tmp_path / "odd.zip")
+    assert {p.name for p in tmp_path.iterdir()} == {"results.zip"}
 
 
 def test_parts_are_made_again_after_a_change(tmp_path, monkeypatch):

@@ -399,6 +399,24 @@ def test_what_a_signal_leads_to_is_an_interruption(tmp_path):
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+def test_a_run_does_not_go_on_with_another_activation(tmp_path):
+    # rejects: a digest of the types of modules alone
+    def gan(act, slope=0.2):
+        g = torch.Generator().manual_seed(0)
+        G, D = (gd.games.mlp(sizes, generator=g) for sizes in ((2, 4, 2), (2, 4, 1)))
+        G.act = act
+        D.append(torch.nn.LeakyReLU(slope))
+        return gd.flows.gradient(gd.games.gan(G, D))
+
+    batch = torch.ones(4, 2), torch.ones(4, 2)
+    gd.solve(gan(torch.relu), "euler", h=0.1, steps=2, batch=batch, checkpoint=tmp_path / "run")
+    on = {"h": 0.1, "steps": 3, "batch": batch, "resume": tmp_path / "run"}
+    for other in (gan(torch.tanh), gan(torch.relu, slope=0.9)):
+        with pytest.raises(gd.ArgumentError, match="code"):
+            gd.solve(other, "euler", **on)
+    assert gd.solve(gan(torch.relu), "euler", **on).step == 3
+
+
 def test_what_was_cut_off_is_not_counted(tmp_path):
     # rejects: images and evaluations of steps after the kept state, made again and counted twice; so a run that is to
     # see so many images ended early where it had been interrupted

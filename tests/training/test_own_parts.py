@@ -79,6 +79,39 @@ def test_an_edited_network_does_not_go_on(written, tmp_path):
         trained(2.0, 6, resume=True)
 
 
+ODD = """
+import enum, math
+from torch import nn
+from gamedyn.training.models import Pair
+class Kind(enum.IntEnum):
+    PLAIN = 1
+def pair(
+    shape, classes, *, widths=(8, 8), table=((1, 2),), kind=Kind.PLAIN, rate=math.nan, seed=3, act=nn.Tanh, none=None
+):
+    assert isinstance(widths, tuple) and isinstance(kind, Kind) and {row: 0 for row in table} and seed == 3
+    return Pair(nn.Linear(2, 2), nn.Linear(2, 1), 2, shape, classes)
+"""
+
+
+def test_defaults_that_no_file_can_say(written, tmp_path):
+    # rejects: a tuple that arrives as a list since it was written so; a configuration that cannot be read again
+    file = written('nets.py:pair"\nwidth = 128', 'odd.py:pair"')
+    (tmp_path / "odd.py").write_text(ODD, "utf-8")
+    train(file, tmp_path / "out", progress=False)
+    kept = read_config(tmp_path / "out" / "config.toml")
+    assert kept.models.options == {"widths": [8, 8], "table": [[1, 2]]}
+    assert (kept.models.seed, kept.models.name.rpartition(":")[2]) == (0, "pair")
+    train(file, tmp_path / "out", over=["solve.steps=5"], resume=True, progress=False)
+
+
+def test_a_folder_without_defaults_goes_on(written, tmp_path):
+    # rejects: a configuration compared as it is written: one with, one without its defaults
+    file = written()
+    train(file, tmp_path / "out", progress=False)
+    (tmp_path / "out" / "config.toml").write_text(read_config(file).to_toml(), "utf-8")
+    assert train(file, tmp_path / "out", over=["solve.steps=5"], resume=True, progress=False).step == 5
+
+
 def test_other_data_of_the_same_function_do_not_go_on(written, tmp_path):
     # rejects: samples compared by their number alone; a remedy that the command line has not
     file, out = written(), tmp_path / "out"

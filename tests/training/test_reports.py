@@ -107,6 +107,29 @@ def test_own_figures_are_in_the_report(tmp_path, monkeypatch):
     assert found[2][1][0].lines[0].get_xdata().tolist() == [3, 6]
 
 
+def test_rows_that_nobody_expects(tmp_path, monkeypatch):
+    # rejects: a report that fails by a row of one's own; a column left out since its first rows have no number, or the
+    # first run has none
+    rows = [
+        {"step": 1, "seconds": 1.0, "images": 0, "loss.x": 1.0, "$\\frac{$": 1.0, "not_finite": 3, "late": "text"},
+        {"step": 2, "seconds": 2.0, "loss.x": 10**400, "late": 2.0},
+        {"step": 2, "kind": 3, "of three": 1.0},
+        {"step": 2, "kind": "own \ud800 <b>", "loss.extra": 1.0},
+    ]
+    for name in ("a", "b"):
+        run = trained(tmp_path / name)
+        (tmp_path / name / "records.jsonl").write_text(
+            "".join(json.dumps(r) + "\n" for r in rows[: 2 if name == "a" else 4])
+        )
+        write_report(tmp_path / name, run)
+    found = drawn(monkeypatch)
+    page = compare([tmp_path / "a", tmp_path / "b"], tmp_path / "c.html")
+    assert page.read_text("utf-8")
+    assert [title for title, *_ in found] == ["Losses", "Figures", "Figures: 3", "Figures: own \ud800 <b>"]
+    assert [a.get_ylabel() for a in found[1][1] if a.get_xlabel() == "step"] == [r"\$\frac{\$", "late"]
+    assert found[3][1][0].get_ylabel() == "loss of extra"
+
+
 def test_what_a_flow_is_made_of_differs_too(tmp_path):
     # rejects: "the configurations are the same" of runs with other rates, or of another flow
     for name, rate in (("a", 1.0), ("b", 3.0)):

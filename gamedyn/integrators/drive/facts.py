@@ -75,7 +75,7 @@ def _computed(flow: Flow | None) -> list[Any]:
     """What a flow computes by: modules, losses, terms but for their weights, and what each flow inside it was given."""
     found: list[Any] = []
     while flow is not None:
-        found += [getattr(kind, "forward", None) for kind in dict.fromkeys(map(type, flow.game.modules))]
+        found += [player for player in flow.game.players.values() if isinstance(player, torch.nn.Module)]
         found += [flow.game.losses, *(replace(term, weight=0.0) for _, term in sorted(flow.terms.items()))]
         given = {k: v for k, v in vars(flow).items() if not k.startswith("_") and k not in ("game", "inner")}
         found += [(k, checksum(v) if isinstance(v, torch.Tensor) else v) for k, v in sorted(given.items())]

@@ -174,7 +174,7 @@ class TensorBoard:
 
 def read_records(path: str | os.PathLike[str], kind: str = "") -> list[dict[str, Any]]:
     """The rows of recorded steps, or those of a kind ("score", "stability"); a last line cut short is left out."""
-    return [row for row in _rows(Path(path)) if row.get("kind", "") == kind]
+    return [row for row in _rows(Path(path)) if str(row.get("kind", "")) == kind]
 
 
 def record_kinds(path: Path) -> list[str]:
@@ -191,9 +191,8 @@ def _rows(path: Path) -> list[dict[str, Any]]:
             continue
         if not isinstance(row, dict):
             continue
-        for name in row.pop("not_finite", ()):
-            row[name] = math.inf
-        rows.append(row)
+        lost = row.pop("not_finite", ())
+        rows.append(row | dict.fromkeys(lost if isinstance(lost, (list, tuple)) else (), math.inf))
     return rows
 
 

@@ -79,7 +79,7 @@ def _written(run: RunFolder) -> Path:
     else:
         parts += ["<h2>How it was made</h2>", table(("", ""), [(k, str(v)) for k, v in run.settings().items()])]
     path = run.folder / "report.html"
-    path.write_text(page(run.name, parts), encoding="utf-8")
+    path.write_text(page(run.name, parts), encoding="utf-8", errors="replace")
     return path
 
 
@@ -111,7 +111,7 @@ def compare(folders: Sequence[str | os.PathLike[str]], out: str | os.PathLike[st
     path = Path(out)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(page("runs side by side", parts), encoding="utf-8")
+        path.write_text(page("runs side by side", parts), encoding="utf-8", errors="replace")
     except OSError as error:
         raise ArgumentError("--out", "a page that can be written", f"{path}: {error.strerror}") from None
     return path

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -61,12 +61,12 @@ def _ticks(*axes: Any) -> None:
 
 
 def drawn(value: Any) -> bool:
-    return isinstance(value, (int, float)) and math.isfinite(value)
+    return isinstance(value, (int, float)) and abs(value) <= sys.float_info.max
 
 
 def progress_of(runs: list[RunFolder]) -> tuple[str, str]:
     """The column that runs are shown against, and its words: images, or steps where batches have no images."""
-    seen = all(row["images"] for run in runs for row in run.rows()[-1:])
+    seen = all(row.get("images") for run in runs for row in run.rows()[-1:])
     return ("images", "the images seen") if seen else ("step", "the steps done")
 
 
@@ -77,7 +77,7 @@ def loss_names(runs: list[RunFolder]) -> list[str]:
 
 def own_names(runs: list[RunFolder], kind: str = "") -> list[str]:
     """Columns of numbers that observers and flows of one's own have recorded."""
-    return [k for k in _columns(runs, kind) if k not in KNOWN and not k.startswith("loss.")]
+    return [k for k in _columns(runs, kind) if k not in KNOWN and (kind or not k.startswith("loss."))]
 
 
 def _columns(runs: list[RunFolder], kind: str) -> list[str]:
@@ -109,8 +109,8 @@ def courses(runs: list[RunFolder], names: list[str], kind: str = "") -> Callable
                 points = [(r[key], r[name]) for r in run.rows(kind) if drawn(r.get(name)) and key in r]
                 if points:
                     axes.plot(*zip(*points, strict=True), c=f"C{i}", lw=0.8, label=run.name)
-            shown = name.removeprefix("loss.")
-            axes.set(xlabel=key, ylabel=f"loss of {shown}" if shown != name else name)
+            shown = name.removeprefix("loss.").replace("$", r"\$")  # no formula
+            axes.set(xlabel=key, ylabel=f"loss of {shown}" if name.startswith("loss.") else shown)
             _ticks(axes)
         for axes in [*grid][len(panels) :]:
             axes.set_axis_off()
