@@ -94,7 +94,7 @@ __all__ = [
 
 LIBRARIES = ("torchdiffeq", "scipy", "torch.optim")
 """Libraries a name may be prefixed with."""
-OPTIMISERS = {n.lower(): n for n in ("Adagrad", "Adam", "Adamax", "AdamW", "NAdam", "RAdam", "RMSprop", "SGD")}
+OPTIMISERS = {n.lower(): n for n in ("Adagrad", "Adam", "Adamax", "AdamW", "NAdam", "RAdam", "RMSprop")}
 """What people call optimisers of PyTorch, and what it calls them."""
 ABOUT = ("get", "maps", "members", "names", "table")
 """The functions here that make no method; every other one is a family."""
@@ -163,9 +163,13 @@ def get(method: str | Method, **options: object) -> Method:
     if options:
         return _of_family(method, options)
     if isinstance(method, str):
-        if (optimiser := OPTIMISERS.get(method.lower())) and method not in _REGISTRY.names():
-            raise ArgumentError("method", "the name of a known method", method, f"PyTorch's: 'torch.optim:{optimiser}'")
-        return _REGISTRY.get(method)
+        try:
+            return _REGISTRY.get(method)
+        except UnknownNameError as error:
+            if optimiser := OPTIMISERS.get(method.lower()):
+                remedy = f"PyTorch's: 'torch.optim:{optimiser}'"
+                raise ArgumentError("method", error.expected, method, remedy) from None
+            raise
     if not isinstance(method, Method):
         raise ArgumentError("method", "a name or a method object", method, f"names: {', '.join(names())}")
     return method

@@ -372,15 +372,17 @@ gd.solve(flow(), "rk4", h=0.05, steps={steps}, batches=stream(), checkpoint="run
 """
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 128 + signal.SIGTERM), (signal.SIGINT, 1)])
+@pytest.mark.parametrize(
+    ("number", "codes"), [(signal.SIGTERM, {128 + signal.SIGTERM}), (signal.SIGINT, {1, -signal.SIGINT})]
+)
 @pytest.mark.parametrize(("steps", "status"), [(300, "interrupted"), (5, "done")])
-def test_a_signal_that_arrives_where_exceptions_are_ignored(tmp_path, steps, status, number, code):
+def test_a_signal_that_arrives_where_exceptions_are_ignored(tmp_path, steps, status, number, codes):
     # rejects: an exception raised by the handler, there and then: the run goes on to its end; one that is heard in the
     # last step and forgotten
     script = SWALLOWED.format(tests=os.path.dirname(os.path.dirname(__file__)), steps=steps, number=int(number))
     default = lambda: signal.signal(number, signal.SIG_DFL)  # noqa: E731
     done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, preexec_fn=default, capture_output=True)
-    assert done.returncode == code, done.stderr
+    assert done.returncode in codes, done.stderr
     left = gd.Run.load(tmp_path / "run", flow())
     assert (left.status, left.step) == (status, 5)
 
@@ -392,11 +394,15 @@ def test_what_a_signal_leads_to_is_an_interruption(tmp_path):
             os.kill(os.getpid(), signal.SIGINT)
             raise RuntimeError("DataLoader worker exited")
 
-    with pytest.raises(KeyboardInterrupt) as caught:
-        gd.solve(flow(), "rk4", h=0.05, steps=9, batches=stream(), checkpoint=tmp_path / "run", observers=[look])
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a script that started this may ignore it
+    try:
+        with pytest.raises(KeyboardInterrupt) as caught:
+            gd.solve(flow(), "rk4", h=0.05, steps=9, batches=stream(), checkpoint=tmp_path / "run", observers=[look])
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert str(caught.value.__cause__) == "DataLoader worker exited"
     assert caught.value.run.status == "interrupted"
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_a_run_does_not_go_on_with_another_activation(tmp_path):
