@@ -20,35 +20,17 @@ from gamedyn.methods import (
 )
 
 DOUBLE = torch.float64
-
-
 OWN = dict(gd.methods.members())
-
-
 MAPS = {row.name: gd.methods.get(row.name) for row in gd.methods.table() if row.order is None}
-
-
 IMPLICIT = ("torchdiffeq:implicit_adams", "torchdiffeq:fixed_adams")  # two names of one method
-
-
 NAMES = {*gd.integrators.torchdiffeq_methods(), *scipy_methods(), *torch_optim_methods()}
-
-
 NAMES -= {"torch.optim:Muon"}  # takes matrices alone
-
-
 SECOND_ORDER = ("torchdiffeq:adaptive_heun", "torchdiffeq:fehlberg2")  # at 1e-7 they take a thousand steps for one
-
-
 OPTIONS = {
     **{name: {"max_iters": 40} for name in IMPLICIT},  # 4 miss the tolerance here
     **{name: {"rtol": 1e-5, "atol": 1e-7} for name in SECOND_ORDER},
 }
-
-
 BRIDGED = {name: gd.methods.get(name, **OPTIONS.get(name, {})) for name in sorted(NAMES)}
-
-
 MADE = {
     "user: leapfrog": LinearMultistep(alpha=[-1, 0, 1], beta=[0, 2, 0]),  # keeps points as well as fields
     "user: strang": Partitioned(
@@ -60,8 +42,6 @@ MADE = {
     "user: fifth extragradient": gd.methods.extragradient("1/5"),
     "user: lookahead of bdf2": Lookahead(OWN["bdf2"], 3, "1/2"),
 }
-
-
 EVERY = {**OWN, **MAPS, **BRIDGED, **MADE}
 
 

@@ -9,17 +9,9 @@ import torch
 import gamedyn as gd
 
 DOUBLE = torch.float64
-
-
 OWN = dict(gd.methods.members())
-
-
 PAIRS = {n: m for n, m in OWN.items() if getattr(m, "embedded_order", None) is not None}
-
-
 FSAL = [n for n, m in PAIRS.items() if getattr(m, "fsal", False)]
-
-
 END = 4.0
 
 

@@ -124,7 +124,7 @@ def orbit(settings: Any, *, method: str) -> Result:
         "least": float(P.norm(dim=1).min()),
         "determinant": float(torch.linalg.det(tangent)) if tangent.shape[0] == 2 else float("nan"),
     }
-    return Result(figures, {"points": P[:: max(1, len(P) // 4000)].numpy()})
+    return Result(figures, {"points": P[:: max(1, len(P) // 4000)].float().numpy()})
 
 
 def orders(settings: Any) -> Result:

@@ -78,25 +78,7 @@ def write_report(settings: Any, work: Workplace) -> Findings:
         *_of_digits(settings, found),
     ]
     body = [
-        "<h2>The saddle (1 + x^2)(100 - y^2)</h2>",
-        paragraph(f"""Its eigenvalues are {", ".join(f"{v:.4g}" for v in values)}: no rotation. Steps of x are stable
-            up to
-            2 / 200; the rate that the paper shows to diverge is that limit. Noise of deviation 1, {settings.runs}
-            runs of
-            {settings.iterations:,} iterations."""),
-        work.figure("saddle", _saddle(runs), _saddle_caption(runs)),
-        table(
-            ["rates (x, y)", "late distance, median", "5 % to 95 %", "runs that went beyond 10"],
-            [
-                [
-                    n,
-                    number(np.median(late)),
-                    f"{np.percentile(late, 5):.3g} to {np.percentile(late, 95):.3g}",
-                    f"{(largest > 10).mean():.0%}",
-                ]
-                for n, (late, largest) in runs.items()
-            ],
-        ),
+        *_saddle_section(settings, values, runs, work),
         "<h2>Adam and the heavy ball</h2>",
         table(
             ["friction", "largest real part on a bowl", "on a rotation"],
@@ -117,6 +99,26 @@ def write_report(settings: Any, work: Workplace) -> Findings:
     ]
     data = {"thresholds": thresholds, "heavy_ball": balls, "adam": errors, "digits": found.to_dict("records")}
     return Findings("Two time scales", claims, body, data, LIMITATIONS)
+
+
+def _saddle_section(settings: Any, values: Any, runs: dict[str, Any], work: Workplace) -> list[str]:
+    rows = [
+        [
+            n,
+            number(np.median(late)),
+            f"{np.percentile(late, 5):.3g} to {np.percentile(late, 95):.3g}",
+            f"{(largest > 10).mean():.0%}",
+        ]
+        for n, (late, largest) in runs.items()
+    ]
+    return [
+        "<h2>The saddle (1 + x^2)(100 - y^2)</h2>",
+        paragraph(f"""Its eigenvalues are {", ".join(f"{v:.4g}" for v in values)}: no rotation. Steps of x are stable
+            up to 2 / 200; the rate that the paper shows to diverge is that limit. Noise of deviation 1, {settings.runs}
+            runs of {settings.iterations:,} iterations."""),
+        work.figure("saddle", _saddle(runs), _saddle_caption(runs)),
+        table(["rates (x, y)", "late distance, median", "5 % to 95 %", "runs that went beyond 10"], rows),
+    ]
 
 
 DIGITS = """Frechet distance over the ratio of D's rate to G's (geometric mean kept), at the best of the tried rates.
